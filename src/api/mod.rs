@@ -1,0 +1,9 @@
+//! The vocabulary of the API: objects, kinds, selectors, patches, errors. Pure: no I/O, no async, no storage.
+
+pub mod kinds;
+pub mod object;
+pub mod status;
+
+pub use kinds::{KINDS, Kind, Scope};
+pub use object::Object;
+pub use status::{Cause, Reason, Status};

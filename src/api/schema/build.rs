@@ -1,0 +1,2 @@
+//! Build script placeholder for the schema tables.
+fn main() {}

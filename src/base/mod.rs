@@ -1,0 +1,10 @@
+//! Tools with no domain: everything here could serve another program.
+
+pub mod atomic;
+pub mod component;
+pub mod hint;
+pub mod shutdown;
+
+pub use component::Component;
+pub use hint::Hint;
+pub use shutdown::Shutdown;

@@ -1,0 +1,1 @@
+//! The order of components in the server process: start, wait ready, drain; and what `init` does as PID 1.

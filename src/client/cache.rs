@@ -1,0 +1,1 @@
+//! Shared caches: one list and watch per kind and process, however many read it.

@@ -1,0 +1,1 @@
+//! A cluster's life as a list of steps: start, stop, delete, status; profiles and kubeconfig.

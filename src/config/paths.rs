@@ -1,0 +1,86 @@
+//! Where things are inside the node. One place, so that no other file spells a path.
+
+use std::path::{Path, PathBuf};
+
+/// The node's folders below one root: `/` in a node, a temporary folder in tests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodePaths {
+    root: PathBuf,
+}
+
+impl NodePaths {
+    /// Paths below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The resolved [`super::Profile`] as JSON.
+    pub fn profile(&self) -> PathBuf {
+        self.below("etc/coracle/profile.json")
+    }
+
+    /// Keys and certificates (see the room `pki`).
+    pub fn pki(&self) -> PathBuf {
+        self.below("var/lib/coracle/pki")
+    }
+
+    /// The store's durable files.
+    pub fn store(&self) -> PathBuf {
+        self.below("var/lib/coracle/store")
+    }
+
+    /// The image content store.
+    pub fn images(&self) -> PathBuf {
+        self.below("var/lib/coracle/images")
+    }
+
+    /// Sandboxes and containers: bundles, root file systems, records.
+    pub fn containers(&self) -> PathBuf {
+        self.below("var/lib/coracle/containers")
+    }
+
+    /// Per-pod folders of the node agent: `pods/UID/volumes/…`, as the kubelet lays them out.
+    pub fn pods(&self) -> PathBuf {
+        self.below("var/lib/kubelet/pods")
+    }
+
+    /// Volumes of the local provisioner.
+    pub fn volumes(&self) -> PathBuf {
+        self.below("var/lib/coracle/volumes")
+    }
+
+    /// Address leases of pods.
+    pub fn leases(&self) -> PathBuf {
+        self.below("var/lib/coracle/leases")
+    }
+
+    /// Container logs in CRI format: `NAMESPACE_POD_UID/CONTAINER/N.log`.
+    pub fn pod_logs(&self) -> PathBuf {
+        self.below("var/log/pods")
+    }
+
+    /// The server's own log.
+    pub fn server_log(&self) -> PathBuf {
+        self.below("var/log/coracle.log")
+    }
+
+    /// Pinned namespaces, one folder per sandbox; gone after a restart of the node.
+    pub fn namespaces(&self) -> PathBuf {
+        self.below("run/coracle/namespaces")
+    }
+
+    /// The socket of the supervisor.
+    pub fn supervisor_socket(&self) -> PathBuf {
+        self.below("run/coracle/supervisor.sock")
+    }
+
+    fn below(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.root.join(path)
+    }
+}
+
+impl Default for NodePaths {
+    fn default() -> Self {
+        Self::new("/")
+    }
+}

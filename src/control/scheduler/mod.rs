@@ -1,0 +1,1 @@
+//! The scheduler: a queue, a table of filters, a table of scores.

@@ -1,0 +1,1 @@
+//! The store: revisions, watch log, durability; the only writer of object data.

@@ -1,0 +1,1 @@
+//! Where a machine runs: the `Driver` trait and one file per driver.

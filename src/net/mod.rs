@@ -1,0 +1,1 @@
+//! The network of the node: pod links, service rules, DNS.

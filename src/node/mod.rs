@@ -1,0 +1,1 @@
+//! The node agent: pods on this machine, their volumes, probes and status, and the kubelet API.

@@ -1,0 +1,9 @@
+//! Sandboxes, containers, cgroups, exec, logs, stats; knows no pod object.
+//!
+//! The trait [`Runtime`] has the shape of CRI (k8s.io/cri-api), so that a CRI socket can be a second implementation. The
+//! first one talks to the supervisor (`coracle supervisor`), which outlives the server: containers are its children, it
+//! holds their stdio, writes their logs, reaps them and answers over a unix socket.
+
+pub mod spec;
+
+pub use spec::*;
