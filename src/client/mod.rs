@@ -4,5 +4,9 @@
 //! code that uses it cannot tell.
 
 pub mod cache;
+pub mod follow;
+#[cfg(test)]
+pub mod mock;
 
+pub use cache::{Cache, Cached, Caches, Change};
 pub use kube::Client;
