@@ -47,9 +47,9 @@ impl Caches {
     /// The cache of a kind, in all namespaces. Must be called inside a tokio runtime.
     pub fn of<K: Cached>(&self) -> Arc<Cache<K>> {
         let mut kinds = self.kinds.lock();
-        let entry = kinds
-            .entry(TypeId::of::<K>())
-            .or_insert_with(|| Box::new(Arc::new(Cache::start(Api::<K>::all(self.client.clone()), Selection::default()))));
+        let entry = kinds.entry(TypeId::of::<K>()).or_insert_with(|| {
+            Box::new(Arc::new(Cache::start(Api::<K>::all(self.client.clone()), Selection::default())))
+        });
         entry.downcast_ref::<Arc<Cache<K>>>().expect("the entry of a type holds its cache").clone()
     }
 }

@@ -47,8 +47,11 @@ pub trait Source: Send + Sync {
     /// One page.
     fn list(&self, params: &ListParams) -> impl Future<Output = kube::Result<ObjectList<Self::Item>>> + Send;
     /// Events after `version`.
-    fn watch(&self, params: &WatchParams, version: &str)
-    -> impl Future<Output = kube::Result<Events<Self::Item>>> + Send;
+    fn watch(
+        &self,
+        params: &WatchParams,
+        version: &str,
+    ) -> impl Future<Output = kube::Result<Events<Self::Item>>> + Send;
 }
 
 /// Whole objects.
