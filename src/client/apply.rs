@@ -15,9 +15,8 @@ const ESTABLISH: Duration = Duration::from_secs(10);
 pub async fn resolve(client: &Client, api_version: &str, kind: &str) -> Result<(ApiResource, Scope), Error> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let gvk = GroupVersionKind::gvk(group, version, kind);
-    let known = KINDS
-        .iter()
-        .find(|entry| entry.kind == kind && entry.stored.group == group && entry.stored.version == version);
+    let known =
+        KINDS.iter().find(|entry| entry.kind == kind && entry.stored.group == group && entry.stored.version == version);
     if let Some(entry) = known {
         return Ok((ApiResource::from_gvk_with_plural(&gvk, &entry.plural), entry.scope));
     }
@@ -100,9 +99,12 @@ mod tests {
     #[tokio::test]
     async fn unknown_kinds_are_found_by_discovery_and_applied_by_force() {
         let mock = Mock::default();
-        mock.answer(200, json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "boats.io/v1",
+        mock.answer(
+            200,
+            json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "boats.io/v1",
             "resources": [{"name": "coracles", "singularName": "coracle", "kind": "Coracle", "namespaced": true,
-                "verbs": ["get"]}]}));
+                "verbs": ["get"]}]}),
+        );
         let boat = json!({"apiVersion": "boats.io/v1", "kind": "Coracle",
             "metadata": {"name": "one", "namespace": "sea"}, "spec": {"oars": 1}});
         let object = Object::from_value(boat).unwrap();

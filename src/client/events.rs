@@ -225,8 +225,7 @@ mod tests {
     async fn more_than_ten_similar_events_are_combined() {
         let mut correlator = Correlator::default();
         let now = Instant::now();
-        let verdicts: Vec<Verdict> =
-            (0..12).map(|i| correlator.judge(told(&format!("m{i}")), now).unwrap()).collect();
+        let verdicts: Vec<Verdict> = (0..12).map(|i| correlator.judge(told(&format!("m{i}")), now).unwrap()).collect();
         assert_eq!(verdicts[9].told.message, "m9");
         assert_eq!(verdicts[10].told.message, "(combined from similar events): m10");
         assert_eq!(verdicts[11].count, 2);
