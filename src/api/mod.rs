@@ -3,6 +3,7 @@
 pub mod kinds;
 pub mod object;
 pub mod status;
+pub mod yaml;
 
 pub use kinds::{KINDS, Kind, Scope};
 pub use object::Object;

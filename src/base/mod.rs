@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod component;
+pub mod crypto;
 pub mod hint;
 pub mod shutdown;
 

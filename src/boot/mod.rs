@@ -1,1 +1,4 @@
 //! The order of components in the server process: start, wait ready, drain; and what `init` does as PID 1.
+
+pub mod init;
+pub mod mounts;

@@ -1,0 +1,128 @@
+//! `coracle init`: PID 1 of a node. Mounts, reaps, restarts, and ends everything in order. Never talks to the API.
+//!
+//! ```text
+//! mount ─▶ start supervisor, server ─▶ wait ─┬─ a child ended: reap; supervisor or server: start again, later each time
+//!                                            └─ SIGTERM: server ends first, then the supervisor with its containers ─▶ exit
+//! ```
+
+use super::mounts;
+use crate::config::NodePaths;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// What PID 1 keeps running, in the order in which it is started; it ends in reverse order.
+const SERVICES: &[&str] = &["supervisor", "server"];
+/// How long one service may take to end: the supervisor waits for its containers' grace.
+const END_SECONDS: u64 = 15;
+/// The longest pause before something that keeps failing is started again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Runs until SIGTERM or SIGINT.
+pub fn main() -> io::Result<()> {
+    mounts::mount_all()?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(run())
+}
+
+/// The services that run, by pid, and when each was last started.
+#[derive(Default)]
+struct Services {
+    running: BTreeMap<i32, &'static str>,
+    started: BTreeMap<&'static str, Instant>,
+    pauses: BTreeMap<&'static str, Duration>,
+}
+
+async fn run() -> io::Result<()> {
+    let mut child = signal(SignalKind::child())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (due_sender, mut due) = tokio::sync::mpsc::unbounded_channel();
+    let mut services = Services::default();
+    for service in SERVICES {
+        services.start(service)?;
+    }
+    loop {
+        tokio::select! {
+            _ = child.recv() => {
+                for service in services.reap() {
+                    let (pause, due) = (services.pause(service), due_sender.clone());
+                    tokio::spawn(async move {
+                        tokio::time::sleep(pause).await;
+                        // The receiver goes away only when the node ends.
+                        due.send(service).ok();
+                    });
+                }
+            }
+            Some(service) = due.recv() => services.start(service)?,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    for service in SERVICES.iter().rev() {
+        services.end(service, &mut child).await;
+    }
+    Ok(())
+}
+
+impl Services {
+    fn start(&mut self, service: &'static str) -> io::Result<()> {
+        let log = append(&NodePaths::default().server_log())?;
+        let mut command = Command::new("/coracle");
+        command.arg(service).stdout(log.try_clone()?).stderr(log);
+        // The server inherits the listening socket that this process was given as stdin; nobody else does.
+        if service != "server" {
+            command.stdin(Stdio::null());
+        }
+        let process = command.spawn()?;
+        self.running.insert(process.id() as i32, service);
+        self.started.insert(service, Instant::now());
+        Ok(())
+    }
+
+    /// Collects every child that ended; returns the services among them.
+    fn reap(&mut self) -> Vec<&'static str> {
+        let mut ended = Vec::new();
+        while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
+            ended.extend(self.running.remove(&pid.as_raw_nonzero().get()));
+        }
+        ended
+    }
+
+    /// How long to wait before a service is started again: at once at first, longer each time it dies young.
+    fn pause(&mut self, service: &'static str) -> Duration {
+        let age = self.started.get(service).map_or(Duration::MAX, Instant::elapsed);
+        let pause = self.pauses.entry(service).or_default();
+        *pause = match age {
+            age if age > Duration::from_secs(10) => Duration::ZERO,
+            _ => (*pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE),
+        };
+        *pause
+    }
+
+    /// Asks a service to end and waits for it; kills it when it takes too long.
+    async fn end(&mut self, service: &str, child: &mut tokio::signal::unix::Signal) {
+        let Some(pid) = self.running.iter().find(|(_, name)| **name == service).map(|(pid, _)| *pid) else { return };
+        let Some(process) = Pid::from_raw(pid) else { return };
+        kill_process(process, Signal::TERM).ok();
+        let gone = async {
+            while self.running.contains_key(&pid) {
+                child.recv().await;
+                self.reap();
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(END_SECONDS), gone).await.is_err() {
+            kill_process(process, Signal::KILL).ok();
+        }
+    }
+}
+
+fn append(path: &std::path::Path) -> io::Result<File> {
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    File::options().append(true).create(true).open(path)
+}

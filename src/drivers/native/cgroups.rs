@@ -1,0 +1,93 @@
+//! The node's cgroup on the host: `coracle-NAME` below the cgroup of whoever starts it, in every hierarchy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Moves this process into the node's cgroup in every hierarchy; the cgroup namespace that is made next has it as root.
+pub fn join(name: &str) -> io::Result<()> {
+    for folder in folders(name)? {
+        std::fs::create_dir_all(&folder)?;
+        inherit_cpuset(&folder);
+        std::fs::write(folder.join("cgroup.procs"), "0")?;
+    }
+    Ok(())
+}
+
+/// Removes the node's cgroups, deepest first. Processes in them have ended.
+pub fn remove(name: &str) -> io::Result<()> {
+    for folder in folders(name)? {
+        remove_tree(&folder).ok();
+    }
+    Ok(())
+}
+
+fn remove_tree(folder: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        }
+    }
+    std::fs::remove_dir(folder)
+}
+
+/// In cgroup v1 a new cpuset has no processors, so nothing may enter it before it is given its parent's.
+fn inherit_cpuset(folder: &Path) {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let parent = folder.parent().map(|parent| parent.join(file));
+        let Some(value) = parent.and_then(|path| std::fs::read_to_string(path).ok()) else { continue };
+        if std::fs::read_to_string(folder.join(file)).is_ok_and(|own| own.trim().is_empty()) {
+            // Failing here shows as a refusal to enter the cgroup, which is reported.
+            std::fs::write(folder.join(file), value.trim()).ok();
+        }
+    }
+}
+
+/// The node's cgroup folder in each mounted hierarchy.
+fn folders(name: &str) -> io::Result<Vec<PathBuf>> {
+    let memberships = std::fs::read_to_string("/proc/self/cgroup")?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    Ok(memberships.lines().filter_map(|line| folder(line, &mounts, name)).collect())
+}
+
+/// `line` is `ID:CONTROLLERS:PATH` of `/proc/PID/cgroup`.
+fn folder(line: &str, mountinfo: &str, name: &str) -> Option<PathBuf> {
+    let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+    let mount = mountinfo.lines().find_map(|mount| hierarchy(mount, controllers))?;
+    // A session inside the node's own cgroup (a restart by hand) must not nest.
+    let own = format!("coracle-{name}");
+    let parent = path.split(&format!("/{own}")).next().unwrap_or("/");
+    Some(mount.join(parent.trim_start_matches('/')).join(own))
+}
+
+/// The mount point of a line of `mountinfo` if it is the hierarchy of `controllers` (empty: version 2).
+fn hierarchy(line: &str, controllers: &str) -> Option<PathBuf> {
+    let (left, right) = line.split_once(" - ")?;
+    let mut right = right.split(' ');
+    let (kind, options) = (right.next()?, right.nth(1)?);
+    let matches = match controllers {
+        "" => kind == "cgroup2",
+        list => kind == "cgroup" && list.split(',').all(|one| options.split(',').any(|option| option == one)),
+    };
+    matches.then(|| PathBuf::from(left.split(' ').nth(4).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTS: &str = "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n\
+                          31 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw";
+
+    #[test]
+    fn each_hierarchy_gets_a_folder_below_the_callers_own() {
+        assert_eq!(folder("4:cpu:/user", MOUNTS, "x"), Some("/sys/fs/cgroup/cpu/user/coracle-x".into()));
+        assert_eq!(folder("0::/", MOUNTS, "x"), Some("/sys/fs/cgroup/unified/coracle-x".into()));
+        assert_eq!(folder("5:memory:/", MOUNTS, "x"), None);
+    }
+
+    #[test]
+    fn a_caller_inside_the_nodes_cgroup_does_not_nest() {
+        assert_eq!(folder("0::/coracle-x/init", MOUNTS, "x"), Some("/sys/fs/cgroup/unified/coracle-x".into()));
+    }
+}

@@ -1,0 +1,193 @@
+//! `coracle node-launch`: leaves the host's namespaces, builds the node's root and starts PID 1. And `coracle node-enter`:
+//! joins a running node's namespaces to run a command there.
+
+use super::{cgroups, links};
+use crate::config::Profile;
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use std::io::{self, BufRead, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Folders of the host that a node sees, read-only: the programs that `coracle ssh` finds there.
+const HOST_FOLDERS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "etc/ssl"];
+
+/// Every namespace of a node.
+const NODE_NAMESPACES: UnshareFlags = UnshareFlags::NEWNS
+    .union(UnshareFlags::NEWNET)
+    .union(UnshareFlags::NEWUTS)
+    .union(UnshareFlags::NEWIPC)
+    .union(UnshareFlags::NEWCGROUP)
+    .union(UnshareFlags::NEWPID);
+
+/// The launcher's whole life; speaks the protocol of [`super`] on stdin and stdout. Must be called with a single thread.
+pub fn launch(profile: &Profile, root: &Path) -> io::Result<()> {
+    // The caller may run under a shell that goes away, or be interrupted: the node must not be.
+    rustix::process::setsid().ok();
+    cgroups::join(&profile.name)?;
+    super::sys::unshare(NODE_NAMESPACES)?;
+    say("ready")?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    if answer.trim() != "go" {
+        return Err(io::Error::other("the command that started the node went away"));
+    }
+    configure_network(profile)?;
+    rustix::system::sethostname(profile.name.as_bytes())?;
+    // Bound before the node lives, and handed down to the server, so that a client's first connection waits instead of failing.
+    let listener = std::net::TcpListener::bind(("0.0.0.0", profile.api_port))?;
+    build_root(root, profile)?;
+    let init = Command::new("/coracle")
+        .arg("init")
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .stdout(io::stderr())
+        .current_dir("/")
+        .spawn()?;
+    say(&format!("pid {}", init.id()))
+}
+
+/// Replaces this process by `argv` (a shell, when empty) in the namespaces of process `pid`.
+pub fn enter(pid: u32, argv: &[String]) -> io::Result<std::convert::Infallible> {
+    let kinds = [
+        ("cgroup", LinkNameSpaceType::ControlGroup),
+        ("ipc", LinkNameSpaceType::InterProcessCommunication),
+        ("uts", LinkNameSpaceType::HostNameAndNISDomainName),
+        ("net", LinkNameSpaceType::Network),
+        ("pid", LinkNameSpaceType::ProcessID),
+        ("mnt", LinkNameSpaceType::Mount),
+    ];
+    // All are opened before the first is joined: behind the mount namespace this /proc is gone.
+    let files = kinds.map(|(name, kind)| (std::fs::File::open(format!("/proc/{pid}/ns/{name}")), kind));
+    for (file, kind) in files {
+        use std::os::fd::AsFd;
+        rustix::thread::move_into_link_name_space(file?.as_fd(), Some(kind))?;
+    }
+    std::env::set_current_dir("/")?;
+    let shell = ["/bin/sh".to_string()];
+    let argv = if argv.is_empty() { &shell[..] } else { argv };
+    // A pid namespace counts for children only, so the command is a child and its exit code is handed on.
+    let status = Command::new(&argv[0]).args(&argv[1..]).status()?;
+    use std::os::unix::process::ExitStatusExt;
+    std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+fn configure_network(profile: &Profile) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(links::configure_node(&profile.network)).map_err(io::Error::other)?;
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")
+}
+
+/// Makes `root` the root of this mount namespace: the executable as `/coracle`, the host's programs read-only, own devices.
+/// What every node needs whatever its driver (`/proc`, cgroups, …) is mounted by `coracle init`.
+fn build_root(root: &Path, profile: &Profile) -> io::Result<()> {
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    rustix::mount::mount_bind(root, root)?;
+    write_etc(root, profile)?;
+    let executable = std::env::current_exe()?;
+    bind_file(&executable, &root.join("coracle"))?;
+    for folder in HOST_FOLDERS {
+        bind_host_folder(root, folder)?;
+    }
+    for folder in ["proc", "sys", "dev", "run", "tmp", "var/lib", "var/log", "root", ".host"] {
+        std::fs::create_dir_all(root.join(folder))?;
+    }
+    make_devices(&root.join("dev"))?;
+    rustix::process::pivot_root(root, root.join(".host"))?;
+    std::env::set_current_dir("/")?;
+    // /proc is needed once more to start PID 1, which mounts its own over it.
+    rustix::mount::mount_bind_recursive("/.host/proc", "/proc")?;
+    rustix::mount::unmount("/.host", UnmountFlags::DETACH)?;
+    std::fs::remove_dir("/.host")?;
+    // Bidirectional mounts of pods must reach the node.
+    rustix::mount::mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC)?;
+    Ok(())
+}
+
+fn bind_file(source: &Path, target: &Path) -> io::Result<()> {
+    if !target.exists() {
+        std::fs::File::create(target)?;
+    }
+    Ok(rustix::mount::mount_bind(source, target)?)
+}
+
+fn bind_host_folder(root: &Path, folder: &str) -> io::Result<()> {
+    let (source, target) = (Path::new("/").join(folder), root.join(folder));
+    let Ok(metadata) = std::fs::symlink_metadata(&source) else { return Ok(()) };
+    if metadata.is_symlink() {
+        // `/bin -> usr/bin` stays a link.
+        std::fs::remove_file(&target).ok();
+        return std::os::unix::fs::symlink(std::fs::read_link(&source)?, &target);
+    }
+    std::fs::create_dir_all(&target)?;
+    rustix::mount::mount_bind(&source, &target)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NODEV;
+    Ok(rustix::mount::mount_remount(&target, flags, "")?)
+}
+
+/// `/dev` with the devices that a node hands on, and terminals of its own.
+fn make_devices(dev: &Path) -> io::Result<()> {
+    rustix::mount::mount("tmpfs", dev, "tmpfs", MountFlags::NOSUID, c"mode=755")?;
+    for name in ["null", "zero", "full", "random", "urandom", "tty", "fuse", "kvm", "net/tun"] {
+        let source = Path::new("/dev").join(name);
+        if source.exists() {
+            let target = dev.join(name);
+            std::fs::create_dir_all(target.parent().unwrap_or(dev))?;
+            bind_file(&source, &target)?;
+        }
+    }
+    for folder in ["pts", "shm", "mqueue"] {
+        std::fs::create_dir_all(dev.join(folder))?;
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    rustix::mount::mount("devpts", dev.join("pts"), "devpts", flags, c"newinstance,ptmxmode=0666,mode=0620")?;
+    rustix::mount::mount("tmpfs", dev.join("shm"), "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777")?;
+    rustix::mount::mount("mqueue", dev.join("mqueue"), "mqueue", flags, c"")?;
+    let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, dev.join(name));
+    link("pts/ptmx", "ptmx")?;
+    link("/proc/self/fd", "fd")?;
+    link("/proc/self/fd/0", "stdin")?;
+    link("/proc/self/fd/1", "stdout")?;
+    link("/proc/self/fd/2", "stderr")
+}
+
+/// The node's own `/etc`: written at every start, because the host's resolver may have changed.
+fn write_etc(root: &Path, profile: &Profile) -> io::Result<()> {
+    let etc = root.join("etc");
+    let network = &profile.network;
+    let hosts = format!(
+        "127.0.0.1\tlocalhost\n::1\tlocalhost\n{}\t{}\n{}\thost.coracle.internal\n",
+        network.node_address, profile.name, network.host_address
+    );
+    let files = [
+        ("hostname", format!("{}\n", profile.name)),
+        ("hosts", hosts),
+        ("resolv.conf", resolvers()),
+        ("passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n".into()),
+        ("group", "root:x:0:\nnogroup:x:65534:\n".into()),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".into()),
+    ];
+    for (name, text) in files {
+        crate::base::atomic::write(&etc.join(name), text.as_bytes(), 0o644)?;
+    }
+    let profile_json = serde_json::to_vec_pretty(profile)?;
+    crate::base::atomic::write(&etc.join("coracle/profile.json"), &profile_json, 0o600)
+}
+
+/// The host's resolvers. A resolver on the host's loopback cannot be reached from the node, so its upstreams are taken.
+fn resolvers() -> String {
+    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
+    let own = read("/etc/resolv.conf".into());
+    let is_local = |line: &&str| line.trim().starts_with("nameserver") && line.contains(" 127.");
+    if own.lines().any(|line| is_local(&line)) {
+        return read("/run/systemd/resolve/resolv.conf".into());
+    }
+    own
+}

@@ -1,0 +1,118 @@
+//! The link between host and node: a veth, routes to the cluster's networks, and masquerading of what leaves the machine.
+//!
+//! Everything on the host carries the profile's name: the link `cor-NAME` (its routes go with it) and the nftables table
+//! `coracle-NAME`.
+
+use super::super::Error;
+use crate::config::{Network, Profile};
+use nlink::netlink::link::VethLink;
+use nlink::netlink::nftables::types::{BaseChain, Chain, Family, NatHook, Priority, Rule};
+use nlink::netlink::route::Ipv4Route;
+use nlink::netlink::{Connection, Nftables, Route, addr::Ipv4Address};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// The node's end of the link.
+pub const NODE_LINK: &str = "eth0";
+
+/// Makes the link, one end in the network namespace of process `pid`, and the routes over it.
+pub async fn create(profile: &Profile, pid: u32) -> Result<(), Error> {
+    remove(profile).await?;
+    link_and_routes(profile, pid).await.map_err(network("cannot join the node to this machine's network"))?;
+    masquerade(profile).await.map_err(network("cannot let the node's traffic out"))?;
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(Error::io("cannot switch on forwarding"))
+}
+
+/// Takes away what [`create`] made. No error if it is gone.
+pub async fn remove(profile: &Profile) -> Result<(), Error> {
+    let routes = Connection::<Route>::new().map_err(network("cannot talk to the kernel's network"))?;
+    routes.del_link_if_exists(host_link(&profile.name)).await.map_err(network("cannot remove the node's link"))?;
+    let rules = Connection::<Nftables>::new().map_err(network("cannot talk to the kernel's packet filter"))?;
+    let removed = rules.del_table_if_exists(rules_table(&profile.name), Family::Ip).await;
+    removed.map(drop).map_err(network("cannot remove the node's packet rules"))
+}
+
+/// Gives the node's end its address and default route. Called in the node's network namespace.
+pub async fn configure_node(network: &Network) -> Result<(), Error> {
+    let (address, gateway) = (v4(network.node_address), v4(network.host_address));
+    let inside = async {
+        let connection = Connection::<Route>::new()?;
+        connection.set_link_up("lo").await?;
+        connection.add_address(Ipv4Address::new(NODE_LINK, address, network.prefix)).await?;
+        connection.set_link_up(NODE_LINK).await?;
+        connection.add_route(Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0).gateway(gateway)).await
+    };
+    inside.await.map_err(self::network("cannot set the node's address"))
+}
+
+async fn link_and_routes(profile: &Profile, pid: u32) -> nlink::Result<()> {
+    let host = host_link(&profile.name);
+    let network = &profile.network;
+    let connection = Connection::<Route>::new()?;
+    connection.add_link(VethLink::new(host.as_str(), NODE_LINK).peer_netns_pid(pid)).await?;
+    connection.add_address(Ipv4Address::new(host.as_str(), v4(network.host_address), network.prefix)).await?;
+    connection.set_link_up(host.as_str()).await?;
+    for cidr in [&network.pod_cidr, &network.service_cidr, &network.load_balancer_cidr] {
+        let (base, prefix) = split(cidr);
+        connection.add_route(Ipv4Route::new(base, prefix).gateway(v4(network.node_address)).dev(host.as_str())).await?;
+    }
+    Ok(())
+}
+
+async fn masquerade(profile: &Profile) -> nlink::Result<()> {
+    let connection = Connection::<Nftables>::new()?;
+    let table = rules_table(&profile.name);
+    connection.add_table(table.as_str(), Family::Ip).await?;
+    let chain = Chain::new(table.as_str(), "postrouting")?
+        .family(Family::Ip)
+        .base(BaseChain::nat(NatHook::Postrouting, Priority::SrcNat));
+    connection.add_chain(chain).await?;
+    let rule = Rule::new(&table, "postrouting")
+        .family(Family::Ip)
+        .match_saddr_v4(v4(profile.network.node_address), 32)
+        .match_oif_not(&host_link(&profile.name))
+        .masquerade();
+    connection.add_rule(rule).await
+}
+
+/// The host's end: at most 15 characters, so long names are cut and told apart by a checksum.
+pub fn host_link(name: &str) -> String {
+    let full = format!("cor-{name}");
+    if full.len() <= 15 {
+        return full;
+    }
+    let sum = name.bytes().fold(0x811c_9dc5u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("cor-{}{:05x}", &name[..6], sum & 0xf_ffff)
+}
+
+fn rules_table(name: &str) -> String {
+    format!("coracle-{name}")
+}
+
+fn v4(address: IpAddr) -> Ipv4Addr {
+    match address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    }
+}
+
+fn split(cidr: &str) -> (Ipv4Addr, u8) {
+    let (base, prefix) = cidr.split_once('/').unwrap_or((cidr, "32"));
+    (base.parse().unwrap_or(Ipv4Addr::UNSPECIFIED), prefix.parse().unwrap_or(32))
+}
+
+fn network<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnOnce(E) -> Error + use<E> {
+    let what = what.to_string();
+    move |source| Error::Network { what, source: Box::new(source) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_names_fit_the_kernel_and_differ() {
+        assert_eq!(host_link("coracle"), "cor-coracle");
+        let (a, b) = (host_link("a-very-long-name-1"), host_link("a-very-long-name-2"));
+        assert!(a.len() <= 15 && a != b);
+    }
+}

@@ -1,0 +1,185 @@
+//! The native driver: Linux namespaces made by coracle itself, as root, without a daemon.
+//!
+//! `start` runs this executable as `coracle node-launch` (see [`launch`]), which leaves the host's namespaces one by one and
+//! then starts PID 1. A veth joins host and node; the host gets routes to node, service and pod addresses over it.
+//!
+//! ```text
+//! coracle start ──spawns──▶ node-launch          unshares, says `ready`
+//!      │ makes veth, puts one end into node-launch's network
+//!      └──says `go`──▶      node-launch          addresses, mounts, root ──spawns──▶ coracle init (PID 1); says its pid
+//! ```
+
+pub mod cgroups;
+pub mod launch;
+pub mod links;
+mod sys;
+
+use super::{Driver, Error, Health, Machine, MachineState};
+use async_trait::async_trait;
+use crate::base::atomic;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+/// The driver.
+pub struct Native;
+
+/// PID 1 of a node, in a way that a re-used pid cannot be mistaken for it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    pid: u32,
+    /// Field 22 of `/proc/PID/stat`: clock ticks after boot.
+    started: u64,
+}
+
+/// How long a node may take to end before it is killed: PID 1 itself waits 30 seconds for pods.
+const STOP_SECONDS: i64 = 40;
+
+#[async_trait]
+impl Driver for Native {
+    fn name(&self) -> &'static str {
+        "native"
+    }
+
+    fn probe(&self) -> Health {
+        let linux = cfg!(target_os = "linux");
+        let root = rustix::process::geteuid().is_root();
+        let (reason, fix) = match (linux, root) {
+            (false, _) => ("the native driver needs Linux", "coracle start --driver=docker"),
+            (_, false) => ("the native driver needs root", "sudo coracle start"),
+            _ => ("", ""),
+        };
+        Health { usable: linux && root, reason: reason.into(), fix: fix.into() }
+    }
+
+    async fn start(&self, machine: &Machine) -> Result<(), Error> {
+        if let MachineState::Running { .. } = self.state(machine) {
+            return Ok(());
+        }
+        std::fs::create_dir_all(&machine.root).map_err(Error::io("cannot make the node's root folder"))?;
+        let result = launch_node(machine).await;
+        if result.is_err() {
+            undo(machine).await;
+        }
+        result
+    }
+
+    async fn stop(&self, machine: &Machine) -> Result<(), Error> {
+        if let Some(pid) = running(machine) {
+            end(pid).await.map_err(Error::io("cannot end the node"))?;
+        }
+        undo(machine).await;
+        Ok(())
+    }
+
+    fn state(&self, machine: &Machine) -> MachineState {
+        running(machine).map_or(MachineState::Stopped, |pid| MachineState::Running { pid })
+    }
+
+    fn enter(&self, machine: &Machine, argv: &[String]) -> Result<Command, Error> {
+        let pid = running(machine).ok_or(Error::NotRunning)?;
+        let mut command = Command::new(&machine.executable);
+        command.args(["node-enter", &pid.to_string(), "--"]).args(argv);
+        Ok(command)
+    }
+}
+
+/// What is left of a node that ended: its links, its rules, its cgroups and its record.
+async fn undo(machine: &Machine) {
+    // Each of these may already be gone, and the next one is tried in any case.
+    links::remove(&machine.profile).await.ok();
+    cgroups::remove(&machine.profile.name).ok();
+    std::fs::remove_file(record_file(machine)).ok();
+}
+
+async fn launch_node(machine: &Machine) -> Result<(), Error> {
+    let profile = serde_json::to_string(&machine.profile).map_err(|error| Error::Launch(error.to_string()))?;
+    let log = machine.folder.join("node.log");
+    let log = std::fs::File::create(&log).map_err(Error::io(format!("cannot write {}", log.display())))?;
+    let mut child = tokio::process::Command::new(&machine.executable)
+        .args(["node-launch", "--profile-json", &profile, "--root"])
+        .arg(&machine.root)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .map_err(Error::io("cannot run the node's launcher"))?;
+    let pid = child.id().ok_or_else(|| Error::Launch("the launcher ended at once".into()))?;
+    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(Error::Launch("the launcher has no pipes".into()));
+    };
+    let mut answers = BufReader::new(stdout).lines();
+    expect(&mut answers, machine, "ready").await?;
+    links::create(&machine.profile, pid).await?;
+    stdin.write_all(b"go\n").await.map_err(Error::io("the launcher went away"))?;
+    let init = expect(&mut answers, machine, "pid ").await?;
+    let pid: u32 = init.parse().map_err(|_| Error::Launch(format!("the launcher answered `{init}`")))?;
+    let started = start_time(pid).ok_or_else(|| Error::Launch(tail_of_log(machine)))?;
+    let record = serde_json::to_vec(&Record { pid, started }).map_err(|error| Error::Launch(error.to_string()))?;
+    atomic::write(&record_file(machine), &record, 0o600).map_err(Error::io("cannot note the node's process"))?;
+    child.wait().await.map_err(Error::io("cannot wait for the launcher"))?;
+    Ok(())
+}
+
+/// The rest of the next line that the launcher says, which must begin with `word`.
+async fn expect<R>(lines: &mut tokio::io::Lines<R>, machine: &Machine, word: &str) -> Result<String, Error>
+where
+    R: tokio::io::AsyncBufRead + AsyncReadExt + Unpin,
+{
+    match lines.next_line().await.map_err(Error::io("cannot hear the launcher"))? {
+        Some(line) if line.starts_with(word) => Ok(line[word.len()..].trim().to_string()),
+        Some(line) => Err(Error::Launch(line)),
+        None => Err(Error::Launch(tail_of_log(machine))),
+    }
+}
+
+fn tail_of_log(machine: &Machine) -> String {
+    let text = std::fs::read_to_string(machine.folder.join("node.log")).unwrap_or_default();
+    text.lines().last().unwrap_or("it said nothing").to_string()
+}
+
+fn record_file(machine: &Machine) -> PathBuf {
+    machine.folder.join("native.json")
+}
+
+/// PID 1 of the node, if it lives.
+fn running(machine: &Machine) -> Option<u32> {
+    let record: Record = serde_json::from_slice(&std::fs::read(record_file(machine)).ok()?).ok()?;
+    (start_time(record.pid)? == record.started).then_some(record.pid)
+}
+
+/// When a process started, if it is there and no zombie.
+fn start_time(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold blanks and brackets; fields are counted behind the last one.
+    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
+    if fields.first() == Some(&"Z") {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+/// Asks a process to end and waits for it; kills it when it takes too long.
+async fn end(pid: u32) -> std::io::Result<()> {
+    tokio::task::spawn_blocking(move || end_blocking(pid)).await.map_err(std::io::Error::other)?
+}
+
+fn end_blocking(pid: u32) -> std::io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let Some(pid) = Pid::from_raw(pid as i32) else { return Ok(()) };
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => process,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    // A process that has just ended cannot be signalled, which is what is wanted.
+    pidfd_send_signal(&process, Signal::TERM).ok();
+    let patience = Timespec { tv_sec: STOP_SECONDS, tv_nsec: 0 };
+    if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))? == 0 {
+        pidfd_send_signal(&process, Signal::KILL).ok();
+        poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
+    }
+    Ok(())
+}
