@@ -5,8 +5,8 @@
 
 pub mod native;
 
-use async_trait::async_trait;
 use crate::config::Profile;
+use async_trait::async_trait;
 use std::path::PathBuf;
 
 /// One machine that a driver makes, and what it is made from.

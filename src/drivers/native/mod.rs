@@ -15,8 +15,8 @@ pub mod links;
 mod sys;
 
 use super::{Driver, Error, Health, Machine, MachineState};
-use async_trait::async_trait;
 use crate::base::atomic;
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
