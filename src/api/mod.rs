@@ -5,6 +5,6 @@ pub mod object;
 pub mod status;
 pub mod yaml;
 
-pub use kinds::{KINDS, Kind, Scope};
+pub use kinds::{KINDS, Kind, Scope, find, find_kind};
 pub use object::Object;
 pub use status::{Cause, Reason, Status};

@@ -1,8 +1,34 @@
 //! The kinds table. One entry per kind; routes, discovery, OpenAPI paths, columns, RBAC names and garbage collection are
 //! derived from it. A custom resource becomes a `Kind` value at run time, so custom and built-in ones go one path.
+//!
+//! Source of names, scopes, verbs and subresources: the discovery documents of Kubernetes 1.36.
+
+#[macro_use]
+mod entry;
+mod admission;
+mod apps;
+mod autoscaling;
+mod batch;
+mod certificates;
+mod core;
+mod discovery;
+mod events;
+mod extensions;
+mod flowcontrol;
+mod networking;
+mod node;
+mod policy;
+mod rbac;
+mod reviews;
+mod scheduling;
+mod storage;
 
 use super::{Cause, Object};
+use serde_json::Value;
 use std::borrow::Cow;
+
+/// A list of names, borrowed for built-in kinds and owned for custom ones.
+pub type Names = Cow<'static, [Cow<'static, str>]>;
 
 /// Whether objects of a kind live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +45,63 @@ pub struct GroupVersion {
     pub version: Cow<'static, str>,
 }
 
-/// What a replicated kind's `scale` subresource reads and writes: field paths from the object's root.
+impl GroupVersion {
+    /// `group/version`, or the bare version in the core group.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    fn is(&self, group: &str, version: &str) -> bool {
+        self.group == group && self.version == version
+    }
+}
+
+/// A version beside the stored one. The functions change fields only: `apiVersion` is the caller's to set.
+#[derive(Clone, Debug)]
+pub struct Served {
+    pub version: GroupVersion,
+    /// The schema's name of this version.
+    pub schema: Cow<'static, str>,
+    /// Turns an object of this version into one of the stored version.
+    pub to_stored: fn(&mut Object),
+    /// Turns an object of the stored version into one of this version.
+    pub from_stored: fn(&mut Object),
+    /// What a client of this version is warned of; empty for none.
+    pub warning: Cow<'static, str>,
+}
+
+/// What a replicated kind's `scale` subresource reads and writes: field paths as custom resources declare them,
+/// for example `.spec.replicas`.
 #[derive(Clone, Debug)]
 pub struct ScalePaths {
     pub spec_replicas: Cow<'static, str>,
     pub status_replicas: Cow<'static, str>,
-    /// A path to a label selector (object or its string form); empty where there is none.
+    /// A path to a label selector (an object, a plain map of labels, or the string form); empty where there is none.
     pub selector: Cow<'static, str>,
+}
+
+/// A path below an object, as discovery lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subresource {
+    /// For example `log`.
+    pub name: Cow<'static, str>,
+    /// The kind that it takes or gives.
+    pub kind: Cow<'static, str>,
+    /// The group and version of that kind, where they are not those of the object.
+    pub version: Option<GroupVersion>,
+    /// In discovery's order.
+    pub verbs: &'static [&'static str],
+}
+
+/// Which changes raise `metadata.generation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Generation {
+    /// The kind has none.
+    None,
+    /// A change below `spec`.
+    Spec,
+    /// A change of anything but `metadata` and, where it is a subresource, `status`.
+    Body,
 }
 
 /// A column of the `Table` form.
@@ -50,18 +126,21 @@ pub enum Cell {
     Age,
     /// A JSONPath as custom resources declare it.
     JsonPath(String),
-    /// A function over the object.
-    With(fn(&Object) -> serde_json::Value),
+    /// A function over the object and the present time.
+    With(fn(&Object, jiff::Timestamp) -> Value),
 }
 
 /// The pure functions of a kind. Every one has a default that does nothing.
+///
+/// The server owns `metadata`, keeps `status` apart from the main resource where it is a subresource, and counts
+/// generations; none of that is repeated here.
 #[derive(Clone, Copy)]
 pub struct Rules {
     /// Fills in defaults.
     pub default: fn(&mut Object),
-    /// Sets what the server owns on a new object (clears `status`, `metadata.generation = 1`, …).
+    /// Sets what the server owns on a new object. Runs after the server has cleared `status`.
     pub prepare_create: fn(&mut Object),
-    /// Carries over from the old object what an update may not change (status on the main resource, and so on).
+    /// Carries over from the old object what an update may not change. Runs after the server has put the old `status` back.
     pub prepare_update: fn(new: &mut Object, old: &Object),
     /// What is wrong with a new object.
     pub validate: fn(&Object) -> Vec<Cause>,
@@ -84,6 +163,15 @@ pub const NO_RULES: Rules = Rules {
     warnings: |_| Vec::new(),
 };
 
+/// Every verb of a stored kind, in discovery's order.
+pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// The only verb of a kind that is asked and never stored, a review for example.
+pub const CREATE_ONLY: &[&str] = &["create"];
+
+/// Verbs of `status` and `scale`.
+pub const PART_VERBS: &[&str] = &["get", "patch", "update"];
+
 /// One kind of object.
 #[derive(Clone)]
 pub struct Kind {
@@ -91,21 +179,171 @@ pub struct Kind {
     pub list_kind: Cow<'static, str>,
     pub plural: Cow<'static, str>,
     pub singular: Cow<'static, str>,
-    pub short: Cow<'static, [Cow<'static, str>]>,
-    pub categories: Cow<'static, [Cow<'static, str>]>,
+    pub short: Names,
+    pub categories: Names,
     pub scope: Scope,
     /// The version it is stored in, first in discovery.
     pub stored: GroupVersion,
+    /// Further versions, in discovery's order. Their group may be another one (events).
+    pub served: Cow<'static, [Served]>,
     /// Verbs of the main resource, in discovery's order.
     pub verbs: &'static [&'static str],
     /// Whether there is a `status` subresource.
     pub status: bool,
     pub scale: Option<ScalePaths>,
+    /// Subresources beside `status` and `scale`.
+    pub others: Cow<'static, [Subresource]>,
+    pub generation: Generation,
     /// The schema's name in the built-in schema table, for example `io.k8s.api.core.v1.Pod`; custom kinds carry their own.
     pub schema: Cow<'static, str>,
     pub columns: Cow<'static, [Column]>,
     pub rules: Rules,
 }
 
+impl Kind {
+    /// Whether objects of this kind live in a namespace.
+    pub fn is_namespaced(&self) -> bool {
+        self.scope == Scope::Namespaced
+    }
+
+    /// Whether objects are kept. Reviews and bindings are answered and forgotten.
+    pub fn is_stored(&self) -> bool {
+        self.verbs.contains(&"get")
+    }
+
+    /// The group of the stored version.
+    pub fn group(&self) -> &str {
+        &self.stored.group
+    }
+
+    /// Every version that it is served in, the stored one first.
+    pub fn versions(&self) -> impl Iterator<Item = &GroupVersion> {
+        std::iter::once(&self.stored).chain(self.served.iter().map(|served| &served.version))
+    }
+
+    /// The further version of that name, or nothing for the stored one and for those it is not served in.
+    pub fn served_as(&self, group: &str, version: &str) -> Option<&Served> {
+        self.served.iter().find(|served| served.version.is(group, version))
+    }
+
+    /// The schema's name in a version that it is served in.
+    pub fn schema_in(&self, group: &str, version: &str) -> &str {
+        self.served_as(group, version).map_or(&self.schema, |served| &served.schema)
+    }
+
+    /// Every subresource with what discovery says of it, in the order of names.
+    pub fn subresources(&self) -> Vec<Subresource> {
+        let mut all = self.others.to_vec();
+        if self.status {
+            let kind = self.kind.clone();
+            all.push(Subresource { name: "status".into(), kind, version: None, verbs: PART_VERBS });
+        }
+        if self.scale.is_some() {
+            let version = GroupVersion { group: "autoscaling".into(), version: "v1".into() };
+            all.push(Subresource {
+                name: "scale".into(),
+                kind: "Scale".into(),
+                version: Some(version),
+                verbs: PART_VERBS,
+            });
+        }
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    /// Whether the kind counts generations: a new object has generation 1.
+    pub fn has_generation(&self) -> bool {
+        self.generation != Generation::None
+    }
+
+    /// Whether a change raises `metadata.generation`.
+    pub fn raises_generation(&self, new: &Object, old: &Object) -> bool {
+        match self.generation {
+            Generation::None => false,
+            Generation::Spec => new.0.get("spec") != old.0.get("spec"),
+            Generation::Body => {
+                let counts = |field: &str| field != "metadata" && !(self.status && field == "status");
+                let differs = |a: &Object, b: &Object| a.0.iter().any(|(k, v)| counts(k) && b.0.get(k) != Some(v));
+                differs(new, old) || differs(old, new)
+            }
+        }
+    }
+}
+
+/// The kind that a path names, in any version it is served in.
+pub fn find(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.plural == plural && kind.versions().any(|served| served.is(group, version)))
+}
+
+/// The kind that an object names, in any version it is served in.
+pub fn find_kind(group: &str, version: &str, name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.kind == name && kind.versions().any(|served| served.is(group, version)))
+}
+
 /// Every built-in kind.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[Kind] = &[
+    core::BINDING,
+    core::CONFIG_MAP,
+    core::ENDPOINTS,
+    events::EVENT,
+    core::LIMIT_RANGE,
+    core::NAMESPACE,
+    core::NODE,
+    core::PERSISTENT_VOLUME_CLAIM,
+    core::PERSISTENT_VOLUME,
+    core::POD,
+    core::POD_TEMPLATE,
+    core::REPLICATION_CONTROLLER,
+    core::RESOURCE_QUOTA,
+    core::SECRET,
+    core::SERVICE_ACCOUNT,
+    core::SERVICE,
+    apps::CONTROLLER_REVISION,
+    apps::DAEMON_SET,
+    apps::DEPLOYMENT,
+    apps::REPLICA_SET,
+    apps::STATEFUL_SET,
+    batch::CRON_JOB,
+    batch::JOB,
+    autoscaling::HORIZONTAL_POD_AUTOSCALER,
+    policy::POD_DISRUPTION_BUDGET,
+    networking::INGRESS,
+    networking::INGRESS_CLASS,
+    networking::IP_ADDRESS,
+    networking::NETWORK_POLICY,
+    networking::SERVICE_CIDR,
+    rbac::CLUSTER_ROLE,
+    rbac::CLUSTER_ROLE_BINDING,
+    rbac::ROLE,
+    rbac::ROLE_BINDING,
+    storage::CSI_DRIVER,
+    storage::CSI_NODE,
+    storage::CSI_STORAGE_CAPACITY,
+    storage::STORAGE_CLASS,
+    storage::VOLUME_ATTACHMENT,
+    storage::VOLUME_ATTRIBUTES_CLASS,
+    discovery::LEASE,
+    discovery::ENDPOINT_SLICE,
+    scheduling::PRIORITY_CLASS,
+    node::RUNTIME_CLASS,
+    admission::MUTATING_ADMISSION_POLICY,
+    admission::MUTATING_ADMISSION_POLICY_BINDING,
+    admission::MUTATING_WEBHOOK_CONFIGURATION,
+    admission::VALIDATING_ADMISSION_POLICY,
+    admission::VALIDATING_ADMISSION_POLICY_BINDING,
+    admission::VALIDATING_WEBHOOK_CONFIGURATION,
+    extensions::CUSTOM_RESOURCE_DEFINITION,
+    extensions::API_SERVICE,
+    certificates::CERTIFICATE_SIGNING_REQUEST,
+    flowcontrol::FLOW_SCHEMA,
+    flowcontrol::PRIORITY_LEVEL_CONFIGURATION,
+    reviews::SELF_SUBJECT_REVIEW,
+    reviews::TOKEN_REVIEW,
+    reviews::LOCAL_SUBJECT_ACCESS_REVIEW,
+    reviews::SELF_SUBJECT_ACCESS_REVIEW,
+    reviews::SELF_SUBJECT_RULES_REVIEW,
+    reviews::SUBJECT_ACCESS_REVIEW,
+];
+
+#[cfg(test)]
+mod tests;
