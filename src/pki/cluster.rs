@@ -1,0 +1,167 @@
+//! Every key and certificate of one cluster, made in one go before its node starts.
+
+use super::{Authority, Error, Identity, file};
+use crate::base::atomic;
+use rcgen::KeyPair;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long certificates of servers and clients are valid: three years, as minikube has it.
+const VALID: Duration = Duration::from_secs(26_280 * 3600);
+/// Certificates with less than this left are made anew at start.
+const RENEW_DAYS: i64 = 30;
+
+/// The names and addresses of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNames {
+    pub node_name: String,
+    pub node_addresses: Vec<IpAddr>,
+    /// The `kubernetes` service.
+    pub service_address: IpAddr,
+    /// `cluster.local`.
+    pub domain: String,
+    /// Further names or addresses of the API server.
+    pub extra: Vec<String>,
+}
+
+/// Makes what is missing, expired or for other names; leaves the rest. Files: see [`entries`], and `sa.key`, `sa.pub`.
+pub fn ensure_cluster(folder: &Path, names: &ClusterNames) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(file(folder))?;
+    let authority = Authority::load_or_create(folder, "ca", "kubernetes")?;
+    let front_proxy = Authority::load_or_create(folder, "front-proxy-ca", "front-proxy-ca")?;
+    for (name, identity) in entries(names) {
+        if !is_usable(folder, name, &identity) {
+            authority.issue(&identity, VALID)?.write(folder, name)?;
+        }
+    }
+    let proxy = Identity::client("front-proxy-client", "");
+    if !is_usable(folder, "front-proxy-client", &proxy) {
+        front_proxy.issue(&proxy, VALID)?.write(folder, "front-proxy-client")?;
+    }
+    ensure_token_key(folder)
+}
+
+/// File name and identity of every certificate that the cluster's authority signs.
+fn entries(names: &ClusterNames) -> [(&'static str, Identity); 7] {
+    let node = format!("system:node:{}", names.node_name);
+    [
+        ("apiserver", api_server(names)),
+        ("kubelet", kubelet(names)),
+        ("admin", Identity::client("kubernetes-admin", "system:masters")),
+        ("apiserver-kubelet-client", Identity::client("kube-apiserver-kubelet-client", "system:masters")),
+        ("node", Identity::client(&node, "system:nodes")),
+        ("controller-manager", Identity::client("system:kube-controller-manager", "")),
+        ("scheduler", Identity::client("system:kube-scheduler", "")),
+    ]
+}
+
+fn api_server(names: &ClusterNames) -> Identity {
+    let (extra_addresses, extra_names): (Vec<&String>, Vec<&String>) =
+        names.extra.iter().partition(|extra| extra.parse::<IpAddr>().is_ok());
+    let mut all = vec!["kubernetes".to_string(), "kubernetes.default".into(), "kubernetes.default.svc".into()];
+    all.push(format!("kubernetes.default.svc.{}", names.domain));
+    all.extend(["localhost".into(), names.node_name.clone()]);
+    all.extend(extra_names.into_iter().cloned());
+    let mut addresses = vec![names.service_address, IpAddr::V4(Ipv4Addr::LOCALHOST)];
+    addresses.extend(&names.node_addresses);
+    addresses.extend(extra_addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok()));
+    Identity { common_name: "kube-apiserver".into(), names: all, addresses, ..Identity::default() }
+}
+
+fn kubelet(names: &ClusterNames) -> Identity {
+    let mut addresses = names.node_addresses.clone();
+    addresses.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Identity {
+        common_name: format!("system:node:{}", names.node_name),
+        organization: "system:nodes".into(),
+        names: vec![names.node_name.clone(), "localhost".into()],
+        addresses,
+    }
+}
+
+/// Whether the files are there, of this authority, for these names, and good for a while.
+fn is_usable(folder: &Path, name: &str, identity: &Identity) -> bool {
+    let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).ok();
+    let (Some(certificate), Some(_)) = (read("crt"), read("key")) else { return false };
+    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()) else { return false };
+    let Ok(certificate) = pem.parse_x509() else { return false };
+    let left = certificate.validity().not_after.timestamp() - jiff::Timestamp::now().as_second();
+    left > RENEW_DAYS * 86_400 && alternative_names(&certificate) == wanted_names(identity)
+}
+
+fn alternative_names(certificate: &x509_parser::certificate::X509Certificate) -> Vec<String> {
+    use x509_parser::extensions::GeneralName;
+    let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let text = |name: &GeneralName| match name {
+        GeneralName::DNSName(name) => name.to_string(),
+        GeneralName::IPAddress(bytes) => format!("{bytes:?}"),
+        other => other.to_string(),
+    };
+    let mut names: Vec<String> = extension.value.general_names.iter().map(text).collect();
+    names.sort();
+    names
+}
+
+fn wanted_names(identity: &Identity) -> Vec<String> {
+    let octets = |address: &IpAddr| match address {
+        IpAddr::V4(address) => format!("{:?}", address.octets()),
+        IpAddr::V6(address) => format!("{:?}", address.octets()),
+    };
+    let mut names: Vec<String> = identity.names.iter().cloned().chain(identity.addresses.iter().map(octets)).collect();
+    names.sort();
+    names
+}
+
+/// The key that signs service-account tokens. Never replaced: every token would become worthless.
+fn ensure_token_key(folder: &Path) -> Result<(), Error> {
+    let (private, public) = (folder.join("sa.key"), folder.join("sa.pub"));
+    if private.exists() && public.exists() {
+        return Ok(());
+    }
+    let key = KeyPair::generate()?;
+    atomic::write(&private, key.serialize_pem().as_bytes(), 0o600).map_err(file(&private))?;
+    atomic::write(&public, key.public_key_pem().as_bytes(), 0o644).map_err(file(&public))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn names() -> ClusterNames {
+        ClusterNames {
+            node_name: "one".into(),
+            node_addresses: vec!["192.168.49.2".parse().unwrap()],
+            service_address: "10.96.0.1".parse().unwrap(),
+            domain: "cluster.local".into(),
+            extra: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        ensure_cluster(folder.path(), &names()).unwrap();
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().unwrap() == "key" {
+                assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        ensure_cluster(folder.path(), &names()).unwrap();
+        let (api, admin, token) = (read("apiserver.crt"), read("admin.crt"), read("sa.key"));
+        ensure_cluster(folder.path(), &names()).unwrap();
+        assert_eq!(api, read("apiserver.crt"));
+        let extra = ClusterNames { extra: vec!["dev.example".into(), "10.0.0.7".into()], ..names() };
+        ensure_cluster(folder.path(), &extra).unwrap();
+        assert_ne!(api, read("apiserver.crt"));
+        assert_eq!((admin, token), (read("admin.crt"), read("sa.key")));
+    }
+}
