@@ -96,7 +96,8 @@ impl Authority {
         params.distinguished_name = distinguished_name(&identity.common_name, &identity.organization);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let is_server = !(identity.names.is_empty() && identity.addresses.is_empty());
-        params.extended_key_usages = if is_server { vec![Usage::ServerAuth, Usage::ClientAuth] } else { vec![Usage::ClientAuth] };
+        params.extended_key_usages =
+            if is_server { vec![Usage::ServerAuth, Usage::ClientAuth] } else { vec![Usage::ClientAuth] };
         valid_for(&mut params, valid);
         let certificate = params.signed_by(&key, &self.issuer)?.pem();
         Ok(Signed { certificate, key: key.serialize_pem() })

@@ -54,6 +54,7 @@ fn certificates(folder: &Path, name: &str) -> Result<Vec<CertificateDer<'static>
 fn pair(folder: &Path, name: &str) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
     let path = folder.join(format!("{name}.key"));
     let bytes = std::fs::read(&path).map_err(file(&path))?;
-    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|error| Error::Invalid(format!("{}: {error}", path.display())))?;
     Ok((certificates(folder, name)?, key))
 }
