@@ -175,7 +175,8 @@ impl Reader {
             let is_delete = self.take(1)?[0] == 1;
             let revision = self.number()?;
             let (resource, namespace, name) = (self.text()?, self.text()?, self.text()?);
-            let resource: Arc<str> = tables.by_resource.get_key_value(&*resource).map_or_else(|| resource.into(), |(key, _)| key.clone());
+            let resource: Arc<str> =
+                tables.by_resource.get_key_value(&*resource).map_or_else(|| resource.into(), |(key, _)| key.clone());
             let table = tables.by_resource.entry(resource.clone()).or_insert_with(|| Table::new(0));
             if is_delete {
                 table.unload(&namespace, &name);

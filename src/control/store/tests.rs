@@ -41,7 +41,9 @@ async fn reopen(folder: &std::path::Path) -> Store {
     loop {
         match Store::open(folder) {
             Ok(store) => return store,
-            Err(Error::Unreadable(_, error)) if error.kind() == std::io::ErrorKind::WouldBlock => tokio::task::yield_now().await,
+            Err(Error::Unreadable(_, error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                tokio::task::yield_now().await
+            }
             Err(error) => panic!("{error}"),
         }
     }
@@ -98,7 +100,8 @@ async fn a_list_at_an_older_revision_is_as_it_was() {
     let then = create(&store, "b").await;
     store.write(vec![delete("a", a)]).await.unwrap();
     create(&store, "c").await;
-    let names = |at| store.list("configmaps", None, at).unwrap().entries.iter().map(|e| e.key.name.clone()).collect::<Vec<_>>();
+    let names =
+        |at| store.list("configmaps", None, at).unwrap().entries.iter().map(|e| e.key.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(Some(then)), ["a", "b"]);
     assert_eq!(names(None), ["b", "c"]);
     assert_eq!(store.list("configmaps", Some("other"), None).unwrap().entries.len(), 0);

@@ -4,8 +4,8 @@ use super::log::{self, Change, File};
 use super::table::Table;
 use super::{Entry, Error, Expected, Key, Op, Shared};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::oneshot;
 
 /// Requests that share one sync at most: bounds what a crash can leave unanswered.
@@ -76,7 +76,9 @@ impl Writer {
         for Request { ops, answer } in requests {
             let current = |key: &Key| match overlay.get(key) {
                 Some(revision) => *revision,
-                None => tables.by_resource.get(&key.resource)?.get(&key.namespace, &key.name).map(|entry| entry.revision),
+                None => {
+                    tables.by_resource.get(&key.resource)?.get(&key.namespace, &key.name).map(|entry| entry.revision)
+                }
             };
             if let Some(error) = ops.iter().find_map(|op| refusal(op, current(&op.key))) {
                 // The caller may have gone away, which is its own affair.
@@ -88,10 +90,19 @@ impl Writer {
                 .map(|op| {
                     revision += 1;
                     overlay.insert(op.key.clone(), (!op.is_delete).then_some(revision));
-                    (Arc::new(Entry { bytes: op.draft.at(revision), key: op.key, revision, selection: op.selection }), op.is_delete)
+                    (
+                        Arc::new(Entry {
+                            bytes: op.draft.at(revision),
+                            key: op.key,
+                            revision,
+                            selection: op.selection,
+                        }),
+                        op.is_delete,
+                    )
                 })
                 .collect();
-            let changes: Vec<Change> = entries.iter().map(|(entry, is_delete)| Change { entry, is_delete: *is_delete }).collect();
+            let changes: Vec<Change> =
+                entries.iter().map(|(entry, is_delete)| Change { entry, is_delete: *is_delete }).collect();
             log::encode(&mut records, revision, &changes);
             accepted.push(Accepted { entries, answer });
         }
