@@ -94,13 +94,15 @@ struct Objects<K> {
     by_namespace: BTreeMap<String, BTreeMap<String, Arc<K>>>,
     /// Who is told; told under the write lock, so that everybody sees the same order.
     listeners: Vec<UnboundedSender<Change<K>>>,
-    /// During a second list: the uids seen so far.
+    /// During a list: the uids seen so far.
     relisted: Option<HashSet<String>>,
+    /// The newest version that the server told of by list or watch.
+    told: u64,
 }
 
 impl<K> Default for Objects<K> {
     fn default() -> Self {
-        Self { by_namespace: BTreeMap::new(), listeners: Vec::new(), relisted: None }
+        Self { by_namespace: BTreeMap::new(), listeners: Vec::new(), relisted: None, told: 0 }
     }
 }
 
@@ -112,7 +114,7 @@ impl<K: Cached> Cache<K> {
         let kept = objects.clone();
         let task = tokio::spawn(async move {
             let tell = move |seen| {
-                let complete = matches!(seen, Seen::Listed);
+                let complete = matches!(seen, Seen::Listed(_));
                 kept.write().take(seen);
                 if complete {
                     listed.send_replace(true);
@@ -155,6 +157,20 @@ impl<K: Cached> Cache<K> {
         self.objects.read().by_namespace.values().flat_map(BTreeMap::values).for_each(&mut look);
     }
 
+    /// Takes the server's answer to a write in before the watch tells of it, so that the writer reads what it wrote. An
+    /// answer that is older than what the watch told already is ignored.
+    pub fn note(&self, object: K) {
+        let mut objects = self.objects.write();
+        if version(&object) > objects.told {
+            objects.apply(object);
+        }
+    }
+
+    /// Takes in that `object` is gone, as the server answered to its deletion, before the watch tells of it.
+    pub fn forget(&self, object: &K) {
+        self.objects.write().delete(object.clone());
+    }
+
     /// Every change from now on, beginning with the present objects as `Applied`. Ends with the cache.
     pub fn changes(&self) -> impl Stream<Item = Change<K>> + Send + Unpin + use<K> {
         let (sender, receiver) = unbounded();
@@ -184,9 +200,18 @@ impl<K: Cached> Objects<K> {
                 }
                 self.apply(object);
             }
-            Seen::Listed => self.drop_unlisted(),
-            Seen::Applied(object) => self.apply(object),
-            Seen::Deleted(object) => self.delete(object),
+            Seen::Listed(version) => {
+                self.told = version.parse().unwrap_or(0);
+                self.drop_unlisted();
+            }
+            Seen::Applied(object) => {
+                self.told = self.told.max(version(&object));
+                self.apply(object);
+            }
+            Seen::Deleted(object) => {
+                self.told = self.told.max(version(&object));
+                self.delete(object);
+            }
         }
     }
 
@@ -198,7 +223,10 @@ impl<K: Cached> Objects<K> {
         let name = meta.name.clone().unwrap_or_default();
         let objects = self.by_namespace.entry(namespace).or_default();
         let old = objects.get(&name).cloned();
-        if old.as_ref().is_some_and(|old| old.meta().resource_version == object.meta().resource_version) {
+        let is_known = |old: &Arc<K>| {
+            old.meta().resource_version == object.meta().resource_version || version(&**old) > version(&object)
+        };
+        if old.as_ref().is_some_and(is_known) {
             return;
         }
         let new = Arc::new(object);
@@ -219,9 +247,11 @@ impl<K: Cached> Objects<K> {
         let namespace = object.meta().namespace.clone().unwrap_or_default();
         let name = object.meta().name.clone().unwrap_or_default();
         let Some(objects) = self.by_namespace.get_mut(&namespace) else { return };
-        if objects.remove(&name).is_none() {
+        // A later object of the same name may have been noted already.
+        if !objects.get(&name).is_some_and(|cached| cached.meta().uid == object.meta().uid) {
             return;
         }
+        objects.remove(&name);
         if objects.is_empty() {
             self.by_namespace.remove(&namespace);
         }
@@ -231,10 +261,13 @@ impl<K: Cached> Objects<K> {
     /// After a list: what is cached and was not listed is gone.
     fn drop_unlisted(&mut self) {
         let Some(listed) = self.relisted.take() else { return };
+        let told = self.told;
         let mut gone = Vec::new();
         self.by_namespace.retain(|_, objects| {
             objects.retain(|_, object| {
-                let keep = object.meta().uid.as_ref().is_some_and(|uid| listed.contains(uid));
+                // What was noted after the list was made cannot be in it.
+                let keep =
+                    version(&**object) > told || object.meta().uid.as_ref().is_some_and(|uid| listed.contains(uid));
                 if !keep {
                     gone.push(object.clone());
                 }
@@ -248,6 +281,11 @@ impl<K: Cached> Objects<K> {
     fn tell(&mut self, change: Change<K>) {
         self.listeners.retain(|listener| listener.unbounded_send(change.clone()).is_ok());
     }
+}
+
+/// An object's version as a number; 0 where the server has other versions, for which `note` then does nothing.
+fn version<K: Resource>(object: &K) -> u64 {
+    object.meta().resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -300,6 +338,18 @@ mod tests {
         let changes: Vec<_> = cache.changes().take(4).collect().await;
         let names: Vec<_> = changes.iter().map(name).collect();
         assert_eq!(names, [(true, "a".into()), (true, "b".into()), (true, "c".into()), (false, "a".into())]);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_at_once_and_old_answers_are_ignored() {
+        let mock = Mock::default();
+        mock.list(list(5, &[config_map("a", 1)]));
+        let cache = Caches::new(mock.client()).of::<ConfigMap>();
+        cache.ready().await;
+        cache.note(serde_json::from_value(config_map("old", 4)).unwrap());
+        cache.note(serde_json::from_value(config_map("new", 6)).unwrap());
+        assert!(cache.get("one", "old").is_none());
+        assert!(cache.get("one", "new").is_some());
     }
 
     #[tokio::test]

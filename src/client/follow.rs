@@ -30,8 +30,8 @@ pub enum Seen<K> {
     Listing,
     /// An object of the list.
     Present(K),
-    /// The list is complete.
-    Listed,
+    /// The list is complete, as of this version.
+    Listed(String),
     /// An object was made or changed.
     Applied(K),
     /// An object is gone; this is its last state.
@@ -138,8 +138,9 @@ async fn list<S: Source>(
         page.items.into_iter().for_each(|item| tell(Seen::Present(item)));
         match page.metadata.continue_.filter(|token| !token.is_empty()) {
             None => {
-                tell(Seen::Listed);
-                return Ok(page.metadata.resource_version.unwrap_or_default());
+                let version = page.metadata.resource_version.unwrap_or_default();
+                tell(Seen::Listed(version.clone()));
+                return Ok(version);
             }
             token => params.continue_token = token,
         }

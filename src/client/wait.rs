@@ -26,8 +26,8 @@ where
                 present = true;
                 Some(object)
             }
-            Seen::Listed if present => return,
-            Seen::Listed | Seen::Deleted(_) => None,
+            Seen::Listed(_) if present => return,
+            Seen::Listed(_) | Seen::Deleted(_) => None,
         };
         // The receiver lives as long as this future.
         sender.send(state).ok();
