@@ -147,14 +147,9 @@ fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
 
 /// Runs all controllers until shutdown.
 pub async fn run(client: Client, config: ControllerConfig, shutdown: Shutdown) {
-    let context = Arc::new(Context {
-        caches: Caches::new(client.clone()),
-        client,
-        config,
-        recorders: Mutex::default(),
-    });
-    let run = |controller: &&'static Controller| {
-        tokio::spawn(runner::run(controller, context.clone(), shutdown.clone()))
-    };
+    let context =
+        Arc::new(Context { caches: Caches::new(client.clone()), client, config, recorders: Mutex::default() });
+    let run =
+        |controller: &&'static Controller| tokio::spawn(runner::run(controller, context.clone(), shutdown.clone()));
     join_all(CONTROLLERS.iter().map(run)).await;
 }

@@ -21,10 +21,7 @@ pub struct Watched {
 pub type Watch = fn(&Context) -> Watched;
 
 /// The changes of `K`, each turned into keys by `keys`.
-pub fn changes<K: Cached>(
-    context: &Context,
-    mut keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static,
-) -> Watched {
+pub fn changes<K: Cached>(context: &Context, mut keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static) -> Watched {
     let cache = context.caches.of::<K>();
     let changes = cache.changes();
     Watched {
@@ -45,7 +42,8 @@ pub fn controlled<K: Cached, Owner: Resource<DynamicType = ()>>(context: &Contex
             Change::Applied { old, new } => [old.as_ref(), Some(new)],
             Change::Deleted(last) => [None, Some(last)],
         };
-        let mut keys: Vec<Key> = states.into_iter().flatten().filter_map(|object| owner_key::<Owner>(&**object)).collect();
+        let mut keys: Vec<Key> =
+            states.into_iter().flatten().filter_map(|object| owner_key::<Owner>(&**object)).collect();
         keys.dedup();
         keys
     })
