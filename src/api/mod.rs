@@ -2,7 +2,9 @@
 
 pub mod kinds;
 pub mod object;
+pub mod selector;
 pub mod status;
+pub mod table;
 pub mod yaml;
 
 pub use kinds::{KINDS, Kind, Scope, find, find_kind};

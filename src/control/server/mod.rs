@@ -1,1 +1,109 @@
 //! The API server: every rule that a request passes, from TLS to the store.
+//!
+//! ```text
+//! http ─▶ authenticate ─▶ authorize ─▶ target ─┬─ resource: decode ▸ convert ▸ default ▸ admit ▸ validate ▸ store
+//!                                              └─ other: discovery, health, version
+//! ```
+//!
+//! The server's own parts reach it through [`Server::client`]: the same service without a socket, with an identity.
+
+pub mod admission;
+pub mod answer;
+pub mod auth;
+pub mod bootstrap;
+pub mod decode;
+pub mod discovery;
+pub mod form;
+pub mod identity;
+pub mod listen;
+pub mod objects;
+pub mod read;
+pub mod request;
+pub mod resource;
+pub mod route;
+pub mod watch;
+pub mod write;
+
+pub use identity::{Attributes, Authenticator, Authorizer, Identity, PeerCertificate};
+
+use crate::config::{NodePaths, Profile};
+use crate::control::store::{self, Store};
+use axum::body::Body;
+use http::Request;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+/// What a server is made from.
+pub struct ServerConfig {
+    pub profile: Profile,
+    pub paths: NodePaths,
+}
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("cannot open the store")]
+    Store(#[from] store::Error),
+    #[error("cannot use the server's certificates")]
+    Pki(#[from] crate::pki::Error),
+    #[error("cannot make the first objects: {0}")]
+    Bootstrap(crate::api::Status),
+    #[error("cannot serve")]
+    Io(#[from] std::io::Error),
+}
+
+/// What every request is answered from.
+pub struct Api {
+    pub profile: Profile,
+    pub paths: NodePaths,
+    pub store: Store,
+    pub authenticators: Vec<Box<dyn Authenticator>>,
+    pub authorizer: Box<dyn Authorizer>,
+    pub admission: Vec<Box<dyn admission::Plugin>>,
+}
+
+/// The running server: cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    api: Arc<Api>,
+}
+
+impl Server {
+    /// Opens the store and makes the first objects.
+    pub async fn start(config: ServerConfig) -> Result<Self, Error> {
+        let store = Store::open(&config.paths.store())?;
+        let api = Api {
+            authenticators: auth::authenticators(&config, &store)?,
+            authorizer: auth::authorizer(&config, &store),
+            admission: admission::plugins(&config, &store),
+            profile: config.profile,
+            paths: config.paths,
+            store,
+        };
+        let server = Self { api: Arc::new(api) };
+        bootstrap::ensure(&server.api).await.map_err(Error::Bootstrap)?;
+        Ok(server)
+    }
+
+    /// A client of this server without sockets, with an identity of its own; everything else is as for any other client.
+    pub fn client(&self, identity: Identity) -> kube::Client {
+        let api = self.api.clone();
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let (api, identity) = (api.clone(), identity.clone());
+            async move {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(identity);
+                Ok::<_, Infallible>(route::answer(api, request).await)
+            }
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Serves HTTPS on `listener` until shutdown, then lets requests that run end.
+    pub async fn serve(&self, listener: tokio::net::TcpListener, shutdown: crate::base::Shutdown) -> Result<(), Error> {
+        listen::serve(self.api.clone(), listener, shutdown).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! What is no object: discovery, health and version.
+
+use super::answer::{self, Answer};
+use super::route::{Call, method_not_allowed};
+use super::resource;
+use crate::api::{KINDS, Kind, Scope, Status};
+use crate::api::kinds::{GroupVersion, Subresource};
+use http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The version of the API that is served.
+const MINOR: &str = "36";
+
+/// Answers a path that is no resource.
+pub fn answer(call: &Call) -> Result<Answer, Status> {
+    if !matches!(call.method, Method::GET | Method::HEAD) {
+        return Err(method_not_allowed());
+    }
+    let path = call.attributes().path.trim_end_matches('/');
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    match segments.as_slice() {
+        ["version"] => Ok(answer::value(StatusCode::OK, &version())),
+        ["healthz" | "livez" | "readyz", ..] => Ok(answer::text("ok")),
+        ["api"] if wants_aggregated(call) => Ok(aggregated(true)),
+        ["apis"] if wants_aggregated(call) => Ok(aggregated(false)),
+        ["api"] => Ok(answer::value(StatusCode::OK, &json!({"kind": "APIVersions", "versions": ["v1"]}))),
+        ["apis"] => Ok(answer::value(StatusCode::OK, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups()}))),
+        ["apis", group] => group_answer(group),
+        ["api", version] => resources("", version),
+        ["apis", group, version] => resources(group, version),
+        _ => Err(resource::not_served()),
+    }
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+coracle-{}", env!("CARGO_PKG_VERSION")),
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "none", "compiler": "rustc", "platform": format!("linux/{}", architecture()),
+    })
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Every version of every group, the preferred one first, with the kinds served in it.
+fn served() -> BTreeMap<&'static str, Vec<(&'static str, Vec<&'static Kind>)>> {
+    let mut all: BTreeMap<&str, Vec<(&str, Vec<&Kind>)>> = BTreeMap::new();
+    for kind in KINDS {
+        for GroupVersion { group, version } in kind.versions() {
+            let versions = all.entry(group).or_default();
+            match versions.iter_mut().find(|(name, _)| name == version) {
+                Some((_, kinds)) => kinds.push(kind),
+                None => versions.push((version, vec![kind])),
+            }
+        }
+    }
+    all.values_mut().for_each(|versions| versions.sort_by_key(|(name, _)| rank(name)));
+    all
+}
+
+/// Stable versions before beta before alpha, newer before older.
+///
+/// Source: k8s.io/apimachinery `pkg/version/helpers.go`.
+fn rank(version: &str) -> (u8, std::cmp::Reverse<u32>, std::cmp::Reverse<u32>) {
+    let text = version.trim_start_matches('v');
+    let number = |text: &str| std::cmp::Reverse(text.parse().unwrap_or(0));
+    for (stage, word) in [(1, "beta"), (2, "alpha")] {
+        if let Some((major, minor)) = text.split_once(word) {
+            return (stage, number(major), number(minor));
+        }
+    }
+    (0, number(text), number("0"))
+}
+
+fn groups() -> Vec<Value> {
+    served().into_iter().filter(|(group, _)| !group.is_empty()).map(|(group, versions)| group_value(group, &versions)).collect()
+}
+
+fn group_value(group: &str, versions: &[(&str, Vec<&Kind>)]) -> Value {
+    let all: Vec<Value> =
+        versions.iter().map(|(version, _)| json!({"groupVersion": format!("{group}/{version}"), "version": version})).collect();
+    json!({"name": group, "versions": all, "preferredVersion": all.first()})
+}
+
+fn group_answer(group: &str) -> Result<Answer, Status> {
+    let all = served();
+    let versions = all.get(group).filter(|_| !group.is_empty()).ok_or_else(resource::not_served)?;
+    let mut value = group_value(group, versions);
+    value["kind"] = json!("APIGroup");
+    value["apiVersion"] = json!("v1");
+    Ok(answer::value(StatusCode::OK, &value))
+}
+
+fn resources(group: &str, version: &str) -> Result<Answer, Status> {
+    let all = served();
+    let found = all.get(group).and_then(|versions| versions.iter().find(|(name, _)| *name == version));
+    let (_, kinds) = found.ok_or_else(resource::not_served)?;
+    let mut list = Vec::new();
+    for kind in kinds {
+        list.push(resource_value(kind));
+        list.extend(kind.subresources().iter().map(|part| subresource_value(kind, part)));
+    }
+    let group_version = if group.is_empty() { version.to_string() } else { format!("{group}/{version}") };
+    let value = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list});
+    Ok(answer::value(StatusCode::OK, &value))
+}
+
+fn resource_value(kind: &Kind) -> Value {
+    let mut value = json!({
+        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.is_namespaced(),
+        "kind": kind.kind, "verbs": kind.verbs,
+    });
+    if !kind.short.is_empty() {
+        value["shortNames"] = json!(kind.short);
+    }
+    if !kind.categories.is_empty() {
+        value["categories"] = json!(kind.categories);
+    }
+    value
+}
+
+fn subresource_value(kind: &Kind, part: &Subresource) -> Value {
+    let mut value = json!({
+        "name": format!("{}/{}", kind.plural, part.name), "singularName": "", "namespaced": kind.is_namespaced(),
+        "kind": part.kind, "verbs": part.verbs,
+    });
+    if let Some(GroupVersion { group, version }) = &part.version {
+        value["group"] = json!(group);
+        value["version"] = json!(version);
+    }
+    value
+}
+
+/// The aggregated form's media type, in the version that is asked for first.
+fn wants_aggregated(call: &Call) -> bool {
+    let accept = call.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|media| media.contains("as=APIGroupDiscoveryList") && media.contains("v=v2") && !media.contains("v2beta1"))
+}
+
+/// All groups in one answer (KEP-3352).
+fn aggregated(core: bool) -> Answer {
+    let items: Vec<Value> = served().into_iter().filter(|(group, _)| group.is_empty() == core).map(|(group, versions)| aggregated_group(group, versions)).collect();
+    let value = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items});
+    let mut answer = answer::value(StatusCode::OK, &value);
+    let media = header::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    answer.headers_mut().insert(header::CONTENT_TYPE, media);
+    answer
+}
+
+fn aggregated_group(group: &str, versions: Vec<(&str, Vec<&Kind>)>) -> Value {
+    let versions: Vec<Value> = versions
+        .into_iter()
+        .map(|(version, kinds)| {
+            let resources: Vec<Value> = kinds.into_iter().map(|kind| aggregated_resource(kind, group, version)).collect();
+            json!({"version": version, "freshness": "Current", "resources": resources})
+        })
+        .collect();
+    json!({"metadata": {"name": group, "creationTimestamp": null}, "versions": versions})
+}
+
+fn aggregated_resource(kind: &Kind, group: &str, version: &str) -> Value {
+    let response = |group: &str, version: &str, kind: &str| json!({"group": group, "version": version, "kind": kind});
+    let scope = if kind.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" };
+    let parts: Vec<Value> = kind
+        .subresources()
+        .iter()
+        .map(|part| {
+            let (group, version) = part.version.as_ref().map_or((group, version), |own| (&*own.group, &*own.version));
+            json!({"subresource": part.name, "responseKind": response(group, version, &part.kind), "verbs": part.verbs})
+        })
+        .collect();
+    let mut value = json!({
+        "resource": kind.plural, "responseKind": response(group, version, &kind.kind), "scope": scope,
+        "singularResource": kind.singular, "verbs": kind.verbs,
+    });
+    for (field, list) in [("shortNames", &kind.short), ("categories", &kind.categories)] {
+        if !list.is_empty() {
+            value[field] = json!(list);
+        }
+    }
+    if !parts.is_empty() {
+        value["subresources"] = Value::Array(parts);
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_versions_come_first() {
+        let mut versions = vec!["v1beta1", "v2", "v1alpha1", "v1", "v2beta2"];
+        versions.sort_by_key(|version| rank(version));
+        assert_eq!(versions, ["v2", "v1", "v2beta2", "v1beta1", "v1alpha1"]);
+    }
+}

@@ -1,0 +1,95 @@
+//! Between objects and the store: keys, serialized forms with a gap for the revision, versions.
+
+use super::identity::Attributes;
+use super::resource;
+use crate::api::{Kind, Object, Status};
+use crate::control::store::{self, Draft, Entry, Key, Selection};
+use serde_json::{Value, json};
+use std::sync::{Arc, LazyLock};
+
+/// Stands where the revision will be. Made anew by every process, so that no object can hold it by design.
+static GAP: LazyLock<String> = LazyLock::new(|| format!("\"resourceVersion\":\"{}", uuid::Uuid::new_v4()));
+
+/// Where an object is kept.
+pub fn key(kind: &Kind, namespace: &str, name: &str) -> Key {
+    let namespace = if kind.is_namespaced() { namespace } else { "" };
+    Key { resource: resource::store_name(kind).into(), namespace: namespace.into(), name: name.into() }
+}
+
+/// The serialized form with a gap for the revision.
+pub fn draft(object: &mut Object) -> Result<Draft, Status> {
+    let marker = &GAP["\"resourceVersion\":\"".len()..];
+    object.set(&["metadata", "resourceVersion"], marker);
+    let bytes = serde_json::to_vec(object).map_err(Status::internal)?;
+    object.remove(&["metadata", "resourceVersion"]);
+    let at = memchr::memmem::find(&bytes, GAP.as_bytes()).ok_or_else(|| Status::internal("an object without a version"))?;
+    let (start, end) = (at + GAP.len() - marker.len(), at + GAP.len());
+    Ok(Draft { head: bytes[..start].to_vec(), tail: bytes[end..].to_vec() })
+}
+
+/// What selectors see.
+pub fn selection(kind: &Kind, object: &Object) -> Selection {
+    let labels = object.labels().map(|(key, value)| (key.into(), value.into())).collect();
+    let fields = (kind.rules.fields)(object).into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    Selection { labels, fields }
+}
+
+/// The object in an entry, in the stored version.
+pub fn stored(entry: &Entry) -> Result<Object, Status> {
+    serde_json::from_slice(&entry.bytes).map_err(Status::internal)
+}
+
+/// Whether a request asks for the version that is stored, so that bytes can be copied.
+pub fn is_stored_version(kind: &Kind, wanted: &Attributes) -> bool {
+    kind.stored.group == wanted.group && kind.stored.version == wanted.version
+}
+
+/// The object in the version that a request asks for.
+pub fn in_version(kind: &Kind, wanted: &Attributes, mut object: Object) -> Object {
+    if let Some(served) = kind.served_as(&wanted.group, &wanted.version) {
+        (served.from_stored)(&mut object);
+        object.set(&["apiVersion"], served.version.api_version());
+    }
+    object
+}
+
+/// The object in the stored version.
+pub fn to_stored(kind: &Kind, wanted: &Attributes, object: &mut Object) {
+    if let Some(served) = kind.served_as(&wanted.group, &wanted.version) {
+        (served.to_stored)(object);
+    }
+    object.set(&["apiVersion"], kind.stored.api_version());
+    object.set(&["kind"], kind.kind.as_ref());
+}
+
+/// The entry of a request's object.
+pub fn current(store: &store::Store, kind: &Kind, wanted: &Attributes) -> Result<Arc<Entry>, Status> {
+    let missing = || Status::not_found(kind.group(), &kind.plural, &wanted.name);
+    store.get(&key(kind, &wanted.namespace, &wanted.name)).ok_or_else(missing)
+}
+
+/// A failure of the store in the words of the API.
+pub fn failure(kind: &Kind, error: store::Error) -> Status {
+    use crate::api::Reason;
+    const CHANGED: &str = "the object has been modified; please apply your changes to the latest version and try again";
+    match error {
+        store::Error::Exists(key) => Status::already_exists(kind.group(), &kind.plural, &key.name),
+        store::Error::Missing(key) => Status::not_found(kind.group(), &kind.plural, &key.name),
+        store::Error::Changed(key) => Status::conflict(kind.group(), &kind.plural, &key.name, CHANGED),
+        expired @ store::Error::Expired { .. } => Status::new(Reason::Expired, expired.to_string()),
+        store::Error::Full(source) => {
+            Status::new(Reason::InsufficientStorage, format!("the object was not written: {source}"))
+        }
+        other => Status::internal(other),
+    }
+}
+
+/// `metadata` of a list.
+pub fn list_metadata(revision: u64, next: Option<(String, usize)>) -> Value {
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    if let Some((token, left)) = next {
+        metadata["continue"] = json!(token);
+        metadata["remainingItemCount"] = json!(left);
+    }
+    metadata
+}

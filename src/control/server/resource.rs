@@ -1,0 +1,38 @@
+//! From the words of a path to a kind.
+
+use super::identity::Attributes;
+use crate::api::{Kind, Reason, Status, kinds};
+
+/// The kind that a request is about.
+pub fn find(wanted: &Attributes) -> Result<&'static Kind, Status> {
+    kinds::find(&wanted.group, &wanted.version, &wanted.resource).ok_or_else(not_served)
+}
+
+/// A path that leads nowhere.
+pub fn not_served() -> Status {
+    Status::new(Reason::NotFound, "the server could not find the requested resource")
+}
+
+/// Objects of a namespace are changed in their namespace; objects of the cluster are in none.
+pub fn check_scope(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
+    let is_namespace = kind.plural == "namespaces" && kind.group().is_empty();
+    match (kind.is_namespaced(), wanted.namespace.is_empty()) {
+        (true, true) if !matches!(wanted.verb.as_str(), "list" | "watch") => Err(not_served()),
+        (false, false) if !is_namespace => Err(not_served()),
+        _ => Ok(()),
+    }
+}
+
+/// A subresource that the kind lacks, or one that this server does not have yet: the answer says which.
+pub fn no_subresource(kind: &Kind, subresource: &str) -> Status {
+    if kind.subresources().iter().any(|own| own.name == subresource) {
+        let message = format!("{}/{subresource} is not built into this server yet", kind.plural);
+        return Status::new(Reason::NotImplemented, message);
+    }
+    not_served()
+}
+
+/// The resource's name in the store.
+pub fn store_name(kind: &Kind) -> String {
+    if kind.group().is_empty() { kind.plural.to_string() } else { format!("{}/{}", kind.group(), kind.plural) }
+}

@@ -1,0 +1,148 @@
+//! One request from its arrival to its answer: who asks, may they, what for.
+
+use super::answer::{self, Answer};
+use super::identity::{Attributes, Identity, PeerCertificate};
+use super::request::{self, Options, Target};
+use super::{Api, discovery, read, resource, watch, write};
+use crate::api::{Reason, Status};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt, Limited};
+use std::sync::Arc;
+
+/// The largest body that is taken, in bytes (k8s.io/apiserver: 3 MiB).
+const LARGEST_BODY: usize = 3 << 20;
+/// Paths that anybody may read.
+const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
+
+/// What a handler is given.
+pub struct Call {
+    pub api: Arc<Api>,
+    pub user: Identity,
+    pub target: Target,
+    pub options: Options,
+    pub headers: HeaderMap,
+    pub method: Method,
+}
+
+impl Call {
+    /// What is asked for.
+    pub fn attributes(&self) -> &Attributes {
+        &self.target.attributes
+    }
+}
+
+/// Answers any request; a failure is a `Status`.
+pub async fn answer(api: Arc<Api>, request: Request<Body>) -> Answer {
+    let is_head = request.method() == Method::HEAD;
+    let mut answer = handle(api, request).await.unwrap_or_else(|status| answer::failure(&status));
+    if is_head {
+        *answer.body_mut() = Body::empty();
+    }
+    answer
+}
+
+async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status> {
+    let (parts, body) = request.into_parts();
+    let user = authenticate(&api, &parts)?;
+    let options = Options::parse(parts.uri.query().unwrap_or_default());
+    let target = request::target(&parts.method, parts.uri.path(), &options);
+    authorize(&api, &user, &target.attributes)?;
+    let call = Call { api, user, target, options, headers: parts.headers, method: parts.method };
+    if !call.attributes().is_resource() {
+        return discovery::answer(&call);
+    }
+    resource_request(call, body).await
+}
+
+async fn resource_request(call: Call, body: Body) -> Result<Answer, Status> {
+    let kind = resource::find(call.attributes())?;
+    resource::check_scope(kind, call.attributes())?;
+    match (call.attributes().verb.as_str(), call.attributes().subresource.as_str()) {
+        ("get", "" | "status") => read::get(&call, kind),
+        ("get", "scale") => read::scale(&call, kind),
+        ("list", "") => read::list(&call, kind),
+        ("watch", "") => watch::start(&call, kind),
+        ("create", "") => write::create(&call, kind, collect(body).await?).await,
+        ("create", "binding") => write::bind(&call, kind, collect(body).await?).await,
+        ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
+            write::update(&call, kind, collect(body).await?).await
+        }
+        ("patch", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
+            write::patch(&call, kind, collect(body).await?).await
+        }
+        ("update", "scale") => write::scale(&call, kind, collect(body).await?, false).await,
+        ("patch", "scale") => write::scale(&call, kind, collect(body).await?, true).await,
+        ("delete", "") => write::delete(&call, kind, collect(body).await?).await,
+        ("deletecollection", "") => write::delete_collection(&call, kind, collect(body).await?).await,
+        ("create" | "get" | "update" | "patch" | "delete", subresource) => Err(resource::no_subresource(kind, subresource)),
+        _ => Err(method_not_allowed()),
+    }
+}
+
+/// `the server does not allow this method on the requested resource`.
+pub fn method_not_allowed() -> Status {
+    Status::new(Reason::MethodNotAllowed, "the server does not allow this method on the requested resource")
+}
+
+fn authenticate(api: &Api, parts: &http::request::Parts) -> Result<Identity, Status> {
+    if let Some(identity) = parts.extensions.get::<Identity>() {
+        return Ok(identity.clone());
+    }
+    let peer = parts.extensions.get::<PeerCertificate>();
+    for authenticator in &api.authenticators {
+        if let Some(identity) = authenticator.authenticate(&parts.headers, peer)? {
+            return Ok(identity);
+        }
+    }
+    if parts.headers.contains_key(http::header::AUTHORIZATION) {
+        return Err(Status::new(Reason::Unauthorized, "Unauthorized"));
+    }
+    Ok(Identity::anonymous())
+}
+
+fn authorize(api: &Api, user: &Identity, wanted: &Attributes) -> Result<(), Status> {
+    let is_public = PUBLIC.iter().any(|path| wanted.path == *path || wanted.path.starts_with(&format!("{path}/")));
+    if is_public || user.is_in("system:masters") || api.authorizer.allows(user, wanted) {
+        return Ok(());
+    }
+    Err(forbidden(user, wanted))
+}
+
+/// The refusal that clients match on.
+///
+/// Source of the wording: k8s.io/apiserver `pkg/endpoints/handlers/responsewriters/errors.go`.
+pub fn forbidden(user: &Identity, wanted: &Attributes) -> Status {
+    if !wanted.is_resource() {
+        let message = format!("forbidden: User \"{}\" cannot {} path \"{}\"", user.name, wanted.verb, wanted.path);
+        return Status::new(Reason::Forbidden, message);
+    }
+    let resource = match wanted.subresource.as_str() {
+        "" => wanted.resource.clone(),
+        part => format!("{}/{part}", wanted.resource),
+    };
+    let place = match wanted.namespace.as_str() {
+        "" => "at the cluster scope".to_string(),
+        namespace => format!("in the namespace \"{namespace}\""),
+    };
+    let named = if wanted.name.is_empty() { String::new() } else { format!(" \"{}\"", wanted.name) };
+    let qualified = if wanted.group.is_empty() { wanted.resource.clone() } else { format!("{}.{}", wanted.resource, wanted.group) };
+    let why = format!(
+        "User \"{}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}",
+        user.name, wanted.verb, wanted.group
+    );
+    Status::new(Reason::Forbidden, format!("{qualified}{named} is forbidden: {why}"))
+        .about(&wanted.group, &wanted.resource, &wanted.name)
+}
+
+async fn collect(body: Body) -> Result<Bytes, Status> {
+    match Limited::new(body, LARGEST_BODY).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            let message = format!("Request entity too large: limit is {LARGEST_BODY}");
+            Err(Status::new(Reason::RequestEntityTooLarge, message))
+        }
+        Err(error) => Err(Status::bad_request(format!("the body did not arrive whole: {error}"))),
+    }
+}

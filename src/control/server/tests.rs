@@ -1,0 +1,186 @@
+//! The server through its own in-process client: what every client may rely on.
+
+use super::*;
+use crate::config::Wanted;
+use crate::pki::{ClusterNames, ensure_cluster};
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::api::{Api as Door, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use serde_json::json;
+
+pub struct TestServer {
+    _folder: tempfile::TempDir,
+    pub server: Server,
+}
+
+pub async fn server() -> TestServer {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = Wanted::default().resolve(&[]).unwrap();
+    let paths = NodePaths::new(folder.path());
+    let names = ClusterNames {
+        node_name: "coracle".into(),
+        node_addresses: vec![],
+        service_address: profile.network.api_service_address,
+        domain: "cluster.local".into(),
+        extra: vec![],
+    };
+    ensure_cluster(&paths.pki(), &names).unwrap();
+    TestServer { server: Server::start(ServerConfig { profile, paths }).await.unwrap(), _folder: folder }
+}
+
+impl TestServer {
+    fn admin(&self) -> kube::Client {
+        self.server.client(Identity::new("admin", &["system:masters"]))
+    }
+
+    fn config_maps(&self) -> Door<ConfigMap> {
+        Door::namespaced(self.admin(), "default")
+    }
+}
+
+fn config_map(name: &str, value: &str) -> ConfigMap {
+    ConfigMap {
+        metadata: ObjectMeta { name: Some(name.into()), ..Default::default() },
+        data: Some([("key".to_string(), value.to_string())].into()),
+        ..Default::default()
+    }
+}
+
+fn code(error: kube::Error) -> (u16, String, String) {
+    match error {
+        kube::Error::Api(status) => (status.code, status.reason.clone(), status.message.clone()),
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_made_read_changed_and_deleted() {
+    let test = server().await;
+    let maps = test.config_maps();
+    let made = maps.create(&PostParams::default(), &config_map("a", "1")).await.unwrap();
+    assert!(made.metadata.uid.is_some() && made.metadata.creation_timestamp.is_some());
+    let again = maps.create(&PostParams::default(), &config_map("a", "1")).await.unwrap_err();
+    assert_eq!(code(again), (409, "AlreadyExists".into(), "configmaps \"a\" already exists".into()));
+    let mut changed = maps.get("a").await.unwrap();
+    assert_eq!(changed, made);
+    changed.data = Some([("key".to_string(), "2".to_string())].into());
+    let changed = maps.replace("a", &PostParams::default(), &changed).await.unwrap();
+    assert_ne!(changed.metadata.resource_version, made.metadata.resource_version);
+    let stale = maps.replace("a", &PostParams::default(), &made).await.unwrap_err();
+    assert_eq!(code(stale).1, "Conflict");
+    maps.delete("a", &DeleteParams::default()).await.unwrap();
+    assert_eq!(code(maps.get("a").await.unwrap_err()), (404, "NotFound".into(), "configmaps \"a\" not found".into()));
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_of_one_revision() {
+    let test = server().await;
+    let maps = test.config_maps();
+    for name in ["a", "b", "c"] {
+        maps.create(&PostParams::default(), &config_map(name, "1")).await.unwrap();
+    }
+    let first = maps.list(&ListParams::default().limit(2)).await.unwrap();
+    assert_eq!(first.metadata.remaining_item_count, Some(1));
+    maps.create(&PostParams::default(), &config_map("d", "1")).await.unwrap();
+    let token = first.metadata.continue_.clone().unwrap();
+    let second = maps.list(&ListParams::default().limit(2).continue_token(&token)).await.unwrap();
+    assert_eq!(second.items.iter().map(|map| map.metadata.name.clone().unwrap()).collect::<Vec<_>>(), ["c"]);
+    assert_eq!(second.metadata.resource_version, first.metadata.resource_version);
+}
+
+#[tokio::test]
+async fn a_watch_with_a_selector_sees_objects_come_and_go() {
+    let test = server().await;
+    let maps = test.config_maps();
+    let mut watch = maps.watch(&WatchParams::default().labels("on=yes"), "0").await.unwrap().boxed();
+    maps.create(&PostParams::default(), &config_map("a", "1")).await.unwrap();
+    for on in ["yes", "no"] {
+        let patch = json!({"metadata": {"labels": {"on": on}}});
+        maps.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    }
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(map))) if map.metadata.name.as_deref() == Some("a")));
+    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Deleted(_)))));
+}
+
+#[tokio::test]
+async fn a_finalizer_holds_an_object_until_it_is_taken_away() {
+    let test = server().await;
+    let maps = test.config_maps();
+    let mut map = config_map("a", "1");
+    map.metadata.finalizers = Some(vec!["example.com/hold".into()]);
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    maps.delete("a", &DeleteParams::default()).await.unwrap();
+    assert!(maps.get("a").await.unwrap().metadata.deletion_timestamp.is_some());
+    maps.patch("a", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.unwrap();
+    assert!(maps.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn nothing_is_made_where_there_is_no_namespace() {
+    let test = server().await;
+    let maps: Door<ConfigMap> = Door::namespaced(test.admin(), "nowhere");
+    let error = maps.create(&PostParams::default(), &config_map("a", "1")).await.unwrap_err();
+    assert_eq!(code(error), (404, "NotFound".into(), "namespaces \"nowhere\" not found".into()));
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing() {
+    let test = server().await;
+    let maps = test.config_maps();
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    maps.create(&dry, &config_map("a", "1")).await.unwrap();
+    assert!(maps.get_opt("a").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn status_and_object_are_written_apart() {
+    let test = server().await;
+    let namespaces: Door<Namespace> = Door::all(test.admin());
+    let phase = |namespace: &Namespace| namespace.status.as_ref().and_then(|status| status.phase.clone());
+    let patch = json!({"status": {"phase": "Odd"}, "metadata": {"labels": {"a": "b"}}});
+    let after = namespaces.patch("default", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+    assert_eq!(phase(&after).as_deref(), Some("Active"));
+    assert_eq!(after.metadata.labels.unwrap()["a"], "b");
+}
+
+#[tokio::test]
+async fn a_pod_on_a_node_ends_with_grace_and_a_pod_on_none_at_once() {
+    let test = server().await;
+    let pods: Door<Pod> = Door::namespaced(test.admin(), "default");
+    let pod = |name: &str, node: Option<&str>| -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": name},
+            "spec": {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}}))
+        .unwrap()
+    };
+    pods.create(&PostParams::default(), &pod("free", None)).await.unwrap();
+    pods.create(&PostParams::default(), &pod("placed", Some("n"))).await.unwrap();
+    pods.delete("free", &DeleteParams::default()).await.unwrap();
+    assert!(pods.get_opt("free").await.unwrap().is_none());
+    pods.delete("placed", &DeleteParams::default()).await.unwrap();
+    let ending = pods.get("placed").await.unwrap();
+    assert!(ending.metadata.deletion_grace_period_seconds.unwrap() > 0);
+    pods.delete("placed", &DeleteParams::default().grace_period(0)).await.unwrap();
+    assert!(pods.get_opt("placed").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn whoever_is_nobody_may_read_the_version_and_nothing_else() {
+    let test = server().await;
+    let client = test.server.client(Identity::anonymous());
+    assert!(client.apiserver_version().await.is_ok());
+    let maps: Door<ConfigMap> = Door::namespaced(client, "default");
+    let (code, reason, message) = code(maps.list(&ListParams::default()).await.unwrap_err());
+    assert_eq!((code, reason.as_str()), (403, "Forbidden"));
+    let expected = "configmaps is forbidden: User \"system:anonymous\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\"";
+    assert_eq!(message, expected);
+}
+
+#[tokio::test]
+async fn every_kind_is_discovered() {
+    let test = server().await;
+    let discovery = kube::discovery::Discovery::new(test.admin()).run().await.unwrap();
+    let names: Vec<String> = discovery.groups().map(|group| group.name().to_string()).collect();
+    for group in ["", "apps", "batch", "rbac.authorization.k8s.io", "discovery.k8s.io"] {
+        assert!(names.iter().any(|name| name == group), "{group}: {names:?}");
+    }
+}

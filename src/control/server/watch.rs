@@ -1,0 +1,197 @@
+//! Watch: the present state if asked for, then every change. In the plain form of the stored version a line is encoded once
+//! for all who watch.
+
+use super::answer::Answer;
+use super::form::Form;
+use super::objects;
+use super::read::Wanted;
+use super::route::Call;
+use crate::api::{Kind, Object, Status};
+use crate::control::store::{self, Entry, Event, Happened, wire};
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures::stream::{self, Stream};
+use http::{Response, header};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a watch that asked for them gets a bookmark.
+const BOOKMARKS: Duration = Duration::from_secs(60);
+
+/// How one watch looks at changes.
+struct View {
+    kind: &'static Kind,
+    wanted: Wanted,
+    form: Form,
+    is_stored_version: bool,
+    attributes: super::identity::Attributes,
+    include: String,
+    /// Whether the next table carries its column definitions.
+    header: bool,
+    bookmarks: bool,
+}
+
+/// Starts a watch; the answer's body ends with the watch.
+pub fn start(call: &Call, kind: &'static Kind) -> Result<Answer, Status> {
+    let (start, initial, ends_initial) = beginning(call, kind)?;
+    let view = View {
+        kind,
+        wanted: Wanted::of(call, kind)?,
+        form: Form::wanted(&call.headers),
+        is_stored_version: objects::is_stored_version(kind, call.attributes()),
+        attributes: call.attributes().clone(),
+        include: call.options.text("includeObject").into(),
+        header: true,
+        bookmarks: call.options.is_true("allowWatchBookmarks"),
+    };
+    let watch = call.api.store.watch(&super::resource::store_name(kind), start).map_err(|error| objects::failure(kind, error))?;
+    let seconds = call.options.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
+    let lines = lines(view, watch, initial, ends_initial.then_some(start));
+    let body = match seconds {
+        Some(seconds) => Body::from_stream(until(lines, Duration::from_secs(seconds))),
+        None => Body::from_stream(lines),
+    };
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    Ok(answer)
+}
+
+/// From which revision, which objects come first, and whether a bookmark says where they end.
+fn beginning(call: &Call, kind: &Kind) -> Result<(u64, Vec<Arc<Entry>>, bool), Status> {
+    let ends_initial = call.options.is_true("sendInitialEvents");
+    match call.options.number("resourceVersion")? {
+        Some(revision) if revision > 0 && !ends_initial => Ok((revision, Vec::new(), false)),
+        _ if call.options.text("sendInitialEvents") == "false" => Ok((call.api.store.revision(), Vec::new(), false)),
+        _ => {
+            let namespace = Some(call.attributes().namespace.as_str()).filter(|namespace| !namespace.is_empty());
+            let listing = call.api.store.list(&super::resource::store_name(kind), namespace, None);
+            let listing = listing.map_err(|error| objects::failure(kind, error))?;
+            Ok((listing.revision, listing.entries, ends_initial))
+        }
+    }
+}
+
+fn lines(view: View, watch: store::Watch, initial: Vec<Arc<Entry>>, bookmark: Option<u64>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let first = (initial, bookmark);
+    stream::unfold((view, watch, Some(first), false), |(mut view, mut watch, first, over)| async move {
+        if over {
+            return None;
+        }
+        if let Some((initial, bookmark)) = first {
+            let mut lines = view.initial(&initial);
+            if let Some(revision) = bookmark {
+                lines.extend_from_slice(&view.bookmark(revision, true));
+            }
+            if !lines.is_empty() {
+                return Some((Ok(lines.freeze()), (view, watch, None, false)));
+            }
+        }
+        loop {
+            let events = tokio::select! {
+                events = watch.next() => events,
+                () = tokio::time::sleep(BOOKMARKS), if view.bookmarks => {
+                    let line = view.bookmark(watch.position(), false);
+                    return Some((Ok(line), (view, watch, None, false)));
+                }
+            };
+            match events {
+                Ok(events) => {
+                    let lines = view.changes(&events);
+                    if !lines.is_empty() {
+                        return Some((Ok(lines), (view, watch, None, false)));
+                    }
+                }
+                Err(error) => return Some((Ok(failure(view.kind, error)), (view, watch, None, true))),
+            }
+        }
+    })
+}
+
+/// Ends a stream after a time.
+fn until(lines: impl Stream<Item = Result<Bytes, Infallible>>, time: Duration) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    futures::StreamExt::take_until(lines, tokio::time::sleep(time))
+}
+
+fn failure(kind: &Kind, error: store::Error) -> Bytes {
+    let status = objects::failure(kind, error);
+    format!("{}\n", json!({"type": "ERROR", "object": status.to_value()})).into()
+}
+
+impl View {
+    fn initial(&mut self, entries: &[Arc<Entry>]) -> BytesMut {
+        let mut lines = BytesMut::new();
+        for entry in entries.iter().filter(|entry| self.wanted.takes(entry)).cloned().collect::<Vec<_>>() {
+            lines.extend_from_slice(&self.line(Happened::Added, &entry));
+        }
+        lines
+    }
+
+    fn changes(&mut self, events: &[Arc<Event>]) -> Bytes {
+        let mut lines: Vec<Bytes> = events.iter().filter_map(|event| self.change(event)).collect();
+        match lines.len() {
+            0 => Bytes::new(),
+            1 => lines.swap_remove(0),
+            _ => lines.concat().into(),
+        }
+    }
+
+    /// What a change is for this watch: an object that begins to be selected is added, one that ceases to be is deleted.
+    fn change(&mut self, event: &Event) -> Option<Bytes> {
+        let namespace = &self.attributes.namespace;
+        if self.kind.is_namespaced() && !namespace.is_empty() && event.entry.key.namespace != *namespace {
+            return None;
+        }
+        let before = event.before.as_ref().is_some_and(|before| self.wanted.takes(before));
+        let after = event.happened != Happened::Deleted && self.wanted.takes(&event.entry);
+        let happened = match (before, after) {
+            (false, false) => return None,
+            (false, true) => Happened::Added,
+            (true, true) => Happened::Modified,
+            (true, false) => Happened::Deleted,
+        };
+        if happened == event.happened && self.is_bytes() {
+            return Some(event.wire().clone());
+        }
+        Some(self.line(happened, &event.entry))
+    }
+
+    fn is_bytes(&self) -> bool {
+        self.form == Form::Plain && self.is_stored_version
+    }
+
+    fn line(&mut self, happened: Happened, entry: &Entry) -> Bytes {
+        if self.is_bytes() {
+            return wire(happened, &entry.bytes);
+        }
+        match objects::stored(entry) {
+            Ok(object) => {
+                let object = objects::in_version(self.kind, &self.attributes, object);
+                let value = self.shape(object);
+                wire(happened, value.to_string().as_bytes())
+            }
+            Err(status) => format!("{}\n", json!({"type": "ERROR", "object": status.to_value()})).into(),
+        }
+    }
+
+    fn shape(&mut self, object: Object) -> Value {
+        let value = self.form.object(self.kind, object, &self.include, self.header);
+        self.header = false;
+        value
+    }
+
+    fn bookmark(&self, revision: u64, ends_initial: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if ends_initial {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let (kind, version) = match self.form {
+            Form::Plain => (self.kind.kind.to_string(), self.kind.stored.api_version()),
+            Form::Table => ("Table".into(), "meta.k8s.io/v1".into()),
+            Form::Metadata => ("PartialObjectMetadata".into(), "meta.k8s.io/v1".to_string()),
+        };
+        let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
+        format!("{}\n", json!({"type": "BOOKMARK", "object": object})).into()
+    }
+}

@@ -1,0 +1,520 @@
+//! Create, update, patch and delete: every rule between a body and the store.
+
+use super::admission::{Change, Verb};
+use super::answer::{self, Answer};
+use super::form::Form;
+use super::objects;
+use super::route::{Call, method_not_allowed};
+use super::{decode, read};
+use crate::api::{Kind, Object, Reason, Status};
+use crate::control::store::{self, Entry, Expected, Op};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// How often a patch is tried again when somebody else was faster.
+const TRIES: usize = 10;
+/// Letters of generated names: no vowels and no digits that look like some (k8s.io/apimachinery `pkg/util/rand`).
+const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// A new object.
+pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+    if !kind.is_stored() {
+        return Err(super::resource::no_subresource(kind, "create"));
+    }
+    let mut object = decode::body(call, kind, &body)?;
+    let wanted = call.attributes();
+    if !object.resource_version().is_empty() {
+        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    name_new(&mut object, kind, wanted)?;
+    objects::to_stored(kind, wanted, &mut object);
+    stamp_new(&mut object, kind);
+    (kind.rules.prepare_create)(&mut object);
+    (kind.rules.default)(&mut object);
+    admit(call, kind, &mut object, None, Verb::Create).await?;
+    refuse_invalid(kind, &object, (kind.rules.validate)(&object))?;
+    let warnings = (kind.rules.warnings)(&object);
+    if call.options.is_dry_run() {
+        if call.api.store.get(&objects::key(kind, object.namespace(), object.name())).is_some() {
+            return Err(Status::already_exists(kind.group(), &kind.plural, object.name()));
+        }
+        return shown(call, kind, object, StatusCode::CREATED, &warnings);
+    }
+    let entry = put(call, kind, &mut object, Expected::Absent).await?;
+    stored(call, kind, &entry, StatusCode::CREATED, &warnings)
+}
+
+/// A whole new version of an object, or of one part of it.
+pub async fn update(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+    let mut object = decode::body(call, kind, &body)?;
+    objects::to_stored(kind, call.attributes(), &mut object);
+    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    change(call, kind, &entry, object).await
+}
+
+/// A patch: applied to the newest version, again if somebody else was faster.
+pub async fn patch(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+    let patch = decode::Patch::read(call, &body)?;
+    for _ in 1..TRIES {
+        match patch_once(call, kind, &patch).await {
+            Err(status) if status.reason == Reason::Conflict && !patch.names_version() => {}
+            other => return other,
+        }
+    }
+    patch_once(call, kind, &patch).await
+}
+
+async fn patch_once(call: &Call, kind: &'static Kind, patch: &decode::Patch) -> Result<Answer, Status> {
+    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    let before = objects::in_version(kind, call.attributes(), objects::stored(&entry)?);
+    let mut object = patch.apply(kind, before)?;
+    objects::to_stored(kind, call.attributes(), &mut object);
+    change(call, kind, &entry, object).await
+}
+
+/// Puts `object` in the place of what is in `entry`.
+async fn change(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, mut object: Object) -> Result<Answer, Status> {
+    let old = objects::stored(entry)?;
+    let wanted = call.attributes();
+    check_same(kind, &object, &old, wanted)?;
+    keep_metadata(&mut object, &old);
+    keep_parts(&mut object, &old, kind, &wanted.subresource);
+    (kind.rules.prepare_update)(&mut object, &old);
+    (kind.rules.default)(&mut object);
+    count_generation(&mut object, &old, kind);
+    admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
+    let mut causes = (kind.rules.validate)(&object);
+    causes.extend((kind.rules.validate_update)(&object, &old));
+    refuse_invalid(kind, &object, causes)?;
+    let warnings = (kind.rules.warnings)(&object);
+    object.set(&["metadata", "resourceVersion"], old.resource_version());
+    if object == old {
+        return stored(call, kind, entry, StatusCode::OK, &warnings);
+    }
+    if call.options.is_dry_run() {
+        return shown(call, kind, object, StatusCode::OK, &warnings);
+    }
+    let expected = Expected::Revision(entry.revision);
+    if object.is_terminating() && is_free(kind, &object) {
+        let entry = remove(call, kind, &mut object, expected).await?;
+        return stored(call, kind, &entry, StatusCode::OK, &warnings);
+    }
+    let entry = put(call, kind, &mut object, expected).await?;
+    stored(call, kind, &entry, StatusCode::OK, &warnings)
+}
+
+/// Sets the replicas of an object through its scale.
+pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool) -> Result<Answer, Status> {
+    let paths = kind.scale.as_ref().ok_or_else(super::resource::not_served)?;
+    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    let mut object = objects::stored(&entry)?;
+    let before = read::scale_of(kind, &object)?;
+    let after = match is_patch {
+        true => decode::Patch::read(call, &body)?.apply_value(before)?,
+        false => decode::value(&call.headers, &body)?,
+    };
+    let version = after["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    if !version.is_empty() && version != object.resource_version() {
+        return Err(objects::failure(kind, store::Error::Changed(entry.key.clone())));
+    }
+    let replicas = after["spec"]["replicas"].as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let cause = crate::api::Cause {
+            reason: "FieldValueInvalid".into(),
+            message: format!("Invalid value: {replicas}: must be greater than or equal to 0"),
+            field: "spec.replicas".into(),
+        };
+        return Err(Status::invalid("autoscaling", "Scale", object.name(), vec![cause]));
+    }
+    let old = object.clone();
+    object.set(&read::fields(&paths.spec_replicas), replicas);
+    count_generation(&mut object, &old, kind);
+    admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
+    if !call.options.is_dry_run() && object != old {
+        let entry = put(call, kind, &mut object, Expected::Revision(entry.revision)).await?;
+        object = objects::stored(&entry)?;
+    }
+    Ok(answer::value(StatusCode::OK, &read::scale_of(kind, &object)?))
+}
+
+/// Gives a pod to a node (`pods/binding`).
+pub async fn bind(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+    let binding = decode::value(&call.headers, &body)?;
+    let node = binding["target"]["name"].as_str().unwrap_or_default();
+    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    let mut pod = objects::stored(&entry)?;
+    let name = pod.name().to_string();
+    let refusal = |why: String| Status::conflict("", "pods/binding", &name, &why);
+    if pod.is_terminating() {
+        return Err(refusal(format!("pod {name} is being deleted, cannot be assigned to a host")));
+    }
+    if !pod.text(&["spec", "nodeName"]).is_empty() {
+        return Err(refusal(format!("pod {name} is already assigned to node \"{}\"", pod.text(&["spec", "nodeName"]))));
+    }
+    pod.set(&["spec", "nodeName"], node);
+    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let conditions = pod.entry(&["status", "conditions"]);
+    let mut list = conditions.as_array().cloned().unwrap_or_default();
+    list.retain(|condition| condition["type"] != "PodScheduled");
+    list.push(condition);
+    *conditions = Value::Array(list);
+    put(call, kind, &mut pod, Expected::Revision(entry.revision)).await?;
+    Ok(answer::value(StatusCode::CREATED, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})))
+}
+
+/// What a deletion is asked with.
+struct DeleteOptions(Value);
+
+impl DeleteOptions {
+    fn read(call: &Call, body: &Bytes) -> Result<Self, Status> {
+        let mut options = if body.is_empty() { json!({}) } else { decode::value(&call.headers, body)? };
+        for name in ["propagationPolicy", "gracePeriodSeconds"] {
+            let text = call.options.text(name);
+            if options[name].is_null() && !text.is_empty() {
+                options[name] = text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number));
+            }
+        }
+        Ok(Self(options))
+    }
+
+    fn grace(&self) -> Option<i64> {
+        self.0["gracePeriodSeconds"].as_i64()
+    }
+
+    /// The finalizer that a propagation policy asks for.
+    fn finalizer(&self) -> Result<Option<&'static str>, Status> {
+        let orphans = self.0["orphanDependents"].as_bool();
+        match (self.0["propagationPolicy"].as_str(), orphans) {
+            (Some("Orphan"), _) | (None, Some(true)) => Ok(Some("orphan")),
+            (Some("Foreground"), _) => Ok(Some("foregroundDeletion")),
+            (Some("Background") | None, _) => Ok(None),
+            (Some(other), _) => Err(Status::bad_request(format!("invalid propagation policy \"{other}\""))),
+        }
+    }
+
+    fn check(&self, kind: &Kind, object: &Object) -> Result<(), Status> {
+        let conditions = &self.0["preconditions"];
+        for (field, name, actual) in [("uid", "UID", object.uid()), ("resourceVersion", "ResourceVersion", object.resource_version())] {
+            if let Some(expected) = conditions[field].as_str().filter(|expected| *expected != actual) {
+                let why = format!("Precondition failed: {name} in precondition: {expected}, {name} in object meta: {actual}");
+                return Err(Status::conflict(kind.group(), &kind.plural, object.name(), &why));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_dry_run(&self, call: &Call) -> bool {
+        call.options.is_dry_run() || self.0["dryRun"].as_array().is_some_and(|all| all.iter().any(|one| one == "All"))
+    }
+}
+
+/// Deletes one object, at once or as soon as nothing holds it.
+pub async fn delete(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+    let options = DeleteOptions::read(call, &body)?;
+    for _ in 0..TRIES {
+        let entry = objects::current(&call.api.store, kind, call.attributes())?;
+        match delete_entry(call, kind, &entry, &options).await {
+            Err(status) if status.reason == Reason::Conflict && status.message.contains("has been modified") => {}
+            other => return other,
+        }
+    }
+    Err(Status::conflict(kind.group(), &kind.plural, &call.attributes().name, "the object changes too fast"))
+}
+
+/// Deletes everything that is selected; answers with what there was.
+pub async fn delete_collection(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+    let options = DeleteOptions::read(call, &body)?;
+    let wanted = read::Wanted::of(call, kind)?;
+    let namespace = Some(call.attributes().namespace.as_str()).filter(|namespace| !namespace.is_empty());
+    let listing = call.api.store.list(&super::resource::store_name(kind), namespace, None);
+    let listing = listing.map_err(|error| objects::failure(kind, error))?;
+    let selected: Vec<_> = listing.entries.into_iter().filter(|entry| wanted.takes(entry)).collect();
+    let mut items = Vec::with_capacity(selected.len());
+    for entry in selected {
+        match delete_entry(call, kind, &entry, &options).await {
+            // Whoever was faster did the same, or changed it, and then the newest version is what is deleted.
+            Err(status) if matches!(status.reason, Reason::NotFound) => continue,
+            Err(status) if status.reason == Reason::Conflict => {
+                if let Some(newest) = call.api.store.get(&entry.key) {
+                    delete_entry(call, kind, &newest, &options).await?;
+                }
+            }
+            other => drop(other?),
+        }
+        items.push(objects::in_version(kind, call.attributes(), objects::stored(&entry)?));
+    }
+    let metadata = objects::list_metadata(call.api.store.revision(), None);
+    let value = Form::Plain.list(kind, &kind.stored.api_version(), items, metadata, "");
+    Ok(answer::value(StatusCode::OK, &value))
+}
+
+async fn delete_entry(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, options: &DeleteOptions) -> Result<Answer, Status> {
+    let old = objects::stored(entry)?;
+    options.check(kind, &old)?;
+    let mut object = old.clone();
+    admit(call, kind, &mut object, Some(&old), Verb::Delete).await?;
+    if let Some(finalizer) = options.finalizer()?
+        && !object.finalizers().any(|own| own == finalizer)
+    {
+        push_finalizer(&mut object, finalizer);
+    }
+    let grace = grace_of(kind, &object, options.grace());
+    let is_at_once = grace == 0 && !is_held(kind, &object);
+    if options.is_dry_run(call) {
+        return Ok(answer::value(StatusCode::OK, &success(kind, &old)));
+    }
+    let expected = Expected::Revision(entry.revision);
+    if is_at_once {
+        let entry = remove(call, kind, &mut object, expected).await?;
+        let is_pod = kind.plural == "pods" && kind.group().is_empty();
+        return if is_pod { stored(call, kind, &entry, StatusCode::OK, &[]) } else { Ok(answer::value(StatusCode::OK, &success(kind, &old))) };
+    }
+    mark_deleted(&mut object, grace);
+    if object == old {
+        return stored(call, kind, entry, StatusCode::OK, &[]);
+    }
+    count_deletion(&mut object, &old, kind);
+    let entry = put(call, kind, &mut object, expected).await?;
+    stored(call, kind, &entry, StatusCode::OK, &[])
+}
+
+/// Seconds that an object lives on: only a pod that a node runs, or may run, has any.
+fn grace_of(kind: &Kind, object: &Object, asked: Option<i64>) -> i64 {
+    let is_pod = kind.plural == "pods" && kind.group().is_empty();
+    let is_over = matches!(object.text(&["status", "phase"]), "Succeeded" | "Failed");
+    if !is_pod || object.text(&["spec", "nodeName"]).is_empty() || is_over {
+        return 0;
+    }
+    let own = object.at(&["spec", "terminationGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(30);
+    asked.unwrap_or(own).max(0)
+}
+
+/// Notes the deletion; a later one can only shorten the grace of an earlier one.
+fn mark_deleted(object: &mut Object, grace: i64) {
+    let earlier = object.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
+    if object.is_terminating() && earlier.is_none_or(|earlier| earlier <= grace) {
+        return;
+    }
+    let now = jiff::Timestamp::now();
+    let when = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
+    object.set(&["metadata", "deletionTimestamp"], when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    object.set(&["metadata", "deletionGracePeriodSeconds"], grace);
+    if object.kind() == "Namespace" {
+        object.set(&["status", "phase"], "Terminating");
+    }
+}
+
+/// A deletion counts as a change of what is wanted, as upstream has it.
+fn count_deletion(object: &mut Object, old: &Object, kind: &Kind) {
+    if kind.has_generation() && !old.is_terminating() {
+        let generation = old.at(&["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
+        object.set(&["metadata", "generation"], generation + 1);
+    }
+}
+
+/// Whether an object that is ending may go: nothing holds it and its grace is over.
+fn is_free(kind: &Kind, object: &Object) -> bool {
+    let grace = object.at(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64).unwrap_or(0);
+    grace == 0 && !is_held(kind, object)
+}
+
+/// Whether something holds the object: a finalizer of its own, or content of a namespace.
+fn is_held(kind: &Kind, object: &Object) -> bool {
+    let is_namespace = kind.plural == "namespaces" && kind.group().is_empty();
+    let holds = |path: &[&str]| object.at(path).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    holds(&["metadata", "finalizers"]) || (is_namespace && holds(&["spec", "finalizers"]))
+}
+
+fn push_finalizer(object: &mut Object, finalizer: &str) {
+    let list = object.entry(&["metadata", "finalizers"]);
+    match list.as_array_mut() {
+        Some(list) => list.push(json!(finalizer)),
+        None => *list = json!([finalizer]),
+    }
+}
+
+fn success(kind: &Kind, object: &Object) -> Value {
+    json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+        "details": {"name": object.name(), "group": kind.group(), "kind": kind.plural, "uid": object.uid()},
+    })
+}
+
+/// The name and namespace of a new object: its own, generated, or of the path.
+fn name_new(object: &mut Object, kind: &Kind, wanted: &super::Attributes) -> Result<(), Status> {
+    if kind.is_namespaced() {
+        match object.namespace() {
+            "" => object.set(&["metadata", "namespace"], wanted.namespace.as_str()),
+            own if own != wanted.namespace => {
+                return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+            }
+            _ => {}
+        }
+    } else if let Some(metadata) = object.entry(&["metadata"]).as_object_mut() {
+        metadata.remove("namespace");
+    }
+    if object.name().is_empty() {
+        let prefix = object.text(&["metadata", "generateName"]).to_string();
+        if prefix.is_empty() {
+            let cause = crate::api::Cause {
+                reason: "FieldValueRequired".into(),
+                message: "Required value: name or generateName is required".into(),
+                field: "metadata.name".into(),
+            };
+            return Err(Status::invalid(kind.group(), &kind.kind, "", vec![cause]));
+        }
+        let end: String = (0..5).map(|_| LETTERS[rand::random_range(0..LETTERS.len())] as char).collect();
+        let room = prefix.len().min(58);
+        object.set(&["metadata", "name"], format!("{}{end}", &prefix[..room]));
+    }
+    Ok(())
+}
+
+/// What the server alone says of a new object.
+fn stamp_new(object: &mut Object, kind: &Kind) {
+    if let Some(metadata) = object.entry(&["metadata"]).as_object_mut() {
+        for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink", "managedFields"] {
+            metadata.remove(field);
+        }
+    }
+    object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
+    object.set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    if kind.has_generation() {
+        object.set(&["metadata", "generation"], 1);
+    }
+    if kind.status {
+        object.0.remove("status");
+    }
+}
+
+/// A change is of the same object, and of the version that the client read, if it names one.
+fn check_same(kind: &Kind, object: &Object, old: &Object, wanted: &super::Attributes) -> Result<(), Status> {
+    if object.name() != wanted.name && !object.name().is_empty() {
+        let message = format!("the name of the object ({}) does not match the name on the URL ({})", object.name(), wanted.name);
+        return Err(Status::bad_request(message));
+    }
+    if !object.namespace().is_empty() && kind.is_namespaced() && object.namespace() != wanted.namespace {
+        return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+    }
+    if !object.uid().is_empty() && object.uid() != old.uid() {
+        let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", object.uid(), old.uid());
+        return Err(Status::conflict(kind.group(), &kind.plural, old.name(), &why));
+    }
+    if !object.resource_version().is_empty() && object.resource_version() != old.resource_version() {
+        let key = objects::key(kind, old.namespace(), old.name());
+        return Err(objects::failure(kind, store::Error::Changed(key)));
+    }
+    Ok(())
+}
+
+/// Metadata that a client cannot change.
+fn keep_metadata(object: &mut Object, old: &Object) {
+    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+        match old.at(&["metadata", field]) {
+            Some(value) => object.set(&["metadata", field], value.clone()),
+            None => drop(object.remove(&["metadata", field])),
+        }
+    }
+    object.remove(&["metadata", "resourceVersion"]);
+}
+
+/// An update of the object leaves its status alone; an update of a part leaves everything else alone.
+fn keep_parts(object: &mut Object, old: &Object, kind: &Kind, subresource: &str) {
+    let keep = |object: &mut Object, field: &str| match old.0.get(field) {
+        Some(value) => drop(object.0.insert(field.into(), value.clone())),
+        None => drop(object.0.remove(field)),
+    };
+    match subresource {
+        "" if kind.status => keep(object, "status"),
+        "status" | "approval" => {
+            let status = object.0.remove("status");
+            let metadata = object.0.remove("metadata");
+            object.0 = old.0.clone();
+            if let Some(status) = status {
+                object.0.insert("status".into(), status);
+            }
+            // Labels and annotations may go with a status, nothing else of the metadata.
+            for field in ["labels", "annotations"] {
+                if let Some(value) = metadata.as_ref().and_then(|metadata| metadata.get(field)) {
+                    object.set(&["metadata", field], value.clone());
+                }
+            }
+            object.remove(&["metadata", "resourceVersion"]);
+        }
+        "finalize" => {
+            let finalizers = object.remove(&["spec", "finalizers"]);
+            object.0 = old.0.clone();
+            object.set(&["spec", "finalizers"], finalizers.unwrap_or_else(|| json!([])));
+            object.remove(&["metadata", "resourceVersion"]);
+        }
+        _ => {}
+    }
+}
+
+fn count_generation(object: &mut Object, old: &Object, kind: &Kind) {
+    if kind.raises_generation(object, old) {
+        let generation = old.at(&["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
+        object.set(&["metadata", "generation"], generation + 1);
+    }
+}
+
+async fn admit(call: &Call, kind: &'static Kind, object: &mut Object, old: Option<&Object>, verb: Verb) -> Result<(), Status> {
+    let mut change = Change { verb, kind, object, old, user: &call.user, attributes: call.attributes() };
+    for plugin in &call.api.admission {
+        plugin.mutate(&call.api, &mut change).await?;
+    }
+    for plugin in &call.api.admission {
+        plugin.validate(&call.api, &change).await?;
+    }
+    Ok(())
+}
+
+fn refuse_invalid(kind: &Kind, object: &Object, causes: Vec<crate::api::Cause>) -> Result<(), Status> {
+    if causes.is_empty() {
+        return Ok(());
+    }
+    Err(Status::invalid(kind.group(), &kind.kind, object.name(), causes))
+}
+
+async fn put(call: &Call, kind: &Kind, object: &mut Object, expected: Expected) -> Result<Arc<Entry>, Status> {
+    write(call, kind, object, expected, false).await
+}
+
+async fn remove(call: &Call, kind: &Kind, object: &mut Object, expected: Expected) -> Result<Arc<Entry>, Status> {
+    write(call, kind, object, expected, true).await
+}
+
+async fn write(call: &Call, kind: &Kind, object: &mut Object, expected: Expected, is_delete: bool) -> Result<Arc<Entry>, Status> {
+    let op = op(kind, object, expected, is_delete)?;
+    let written = call.api.store.write(vec![op]).await.map_err(|error| objects::failure(kind, error))?;
+    written.into_iter().next().ok_or_else(method_not_allowed)
+}
+
+/// The store's operation for an object.
+pub fn op(kind: &Kind, object: &mut Object, expected: Expected, is_delete: bool) -> Result<Op, Status> {
+    let selection = objects::selection(kind, object);
+    let key = objects::key(kind, object.namespace(), object.name());
+    Ok(Op { key, expected, draft: objects::draft(object)?, selection, is_delete })
+}
+
+/// The answer with an entry: its bytes, if the version and form are those that are stored.
+fn stored(call: &Call, kind: &Kind, entry: &Entry, code: StatusCode, warnings: &[String]) -> Result<Answer, Status> {
+    if Form::wanted(&call.headers) == Form::Plain && objects::is_stored_version(kind, call.attributes()) {
+        let mut answer = answer::bytes(code, entry.bytes.clone());
+        answer::warn(&mut answer, warnings);
+        return Ok(answer);
+    }
+    shown(call, kind, objects::stored(entry)?, code, warnings)
+}
+
+/// The answer with an object of the stored version.
+fn shown(call: &Call, kind: &Kind, object: Object, code: StatusCode, warnings: &[String]) -> Result<Answer, Status> {
+    let object = objects::in_version(kind, call.attributes(), object);
+    let value = Form::wanted(&call.headers).object(kind, object, call.options.text("includeObject"), true);
+    let mut answer = answer::value(code, &value);
+    answer::warn(&mut answer, warnings);
+    Ok(answer)
+}
