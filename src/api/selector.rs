@@ -37,7 +37,13 @@ impl Selector {
 
     /// Reads the string form, for example `a=b,c in (d,e),!f`.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        split_outside_brackets(text).into_iter().map(str::trim).filter(|part| !part.is_empty()).map(requirement).collect::<Result<_, _>>().map(Selector)
+        split_outside_brackets(text)
+            .into_iter()
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(requirement)
+            .collect::<Result<_, _>>()
+            .map(Selector)
     }
 
     /// Reads a `LabelSelector` object. Nothing (null) selects nothing, an empty object everything: the caller decides which
@@ -56,7 +62,11 @@ impl Selector {
     /// Reads a plain map of labels, as services and replication controllers have it.
     pub fn from_map(labels: &Value) -> Self {
         let pairs = labels.as_object().into_iter().flatten();
-        Selector(pairs.map(|(key, value)| Requirement::In(key.clone(), vec![value.as_str().unwrap_or_default().into()])).collect())
+        Selector(
+            pairs
+                .map(|(key, value)| Requirement::In(key.clone(), vec![value.as_str().unwrap_or_default().into()]))
+                .collect(),
+        )
     }
 }
 
@@ -76,7 +86,8 @@ impl Requirement {
 
 fn from_expression(expression: &Value) -> Result<Requirement, Error> {
     let key = expression["key"].as_str().unwrap_or_default().to_string();
-    let values = || expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).map(String::from).collect();
+    let values =
+        || expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).map(String::from).collect();
     match expression["operator"].as_str().unwrap_or_default() {
         "In" => Ok(Requirement::In(key, values())),
         "NotIn" => Ok(Requirement::NotIn(key, values())),
@@ -119,7 +130,12 @@ fn requirement(text: &str) -> Result<Requirement, Error> {
 }
 
 fn compared(text: &str) -> Result<Requirement, Error> {
-    let number = |value: &str| value.trim().parse::<i64>().map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {text}")));
+    let number = |value: &str| {
+        value
+            .trim()
+            .parse::<i64>()
+            .map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {text}")))
+    };
     if let Some((key, value)) = text.split_once("!=") {
         return Ok(Requirement::NotIn(checked(key, text)?, vec![value.trim().into()]));
     }
@@ -162,10 +178,33 @@ mod tests {
     #[test]
     fn every_operator_of_the_string_form_selects_as_kubernetes_does() {
         let labels = &[("app", "web"), ("tier", "front"), ("size", "5")];
-        for yes in ["", "app=web", "app==web", "app!=db", "app in (db, web)", "app notin (db)", "app", "!gone", "size>4", "size<6", "gone!=x", "app=web,tier in (front,back),!x"] {
+        for yes in [
+            "",
+            "app=web",
+            "app==web",
+            "app!=db",
+            "app in (db, web)",
+            "app notin (db)",
+            "app",
+            "!gone",
+            "size>4",
+            "size<6",
+            "gone!=x",
+            "app=web,tier in (front,back),!x",
+        ] {
             assert!(selects(yes, labels), "{yes}");
         }
-        for no in ["app=db", "app!=web", "app in (db)", "app notin (web)", "gone", "!app", "size>5", "gone in (x)", "app=web,tier=back"] {
+        for no in [
+            "app=db",
+            "app!=web",
+            "app in (db)",
+            "app notin (web)",
+            "gone",
+            "!app",
+            "size>5",
+            "gone in (x)",
+            "app=web,tier=back",
+        ] {
             assert!(!selects(no, labels), "{no}");
         }
     }
@@ -179,7 +218,8 @@ mod tests {
 
     #[test]
     fn objects_select_by_labels_and_expressions() {
-        let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]});
+        let selector =
+            json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]});
         let selector = Selector::from_object(&selector).unwrap();
         assert!(selector.matches(|key| Some(if key == "app" { "web" } else { "x" })));
         assert!(!selector.matches(|key| (key == "app").then_some("web")));

@@ -50,7 +50,9 @@ fn row(kind: &Kind, object: Object, include: &str, now: Timestamp) -> Value {
     let carried = match include {
         "None" => Value::Null,
         "Object" => Value::Object(object.0),
-        _ => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.0.get("metadata")}),
+        _ => {
+            json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object.0.get("metadata")})
+        }
     };
     json!({"cells": cells, "object": carried})
 }
@@ -107,8 +109,19 @@ mod tests {
 
     #[test]
     fn ages_are_written_as_kubectl_does() {
-        let cases = [(5, "5s"), (119, "119s"), (200, "3m20s"), (2700, "45m"), (10_799, "179m"), (26_000, "7h13m"),
-            (90_000, "25h"), (183_600, "2d3h"), (2_592_000, "30d"), (-5, "<invalid>"), (-1, "0s")];
+        let cases = [
+            (5, "5s"),
+            (119, "119s"),
+            (200, "3m20s"),
+            (2700, "45m"),
+            (10_799, "179m"),
+            (26_000, "7h13m"),
+            (90_000, "25h"),
+            (183_600, "2d3h"),
+            (2_592_000, "30d"),
+            (-5, "<invalid>"),
+            (-1, "0s"),
+        ];
         for (seconds, text) in cases {
             assert_eq!(human_duration(seconds), text);
         }

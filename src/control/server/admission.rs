@@ -54,22 +54,28 @@ impl Plugin for NamespaceLifecycle {
     async fn validate(&self, api: &Api, change: &Change<'_>) -> Result<(), Status> {
         let is_namespace = change.kind.plural == "namespaces" && change.kind.group().is_empty();
         if is_namespace && change.verb == Verb::Delete && IMMORTAL.contains(&change.object.name()) {
-            let message = format!("namespaces \"{}\" is forbidden: this namespace may not be deleted", change.object.name());
+            let message =
+                format!("namespaces \"{}\" is forbidden: this namespace may not be deleted", change.object.name());
             return Err(Status::new(Reason::Forbidden, message).about("", "namespaces", change.object.name()));
         }
         if change.verb != Verb::Create || !change.kind.is_namespaced() {
             return Ok(());
         }
         let name = change.object.namespace();
-        let namespaces = kinds::find("", "v1", "namespaces").ok_or_else(|| Status::internal("no kind of namespaces"))?;
-        let entry = api.store.get(&objects::key(namespaces, "", name)).ok_or_else(|| Status::not_found("", "namespaces", name))?;
+        let namespaces =
+            kinds::find("", "v1", "namespaces").ok_or_else(|| Status::internal("no kind of namespaces"))?;
+        let entry = api
+            .store
+            .get(&objects::key(namespaces, "", name))
+            .ok_or_else(|| Status::not_found("", "namespaces", name))?;
         if !objects::stored(&entry)?.is_terminating() {
             return Ok(());
         }
         let (group, plural, own) = (change.kind.group(), &change.kind.plural, change.object.name());
         let qualified = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };
         let why = format!("unable to create new content in namespace {name} because it is being terminated");
-        let mut status = Status::new(Reason::Forbidden, format!("{qualified} \"{own}\" is forbidden: {why}")).about(group, plural, own);
+        let mut status = Status::new(Reason::Forbidden, format!("{qualified} \"{own}\" is forbidden: {why}"))
+            .about(group, plural, own);
         status.causes.push(crate::api::Cause {
             reason: "NamespaceTerminating".into(),
             message: format!("namespace {name} is being terminated"),

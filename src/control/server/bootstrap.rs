@@ -14,12 +14,14 @@ pub async fn ensure(api: &Api) -> Result<(), Status> {
     for object in first_objects(api) {
         let Some(mut object) = Object::from_value(object) else { continue };
         let (group, version) = object.api_version().split_once('/').unwrap_or(("", object.api_version()));
-        let kind = kinds::find_kind(group, version, object.kind()).ok_or_else(|| Status::internal("an unknown first object"))?;
+        let kind = kinds::find_kind(group, version, object.kind())
+            .ok_or_else(|| Status::internal("an unknown first object"))?;
         if api.store.get(&objects::key(kind, object.namespace(), object.name())).is_some() {
             continue;
         }
         object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
-        object.set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        object
+            .set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         (kind.rules.prepare_create)(&mut object);
         (kind.rules.default)(&mut object);
         ops.push(write::op(kind, &mut object, Expected::Absent, false)?);

@@ -19,7 +19,8 @@ pub fn value(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
             .map_err(|error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))),
         "application/yaml" => {
             let text = std::str::from_utf8(body).map_err(|_| Status::bad_request("the body is no UTF-8 text"))?;
-            yaml::from_text(text).map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))
+            yaml::from_text(text)
+                .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))
         }
         other => Err(unsupported(other)),
     }
@@ -27,16 +28,20 @@ pub fn value(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
 
 fn unsupported(media: &str) -> Status {
     let known = "application/json, application/yaml";
-    let message = format!("the body of the request was in an unknown format - accepted media types include: {known} (got {media})");
+    let message = format!(
+        "the body of the request was in an unknown format - accepted media types include: {known} (got {media})"
+    );
     Status::new(Reason::UnsupportedMediaType, message)
 }
 
 /// The object of a body, which must be of the kind and version of the path if it says which it is.
 pub fn body(call: &Call, kind: &Kind, body: &Bytes) -> Result<Object, Status> {
     let wanted = call.attributes();
-    let mut object = Object::from_value(value(&call.headers, body)?)
-        .ok_or_else(|| Status::bad_request(format!("the object provided is unrecognized (must be of type {})", kind.kind)))?;
-    let version = if wanted.group.is_empty() { wanted.version.clone() } else { format!("{}/{}", wanted.group, wanted.version) };
+    let mut object = Object::from_value(value(&call.headers, body)?).ok_or_else(|| {
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {})", kind.kind))
+    })?;
+    let version =
+        if wanted.group.is_empty() { wanted.version.clone() } else { format!("{}/{}", wanted.group, wanted.version) };
     for (field, right) in [("kind", kind.kind.as_ref()), ("apiVersion", version.as_str())] {
         match object.text(&[field]) {
             "" => object.set(&[field], right),
@@ -92,7 +97,10 @@ impl Patch {
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut value, patch),
             Patch::Json(patch) => json_patch::patch(&mut value, patch).map_err(|error| {
-                Status::new(Reason::Invalid, format!("the server rejected our request due to an error in our request: {error}"))
+                Status::new(
+                    Reason::Invalid,
+                    format!("the server rejected our request due to an error in our request: {error}"),
+                )
             })?,
         }
         Ok(value)

@@ -1,10 +1,10 @@
 //! What is no object: discovery, health and version.
 
 use super::answer::{self, Answer};
-use super::route::{Call, method_not_allowed};
 use super::resource;
-use crate::api::{KINDS, Kind, Scope, Status};
+use super::route::{Call, method_not_allowed};
 use crate::api::kinds::{GroupVersion, Subresource};
+use crate::api::{KINDS, Kind, Scope, Status};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -25,7 +25,9 @@ pub fn answer(call: &Call) -> Result<Answer, Status> {
         ["api"] if wants_aggregated(call) => Ok(aggregated(true)),
         ["apis"] if wants_aggregated(call) => Ok(aggregated(false)),
         ["api"] => Ok(answer::value(StatusCode::OK, &json!({"kind": "APIVersions", "versions": ["v1"]}))),
-        ["apis"] => Ok(answer::value(StatusCode::OK, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups()}))),
+        ["apis"] => {
+            Ok(answer::value(StatusCode::OK, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups()})))
+        }
         ["apis", group] => group_answer(group),
         ["api", version] => resources("", version),
         ["apis", group, version] => resources(group, version),
@@ -80,12 +82,18 @@ fn rank(version: &str) -> (u8, std::cmp::Reverse<u32>, std::cmp::Reverse<u32>) {
 }
 
 fn groups() -> Vec<Value> {
-    served().into_iter().filter(|(group, _)| !group.is_empty()).map(|(group, versions)| group_value(group, &versions)).collect()
+    served()
+        .into_iter()
+        .filter(|(group, _)| !group.is_empty())
+        .map(|(group, versions)| group_value(group, &versions))
+        .collect()
 }
 
 fn group_value(group: &str, versions: &[(&str, Vec<&Kind>)]) -> Value {
-    let all: Vec<Value> =
-        versions.iter().map(|(version, _)| json!({"groupVersion": format!("{group}/{version}"), "version": version})).collect();
+    let all: Vec<Value> = versions
+        .iter()
+        .map(|(version, _)| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+        .collect();
     json!({"name": group, "versions": all, "preferredVersion": all.first()})
 }
 
@@ -108,7 +116,8 @@ fn resources(group: &str, version: &str) -> Result<Answer, Status> {
         list.extend(kind.subresources().iter().map(|part| subresource_value(kind, part)));
     }
     let group_version = if group.is_empty() { version.to_string() } else { format!("{group}/{version}") };
-    let value = json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list});
+    let value =
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list});
     Ok(answer::value(StatusCode::OK, &value))
 }
 
@@ -141,15 +150,22 @@ fn subresource_value(kind: &Kind, part: &Subresource) -> Value {
 /// The aggregated form's media type, in the version that is asked for first.
 fn wants_aggregated(call: &Call) -> bool {
     let accept = call.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    accept.split(',').any(|media| media.contains("as=APIGroupDiscoveryList") && media.contains("v=v2") && !media.contains("v2beta1"))
+    accept
+        .split(',')
+        .any(|media| media.contains("as=APIGroupDiscoveryList") && media.contains("v=v2") && !media.contains("v2beta1"))
 }
 
 /// All groups in one answer (KEP-3352).
 fn aggregated(core: bool) -> Answer {
-    let items: Vec<Value> = served().into_iter().filter(|(group, _)| group.is_empty() == core).map(|(group, versions)| aggregated_group(group, versions)).collect();
+    let items: Vec<Value> = served()
+        .into_iter()
+        .filter(|(group, _)| group.is_empty() == core)
+        .map(|(group, versions)| aggregated_group(group, versions))
+        .collect();
     let value = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items});
     let mut answer = answer::value(StatusCode::OK, &value);
-    let media = header::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+    let media =
+        header::HeaderValue::from_static("application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
     answer.headers_mut().insert(header::CONTENT_TYPE, media);
     answer
 }
@@ -158,7 +174,8 @@ fn aggregated_group(group: &str, versions: Vec<(&str, Vec<&Kind>)>) -> Value {
     let versions: Vec<Value> = versions
         .into_iter()
         .map(|(version, kinds)| {
-            let resources: Vec<Value> = kinds.into_iter().map(|kind| aggregated_resource(kind, group, version)).collect();
+            let resources: Vec<Value> =
+                kinds.into_iter().map(|kind| aggregated_resource(kind, group, version)).collect();
             json!({"version": version, "freshness": "Current", "resources": resources})
         })
         .collect();

@@ -54,9 +54,12 @@ impl Form {
     /// A list in this form; `list` is the list's metadata.
     pub fn list(self, kind: &Kind, api_version: &str, objects: Vec<Object>, list: Value, include: &str) -> Value {
         match self {
-            Form::Plain => json!({"kind": kind.list_kind, "apiVersion": api_version, "metadata": list, "items": objects}),
+            Form::Plain => {
+                json!({"kind": kind.list_kind, "apiVersion": api_version, "metadata": list, "items": objects})
+            }
             Form::Metadata => {
-                let items: Vec<Value> = objects.iter().map(|object| metadata(object, "PartialObjectMetadata")).collect();
+                let items: Vec<Value> =
+                    objects.iter().map(|object| metadata(object, "PartialObjectMetadata")).collect();
                 json!({"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list, "items": items})
             }
             Form::Table => {

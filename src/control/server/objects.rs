@@ -22,7 +22,8 @@ pub fn draft(object: &mut Object) -> Result<Draft, Status> {
     object.set(&["metadata", "resourceVersion"], marker);
     let bytes = serde_json::to_vec(object).map_err(Status::internal)?;
     object.remove(&["metadata", "resourceVersion"]);
-    let at = memchr::memmem::find(&bytes, GAP.as_bytes()).ok_or_else(|| Status::internal("an object without a version"))?;
+    let at =
+        memchr::memmem::find(&bytes, GAP.as_bytes()).ok_or_else(|| Status::internal("an object without a version"))?;
     let (start, end) = (at + GAP.len() - marker.len(), at + GAP.len());
     Ok(Draft { head: bytes[..start].to_vec(), tail: bytes[end..].to_vec() })
 }

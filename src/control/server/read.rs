@@ -76,7 +76,9 @@ pub struct Wanted {
 impl Wanted {
     /// Reads `labelSelector` and `fieldSelector`; a named watch (`…/pods/NAME?watch`) selects by name.
     pub fn of(call: &Call, kind: &Kind) -> Result<Self, Status> {
-        let parse = |name: &str| Selector::parse(call.options.text(name)).map_err(|error| Status::bad_request(error.to_string()));
+        let parse = |name: &str| {
+            Selector::parse(call.options.text(name)).map_err(|error| Status::bad_request(error.to_string()))
+        };
         let (labels, mut fields) = (parse("labelSelector")?, parse("fieldSelector")?);
         check_fields(kind, &fields)?;
         if !call.attributes().name.is_empty() && call.attributes().verb == "watch" {
@@ -112,10 +114,14 @@ fn check_fields(kind: &Kind, selector: &Selector) -> Result<(), Status> {
     use crate::api::selector::Requirement::{Absent, Exists, Greater, In, Less, NotIn};
     let known: Vec<&str> = (kind.rules.fields)(&Object::default()).into_iter().map(|(name, _)| name).collect();
     for requirement in &selector.0 {
-        let (In(name, _) | NotIn(name, _) | Exists(name) | Absent(name) | Greater(name, _) | Less(name, _)) = requirement;
+        let (In(name, _) | NotIn(name, _) | Exists(name) | Absent(name) | Greater(name, _) | Less(name, _)) =
+            requirement;
         if !matches!(name.as_str(), "metadata.name" | "metadata.namespace") && !known.contains(&name.as_str()) {
             let what = format!("field label not supported: {name}");
-            return Err(Status::bad_request(format!("Unable to find \"{}\" that match label selector \"\", field selector \"{name}\": {what}", kind.kind)));
+            return Err(Status::bad_request(format!(
+                "Unable to find \"{}\" that match label selector \"\", field selector \"{name}\": {what}",
+                kind.kind
+            )));
         }
     }
     Ok(())
@@ -139,7 +145,8 @@ pub fn list(call: &Call, kind: &Kind) -> Result<Answer, Status> {
     }
     let read = |entry: &Arc<Entry>| objects::stored(entry).map(|object| objects::in_version(kind, wanted, object));
     let list = page.entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let api_version = if wanted.group.is_empty() { wanted.version.clone() } else { format!("{}/{}", wanted.group, wanted.version) };
+    let api_version =
+        if wanted.group.is_empty() { wanted.version.clone() } else { format!("{}/{}", wanted.group, wanted.version) };
     let value = form.list(kind, &api_version, list, metadata, call.options.text("includeObject"));
     Ok(answer::value(StatusCode::OK, &value))
 }
@@ -174,8 +181,11 @@ fn page(call: &Call, kind: &Kind) -> Result<Page, Status> {
     let namespace = Some(call.attributes().namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let listing = call.api.store.list(&super::resource::store_name(kind), namespace, at);
     let listing = listing.map_err(|error| objects::failure(kind, error))?;
-    let is_behind = |entry: &&Arc<Entry>| after.as_ref().is_none_or(|(namespace, name)| (&entry.key.namespace, &entry.key.name) > (namespace, name));
-    let mut entries: Vec<Arc<Entry>> = listing.entries.iter().filter(is_behind).filter(|entry| wanted.takes(entry)).cloned().collect();
+    let is_behind = |entry: &&Arc<Entry>| {
+        after.as_ref().is_none_or(|(namespace, name)| (&entry.key.namespace, &entry.key.name) > (namespace, name))
+    };
+    let mut entries: Vec<Arc<Entry>> =
+        listing.entries.iter().filter(is_behind).filter(|entry| wanted.takes(entry)).cloned().collect();
     let mut next = None;
     if let Some(limit) = limit.map(|limit| limit as usize)
         && entries.len() > limit
@@ -193,7 +203,8 @@ fn exact_revision(call: &Call) -> Result<Option<u64>, Status> {
     let newest = call.api.store.revision();
     match revision {
         Some(revision) if revision > newest => {
-            let mut status = Status::new(Reason::Timeout, format!("Too large resource version: {revision}, current: {newest}"));
+            let mut status =
+                Status::new(Reason::Timeout, format!("Too large resource version: {revision}, current: {newest}"));
             status.retry_after_seconds = 1;
             Err(status)
         }

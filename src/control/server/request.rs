@@ -23,7 +23,9 @@ pub fn target(method: &Method, path: &str, options: &Options) -> Target {
         _ => return other(method, path),
     };
     let (namespace, rest) = match rest {
-        ["namespaces", name, part] if matches!(*part, "status" | "finalize") => (*name, &["namespaces", *name, *part][..]),
+        ["namespaces", name, part] if matches!(*part, "status" | "finalize") => {
+            (*name, &["namespaces", *name, *part][..])
+        }
         ["namespaces", name, inner @ ..] if !inner.is_empty() => (*name, inner),
         ["namespaces", name] => (*name, rest),
         _ => ("", rest),
@@ -112,7 +114,8 @@ mod tests {
     #[test]
     fn paths_of_namespaced_objects_are_taken_apart() {
         let seen = read(Method::GET, "/apis/apps/v1/namespaces/one/deployments/web/scale", "");
-        let parts = [&seen.verb, &seen.group, &seen.version, &seen.namespace, &seen.resource, &seen.name, &seen.subresource];
+        let parts =
+            [&seen.verb, &seen.group, &seen.version, &seen.namespace, &seen.resource, &seen.name, &seen.subresource];
         assert_eq!(parts, ["get", "apps", "v1", "one", "deployments", "web", "scale"]);
     }
 

@@ -76,7 +76,9 @@ async fn resource_request(call: Call, body: Body) -> Result<Answer, Status> {
         ("patch", "scale") => write::scale(&call, kind, collect(body).await?, true).await,
         ("delete", "") => write::delete(&call, kind, collect(body).await?).await,
         ("deletecollection", "") => write::delete_collection(&call, kind, collect(body).await?).await,
-        ("create" | "get" | "update" | "patch" | "delete", subresource) => Err(resource::no_subresource(kind, subresource)),
+        ("create" | "get" | "update" | "patch" | "delete", subresource) => {
+            Err(resource::no_subresource(kind, subresource))
+        }
         _ => Err(method_not_allowed()),
     }
 }
@@ -127,13 +129,17 @@ pub fn forbidden(user: &Identity, wanted: &Attributes) -> Status {
         namespace => format!("in the namespace \"{namespace}\""),
     };
     let named = if wanted.name.is_empty() { String::new() } else { format!(" \"{}\"", wanted.name) };
-    let qualified = if wanted.group.is_empty() { wanted.resource.clone() } else { format!("{}.{}", wanted.resource, wanted.group) };
+    let qualified =
+        if wanted.group.is_empty() { wanted.resource.clone() } else { format!("{}.{}", wanted.resource, wanted.group) };
     let why = format!(
         "User \"{}\" cannot {} resource \"{resource}\" in API group \"{}\" {place}",
         user.name, wanted.verb, wanted.group
     );
-    Status::new(Reason::Forbidden, format!("{qualified}{named} is forbidden: {why}"))
-        .about(&wanted.group, &wanted.resource, &wanted.name)
+    Status::new(Reason::Forbidden, format!("{qualified}{named} is forbidden: {why}")).about(
+        &wanted.group,
+        &wanted.resource,
+        &wanted.name,
+    )
 }
 
 async fn collect(body: Body) -> Result<Bytes, Status> {

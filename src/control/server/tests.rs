@@ -5,7 +5,9 @@ use crate::config::Wanted;
 use crate::pki::{ClusterNames, ensure_cluster};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
-use kube::api::{Api as Door, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api as Door, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
+};
 use serde_json::json;
 
 pub struct TestServer {
@@ -98,7 +100,9 @@ async fn a_watch_with_a_selector_sees_objects_come_and_go() {
         let patch = json!({"metadata": {"labels": {"on": on}}});
         maps.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
-    assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Added(map))) if map.metadata.name.as_deref() == Some("a")));
+    assert!(
+        matches!(watch.next().await, Some(Ok(WatchEvent::Added(map))) if map.metadata.name.as_deref() == Some("a"))
+    );
     assert!(matches!(watch.next().await, Some(Ok(WatchEvent::Deleted(_)))));
 }
 

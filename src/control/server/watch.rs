@@ -46,7 +46,11 @@ pub fn start(call: &Call, kind: &'static Kind) -> Result<Answer, Status> {
         header: true,
         bookmarks: call.options.is_true("allowWatchBookmarks"),
     };
-    let watch = call.api.store.watch(&super::resource::store_name(kind), start).map_err(|error| objects::failure(kind, error))?;
+    let watch = call
+        .api
+        .store
+        .watch(&super::resource::store_name(kind), start)
+        .map_err(|error| objects::failure(kind, error))?;
     let seconds = call.options.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let lines = lines(view, watch, initial, ends_initial.then_some(start));
     let body = match seconds {
@@ -73,7 +77,12 @@ fn beginning(call: &Call, kind: &Kind) -> Result<(u64, Vec<Arc<Entry>>, bool), S
     }
 }
 
-fn lines(view: View, watch: store::Watch, initial: Vec<Arc<Entry>>, bookmark: Option<u64>) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn lines(
+    view: View,
+    watch: store::Watch,
+    initial: Vec<Arc<Entry>>,
+    bookmark: Option<u64>,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let first = (initial, bookmark);
     stream::unfold((view, watch, Some(first), false), |(mut view, mut watch, first, over)| async move {
         if over {
@@ -110,7 +119,10 @@ fn lines(view: View, watch: store::Watch, initial: Vec<Arc<Entry>>, bookmark: Op
 }
 
 /// Ends a stream after a time.
-fn until(lines: impl Stream<Item = Result<Bytes, Infallible>>, time: Duration) -> impl Stream<Item = Result<Bytes, Infallible>> {
+fn until(
+    lines: impl Stream<Item = Result<Bytes, Infallible>>,
+    time: Duration,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
     futures::StreamExt::take_until(lines, tokio::time::sleep(time))
 }
 

@@ -162,7 +162,10 @@ pub async fn bind(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answe
     list.push(condition);
     *conditions = Value::Array(list);
     put(call, kind, &mut pod, Expected::Revision(entry.revision)).await?;
-    Ok(answer::value(StatusCode::CREATED, &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})))
+    Ok(answer::value(
+        StatusCode::CREATED,
+        &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
+    ))
 }
 
 /// What a deletion is asked with.
@@ -197,9 +200,12 @@ impl DeleteOptions {
 
     fn check(&self, kind: &Kind, object: &Object) -> Result<(), Status> {
         let conditions = &self.0["preconditions"];
-        for (field, name, actual) in [("uid", "UID", object.uid()), ("resourceVersion", "ResourceVersion", object.resource_version())] {
+        for (field, name, actual) in
+            [("uid", "UID", object.uid()), ("resourceVersion", "ResourceVersion", object.resource_version())]
+        {
             if let Some(expected) = conditions[field].as_str().filter(|expected| *expected != actual) {
-                let why = format!("Precondition failed: {name} in precondition: {expected}, {name} in object meta: {actual}");
+                let why =
+                    format!("Precondition failed: {name} in precondition: {expected}, {name} in object meta: {actual}");
                 return Err(Status::conflict(kind.group(), &kind.plural, object.name(), &why));
             }
         }
@@ -251,7 +257,12 @@ pub async fn delete_collection(call: &Call, kind: &'static Kind, body: Bytes) ->
     Ok(answer::value(StatusCode::OK, &value))
 }
 
-async fn delete_entry(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, options: &DeleteOptions) -> Result<Answer, Status> {
+async fn delete_entry(
+    call: &Call,
+    kind: &'static Kind,
+    entry: &Arc<Entry>,
+    options: &DeleteOptions,
+) -> Result<Answer, Status> {
     let old = objects::stored(entry)?;
     options.check(kind, &old)?;
     let mut object = old.clone();
@@ -270,7 +281,11 @@ async fn delete_entry(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, opti
     if is_at_once {
         let entry = remove(call, kind, &mut object, expected).await?;
         let is_pod = kind.plural == "pods" && kind.group().is_empty();
-        return if is_pod { stored(call, kind, &entry, StatusCode::OK, &[]) } else { Ok(answer::value(StatusCode::OK, &success(kind, &old))) };
+        return if is_pod {
+            stored(call, kind, &entry, StatusCode::OK, &[])
+        } else {
+            Ok(answer::value(StatusCode::OK, &success(kind, &old)))
+        };
     }
     mark_deleted(&mut object, grace);
     if object == old {
@@ -349,7 +364,9 @@ fn name_new(object: &mut Object, kind: &Kind, wanted: &super::Attributes) -> Res
         match object.namespace() {
             "" => object.set(&["metadata", "namespace"], wanted.namespace.as_str()),
             own if own != wanted.namespace => {
-                return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+                return Err(Status::bad_request(
+                    "the namespace of the provided object does not match the namespace sent on the request",
+                ));
             }
             _ => {}
         }
@@ -393,14 +410,18 @@ fn stamp_new(object: &mut Object, kind: &Kind) {
 /// A change is of the same object, and of the version that the client read, if it names one.
 fn check_same(kind: &Kind, object: &Object, old: &Object, wanted: &super::Attributes) -> Result<(), Status> {
     if object.name() != wanted.name && !object.name().is_empty() {
-        let message = format!("the name of the object ({}) does not match the name on the URL ({})", object.name(), wanted.name);
+        let message =
+            format!("the name of the object ({}) does not match the name on the URL ({})", object.name(), wanted.name);
         return Err(Status::bad_request(message));
     }
     if !object.namespace().is_empty() && kind.is_namespaced() && object.namespace() != wanted.namespace {
-        return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     if !object.uid().is_empty() && object.uid() != old.uid() {
-        let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", object.uid(), old.uid());
+        let why =
+            format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", object.uid(), old.uid());
         return Err(Status::conflict(kind.group(), &kind.plural, old.name(), &why));
     }
     if !object.resource_version().is_empty() && object.resource_version() != old.resource_version() {
@@ -412,7 +433,16 @@ fn check_same(kind: &Kind, object: &Object, old: &Object, wanted: &super::Attrib
 
 /// Metadata that a client cannot change.
 fn keep_metadata(object: &mut Object, old: &Object) {
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "generateName"] {
+    for field in [
+        "name",
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "generateName",
+    ] {
         match old.at(&["metadata", field]) {
             Some(value) => object.set(&["metadata", field], value.clone()),
             None => drop(object.remove(&["metadata", field])),
@@ -461,7 +491,13 @@ fn count_generation(object: &mut Object, old: &Object, kind: &Kind) {
     }
 }
 
-async fn admit(call: &Call, kind: &'static Kind, object: &mut Object, old: Option<&Object>, verb: Verb) -> Result<(), Status> {
+async fn admit(
+    call: &Call,
+    kind: &'static Kind,
+    object: &mut Object,
+    old: Option<&Object>,
+    verb: Verb,
+) -> Result<(), Status> {
     let mut change = Change { verb, kind, object, old, user: &call.user, attributes: call.attributes() };
     for plugin in &call.api.admission {
         plugin.mutate(&call.api, &mut change).await?;
@@ -487,7 +523,13 @@ async fn remove(call: &Call, kind: &Kind, object: &mut Object, expected: Expecte
     write(call, kind, object, expected, true).await
 }
 
-async fn write(call: &Call, kind: &Kind, object: &mut Object, expected: Expected, is_delete: bool) -> Result<Arc<Entry>, Status> {
+async fn write(
+    call: &Call,
+    kind: &Kind,
+    object: &mut Object,
+    expected: Expected,
+    is_delete: bool,
+) -> Result<Arc<Entry>, Status> {
     let op = op(kind, object, expected, is_delete)?;
     let written = call.api.store.write(vec![op]).await.map_err(|error| objects::failure(kind, error))?;
     written.into_iter().next().ok_or_else(method_not_allowed)
