@@ -1,5 +1,6 @@
 //! Controllers: wanted -> made, through the client only. One file each, one line each in `CONTROLLERS`.
 
+mod deployment;
 mod pods;
 mod replica_set;
 mod runner;
@@ -20,7 +21,11 @@ use std::sync::Arc;
 pub use runner::Next;
 
 /// Every controller of the cluster.
-static CONTROLLERS: &[&Controller] = &[&replica_set::REPLICA_SET, &replica_set::REPLICATION_CONTROLLER];
+static CONTROLLERS: &[&Controller] = &[
+    &deployment::CONTROLLER,
+    &replica_set::REPLICA_SET,
+    &replica_set::REPLICATION_CONTROLLER,
+];
 
 /// A loop that makes what one kind of object asks for.
 struct Controller {
