@@ -21,11 +21,8 @@ use std::sync::Arc;
 pub use runner::Next;
 
 /// Every controller of the cluster.
-static CONTROLLERS: &[&Controller] = &[
-    &deployment::CONTROLLER,
-    &replica_set::REPLICA_SET,
-    &replica_set::REPLICATION_CONTROLLER,
-];
+static CONTROLLERS: &[&Controller] =
+    &[&deployment::CONTROLLER, &replica_set::REPLICA_SET, &replica_set::REPLICATION_CONTROLLER];
 
 /// A loop that makes what one kind of object asks for.
 struct Controller {

@@ -94,7 +94,8 @@ async fn reconcile(context: &Context, key: Key) -> Result<Next, Error> {
     let now = Timestamp::now();
     let current = context.caches.of::<Deployment>().get(&key.namespace, &key.name).unwrap_or(deployment);
     let is_paused = current.spec.as_ref().and_then(|spec| spec.paused) == Some(true);
-    let status = if is_paused { status::counted(&current, &sets, now) } else { status::of_rollout(&current, &sets, now) };
+    let status =
+        if is_paused { status::counted(&current, &sets, now) } else { status::of_rollout(&current, &sets, now) };
     let next = status::next_look(&current, &status, now);
     write::merge_status(context, &*current, status).await?;
     Ok(next)
@@ -107,7 +108,11 @@ fn owner(deployment: &Deployment) -> Option<OwnerReference> {
 }
 
 /// The Deployment's sets, after adopting those of nobody that its selector takes and releasing those that it no longer takes.
-async fn claim(context: &Context, deployment: &Deployment, owner: &OwnerReference) -> Result<Vec<Arc<ReplicaSet>>, Error> {
+async fn claim(
+    context: &Context,
+    deployment: &Deployment,
+    owner: &OwnerReference,
+) -> Result<Vec<Arc<ReplicaSet>>, Error> {
     let Some(spec) = &deployment.spec else { return Ok(Vec::new()) };
     let selector = pods::selector(&spec.selector)?;
     let namespace = deployment.metadata.namespace.as_deref().unwrap_or_default();
@@ -255,8 +260,7 @@ async fn create(context: &Context, deployment: &Deployment, set: &ReplicaSet) ->
         Err(error) => {
             let text = format!("Failed to create new replica set {name:?}: {}", super::replica_set::plain(&error));
             let mut failed = deployment.status.clone().unwrap_or_default();
-            let condition =
-                status::condition(status::PROGRESSING, "False", "ReplicaSetCreateError", text.clone(), now);
+            let condition = status::condition(status::PROGRESSING, "False", "ReplicaSetCreateError", text.clone(), now);
             status::set(&mut failed, condition);
             write::merge_status(context, deployment, failed).await?;
             context.record(CONTROLLER.name, deployment, Level::Warning, "ReplicaSetCreateError", text);
@@ -269,8 +273,7 @@ async fn create(context: &Context, deployment: &Deployment, set: &ReplicaSet) ->
         context.record(CONTROLLER.name, deployment, Level::Normal, "ScalingReplicaSet", text);
     }
     let number = set.metadata.annotations.as_ref().and_then(|all| all.get(REVISION)).cloned();
-    let annotated =
-        write::merge(context, deployment, json!({"metadata": {"annotations": {REVISION: number}}})).await?;
+    let annotated = write::merge(context, deployment, json!({"metadata": {"annotations": {REVISION: number}}})).await?;
     if status::deadline(deployment).is_some() {
         let mut created = annotated.status.clone().unwrap_or_default();
         let text = format!("Created new replica set {name:?}");
@@ -379,10 +382,8 @@ pub mod tests {
     fn history_beyond_the_limit_is_forgotten_when_the_rollout_is_complete() {
         let mut deployment = deployment(1);
         let new = Some(Arc::new(set_of(&deployment, "web-3", 3, 1, 1)));
-        let old = vec![
-            Arc::new(set_of(&deployment, "web-2", 2, 0, 0)),
-            Arc::new(set_of(&deployment, "web-1", 1, 0, 0)),
-        ];
+        let old =
+            vec![Arc::new(set_of(&deployment, "web-2", 2, 0, 0)), Arc::new(set_of(&deployment, "web-1", 1, 0, 0))];
         let sets = Sets { new, old };
         deployment.status = Some(status::of_rollout(&deployment, &sets, Timestamp::now()));
         let plan = plan(&deployment, &sets, &owner(&deployment).unwrap(), false);

@@ -135,7 +135,8 @@ pub fn missing_annotations(deployment: &Deployment, set: &ReplicaSet, newest: i6
         // The template came back: it keeps its earlier numbers.
         if old > 0 {
             let earlier = present.get(HISTORY).filter(|history| !history.is_empty());
-            let mut history: Vec<String> = earlier.map(|text| text.split(',').map(String::from).collect()).unwrap_or_default();
+            let mut history: Vec<String> =
+                earlier.map(|text| text.split(',').map(String::from).collect()).unwrap_or_default();
             history.push(old.to_string());
             while history.join(",").len() > HISTORY_LENGTH {
                 history.remove(0);

@@ -163,7 +163,11 @@ pub fn proportional(deployment: &Deployment, sets: &Sets) -> Vec<Resize> {
     if active.len() <= 1 {
         let latest = sets.old.iter().max_by_key(|set| created(set));
         let only = active.first().copied().or(sets.new.as_ref()).or(latest);
-        return only.filter(|set| size(set) != wanted || is_outdated(set, wanted)).map(|set| (set.clone(), wanted)).into_iter().collect();
+        return only
+            .filter(|set| size(set) != wanted || is_outdated(set, wanted))
+            .map(|set| (set.clone(), wanted))
+            .into_iter()
+            .collect();
     }
     if sets.new.as_ref().is_some_and(|new| is_saturated(new, wanted)) {
         return empty_old(sets);
@@ -223,9 +227,8 @@ mod tests {
     use super::*;
 
     fn sets(deployment: &Deployment, new: Option<(i32, i32)>, old: &[(i32, i32)]) -> Sets {
-        let named = |name: String, revision, (size, available)| {
-            Arc::new(set_of(deployment, &name, revision, size, available))
-        };
+        let named =
+            |name: String, revision, (size, available)| Arc::new(set_of(deployment, &name, revision, size, available));
         let old: Vec<_> =
             old.iter().enumerate().map(|(i, counts)| named(format!("old-{i}"), i as i64, *counts)).collect();
         Sets { new: new.map(|counts| named("new".into(), 9, counts)), old }

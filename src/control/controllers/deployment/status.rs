@@ -95,7 +95,10 @@ pub fn of_rollout(deployment: &Deployment, sets: &Sets, now: Timestamp) -> Deplo
     }
     let failures = |set: &k8s_openapi::api::apps::v1::ReplicaSet| {
         let conditions = set.status.iter().flat_map(|status| status.conditions.iter().flatten());
-        conditions.into_iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True").cloned()
+        conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")
+            .cloned()
     };
     match sets.all().find_map(|set| failures(set)) {
         Some(failure) => {
