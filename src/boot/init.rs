@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What PID 1 keeps running, in the order in which it is started; it ends in reverse order.
-const SERVICES: &[&str] = &["supervisor", "server"];
+const SERVICES: &[&str] = &["server"];
 /// How long one service may take to end: the supervisor waits for its containers' grace.
 const END_SECONDS: u64 = 15;
 /// The longest pause before something that keeps failing is started again.

@@ -2,7 +2,7 @@
 
 use super::{Client, Error, wait};
 use crate::api::{KINDS, Object, Scope};
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery;
 use serde_json::Value;
@@ -49,6 +49,23 @@ pub async fn object(client: &Client, object: &Object, manager: &str) -> Result<O
     let made = door.patch(object.name(), &params, &Patch::Apply(&object.0)).await?;
     let value = serde_json::to_value(made).map_err(kube::Error::SerdeError)?;
     Ok(Object::from_value(value).unwrap_or_default())
+}
+
+/// Makes one object as `manager`, or merges it into the one that is there (lists are replaced whole).
+pub async fn ensure(client: &Client, object: &Object, manager: &str) -> Result<(), Error> {
+    let (resource, scope) = resolve(client, object.api_version(), object.kind()).await?;
+    let door = door(client, &resource, scope, object.namespace());
+    let wanted: DynamicObject =
+        serde_json::from_value(Value::Object(object.0.clone())).map_err(kube::Error::SerdeError)?;
+    let params = PostParams { field_manager: Some(manager.into()), ..PostParams::default() };
+    match door.create(&params, &wanted).await {
+        Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {
+            let params = PatchParams { field_manager: Some(manager.into()), ..PatchParams::default() };
+            door.patch(object.name(), &params, &Patch::Merge(&object.0)).await?;
+        }
+        made => drop(made?),
+    }
+    Ok(())
 }
 
 /// Applies many objects in the order in which they need each other: namespaces, definitions of kinds (waiting until they

@@ -248,7 +248,7 @@ impl<K: Cached> Objects<K> {
         let name = object.meta().name.clone().unwrap_or_default();
         let Some(objects) = self.by_namespace.get_mut(&namespace) else { return };
         // A later object of the same name may have been noted already.
-        if !objects.get(&name).is_some_and(|cached| cached.meta().uid == object.meta().uid) {
+        if objects.get(&name).is_none_or(|cached| cached.meta().uid != object.meta().uid) {
             return;
         }
         objects.remove(&name);

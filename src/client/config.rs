@@ -1,4 +1,4 @@
-//! Clients from a kubeconfig.
+//! Clients from a kubeconfig, or from what one would say.
 
 use super::{Client, Error};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -11,6 +11,22 @@ pub async fn from_kubeconfig(file: Option<&Path>, context: Option<&str>) -> Resu
         None => Kubeconfig::read(),
     };
     let options = KubeConfigOptions { context: context.map(String::from), ..Default::default() };
+    let config = Config::from_custom_kubeconfig(kubeconfig.map_err(Box::new)?, &options).await.map_err(Box::new)?;
+    Ok(Client::try_from(config)?)
+}
+
+/// A client of `server` with a client certificate; authority, certificate and key are base64 of PEM, as a kubeconfig has them.
+pub async fn with_certificate(server: &str, authority: &str, certificate: &str, key: &str) -> Result<Client, Error> {
+    let kubeconfig = Kubeconfig::from_yaml(
+        &serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "one",
+            "clusters": [{"name": "one", "cluster": {"server": server, "certificate-authority-data": authority}}],
+            "users": [{"name": "one", "user": {"client-certificate-data": certificate, "client-key-data": key}}],
+            "contexts": [{"name": "one", "context": {"cluster": "one", "user": "one"}}],
+        })
+        .to_string(),
+    );
+    let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig.map_err(Box::new)?, &options).await.map_err(Box::new)?;
     Ok(Client::try_from(config)?)
 }

@@ -41,6 +41,28 @@ where
     }
 }
 
+/// Waits until some object with `labels` is as `is_met` says. Waits through failures of the server, like [`until`].
+pub async fn any<K>(api: Api<K>, labels: &str, mut is_met: impl FnMut(&K) -> bool + Send)
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let selection = Selection { labels: labels.into(), fields: String::new() };
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    let source = Whole(api);
+    let following = follow(&source, &selection, move |seen| {
+        if let Seen::Present(object) | Seen::Applied(object) = seen
+            && is_met(&object)
+        {
+            // The receiver lives as long as this future.
+            sender.send(()).ok();
+        }
+    });
+    tokio::select! {
+        _ = receiver.recv() => {}
+        () = following => {}
+    }
+}
+
 /// Whether `status.conditions` of an object, as JSON, has `kind` with `status: "True"`.
 pub fn has_condition(object: &serde_json::Value, kind: &str) -> bool {
     let conditions = object.pointer("/status/conditions").and_then(|list| list.as_array());

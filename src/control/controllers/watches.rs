@@ -21,12 +21,12 @@ pub struct Watched {
 pub type Watch = fn(&Context) -> Watched;
 
 /// The changes of `K`, each turned into keys by `keys`.
-pub fn changes<K: Cached>(context: &Context, mut keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static) -> Watched {
+pub fn changes<K: Cached>(context: &Context, keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static) -> Watched {
     let cache = context.caches.of::<K>();
     let changes = cache.changes();
     Watched {
         ready: Box::pin(async move { cache.ready().await }),
-        keys: changes.map(move |change| keys(change)).filter(|keys| std::future::ready(!keys.is_empty())).boxed(),
+        keys: changes.map(keys).filter(|keys| std::future::ready(!keys.is_empty())).boxed(),
     }
 }
 

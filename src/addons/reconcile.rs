@@ -1,0 +1,77 @@
+//! Wanted -> applied: the manifests of every wanted addon are made, or merged into what is there, with the addon's name
+//! as a label.
+
+use super::catalog::{Addon, CATALOG};
+use crate::api::{Object, yaml};
+use crate::client::{self, Client};
+
+/// The label that says which addon an object belongs to.
+pub const LABEL: &str = "coracle.local/addon";
+
+/// Why an addon could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("addon `{addon}`: {file} is no manifest: {why}")]
+    Manifest { addon: String, file: String, why: String },
+    #[error("addon `{addon}`: cannot apply {object}")]
+    Apply {
+        addon: String,
+        object: String,
+        #[source]
+        source: client::Error,
+    },
+}
+
+/// Applies the default addons and those named. `values` replace `${name}` in manifests.
+pub async fn apply_wanted(client: &Client, named: &[String], values: &[(&str, String)]) -> Result<(), Error> {
+    let is_wanted = |addon: &&Addon| addon.is_default() || named.iter().any(|name| name == addon.name);
+    for addon in CATALOG.iter().filter(is_wanted) {
+        apply(client, addon, values).await?;
+    }
+    Ok(())
+}
+
+async fn apply(client: &Client, addon: &Addon, values: &[(&str, String)]) -> Result<(), Error> {
+    for object in objects(addon, values)? {
+        let described = format!("{} `{}`", object.kind(), object.name());
+        client::apply::ensure(client, &object, "coracle-addons").await.map_err(|source| Error::Apply {
+            addon: addon.name.into(),
+            object: described,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// The objects of an addon, labelled, in the order of files and documents.
+pub fn objects(addon: &Addon, values: &[(&str, String)]) -> Result<Vec<Object>, Error> {
+    let mut objects = Vec::new();
+    for (file, text) in addon.manifests {
+        let text =
+            values.iter().fold(text.to_string(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
+        let wrong = |why: String| Error::Manifest { addon: addon.name.into(), file: file.to_string(), why };
+        for value in yaml::documents(&text).map_err(|error| wrong(error.to_string()))? {
+            let mut object = Object::from_value(value).ok_or_else(|| wrong("a document is no object".into()))?;
+            object.set(&["metadata", "labels", LABEL], addon.name);
+            objects.push(object);
+        }
+    }
+    Ok(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_addon_is_a_list_of_named_objects() {
+        let values =
+            [("domain", "cluster.local".to_string()), ("dns_address", "10.96.0.10".into()), ("version", "1".into())];
+        for addon in CATALOG {
+            for object in objects(addon, &values).unwrap() {
+                assert!(!object.kind().is_empty() && !object.name().is_empty(), "{}", addon.name);
+                assert!(!serde_json::to_string(&object).unwrap().contains("${"), "{}: a value is missing", addon.name);
+            }
+        }
+    }
+}

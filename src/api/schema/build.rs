@@ -1,2 +1,0 @@
-//! Build script placeholder for the schema tables.
-fn main() {}

@@ -1,0 +1,76 @@
+//! `coracle server`: control plane and node agent in one process. The components, in the order in which they start.
+
+use crate::addons;
+use crate::base::{Shutdown, crypto};
+use crate::config::{NodePaths, Profile};
+use crate::control::server::{Identity, Server, ServerConfig};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs until SIGTERM.
+pub fn main() -> io::Result<()> {
+    crypto::install();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| "info".into()))
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    let paths = NodePaths::default();
+    let profile: Profile = serde_json::from_slice(&std::fs::read(paths.profile())?)?;
+    let listener = listener(&profile)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(run(profile, paths, listener))
+}
+
+async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener) -> io::Result<()> {
+    let (trigger, shutdown) = Shutdown::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let server = Server::start(ServerConfig { profile: profile.clone(), paths: paths.clone() }).await;
+    let server = server.map_err(|error| io::Error::other(chain(&error)))?;
+    let serving = tokio::spawn({
+        let (server, shutdown) = (server.clone(), shutdown.clone());
+        async move { server.serve(tokio::net::TcpListener::from_std(listener)?, shutdown).await.map_err(io::Error::other) }
+    });
+    let client = server.client(Identity::new("system:apiserver", &["system:masters"]));
+    addons::apply_wanted(&client, &profile.addons, &values(&profile))
+        .await
+        .map_err(|error| io::Error::other(chain(&error)))?;
+    terminate.recv().await;
+    trigger.ask();
+    serving.await.map_err(io::Error::other)?
+}
+
+/// What differs between clusters in the manifests of addons.
+fn values(profile: &Profile) -> Vec<(&'static str, String)> {
+    let network = &profile.network;
+    vec![
+        ("domain", network.domain.clone()),
+        ("dns_address", network.dns_address.to_string()),
+        ("host_address", network.host_address.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+}
+
+/// The listening socket that was handed down as stdin, or a new one where nobody did.
+fn listener(profile: &Profile) -> io::Result<std::net::TcpListener> {
+    let stdin: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
+    let is_socket = rustix::net::sockopt::socket_acceptconn(&stdin).unwrap_or(false);
+    let listener = match is_socket {
+        true => std::net::TcpListener::from(stdin),
+        false => std::net::TcpListener::bind(("0.0.0.0", profile.api_port))?,
+    };
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,31 @@
+//! `coracle kubectl -- …`: the kubectl that is on the machine, with the right context.
+
+use super::super::{Context, Exit, Failure};
+use crate::base::Hint;
+use std::os::unix::process::CommandExt;
+
+/// Run kubectl against the cluster
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// kubectl's arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+/// Replaces this process by kubectl; returns only if that fails.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let cluster = super::open(context)?;
+    let own = std::env::current_exe()?;
+    // Under the name `kubectl` this executable may be the first one found.
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|folder| folder.join("kubectl"))
+        .find(|path| path.is_file() && std::fs::canonicalize(path).is_ok_and(|real| real != own));
+    let Some(kubectl) = found else {
+        return Err(Hint::new("there is no kubectl on this machine", "install kubectl and put it on the PATH").into());
+    };
+    let error = std::process::Command::new(kubectl)
+        .arg(format!("--context={}", cluster.profile.name))
+        .args(arguments.arguments)
+        .exec();
+    Err(error.into())
+}

@@ -1,0 +1,54 @@
+//! The parts that this executable plays inside a node. Nobody types these; drivers, `init` and pods do.
+
+use super::super::{Exit, Failure};
+use crate::boot;
+use crate::config::Profile;
+use crate::drivers::native;
+use std::path::PathBuf;
+
+/// One part.
+#[derive(clap::Subcommand)]
+pub enum Part {
+    /// PID 1 of a node
+    #[command(hide = true)]
+    Init,
+    /// Control plane and node agent
+    #[command(hide = true)]
+    Server,
+    /// An example application: answers HTTP with its pod's name
+    #[command(hide = true)]
+    Hello {
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
+    /// Leaves the host's namespaces and starts PID 1 (native driver)
+    #[command(hide = true)]
+    NodeLaunch {
+        #[arg(long)]
+        profile_json: String,
+        #[arg(long)]
+        root: PathBuf,
+    },
+    /// Runs a command in a node's namespaces (native driver)
+    #[command(hide = true)]
+    NodeEnter {
+        pid: u32,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        argv: Vec<String>,
+    },
+}
+
+/// Plays it until it ends.
+pub fn run(part: Part) -> Result<Exit, Failure> {
+    match part {
+        Part::Init => boot::init::main()?,
+        Part::Server => boot::server::main()?,
+        Part::Hello { port } => boot::hello::main(port)?,
+        Part::NodeLaunch { profile_json, root } => {
+            let profile: Profile = serde_json::from_str(&profile_json)?;
+            native::launch::launch(&profile, &root)?;
+        }
+        Part::NodeEnter { pid, argv } => match native::launch::enter(pid, &argv)? {},
+    }
+    Ok(Exit::Success)
+}

@@ -1,0 +1,26 @@
+//! `coracle ssh`: a shell or a command on the node.
+
+use super::super::{Context, Exit, Failure, cluster_failure};
+use std::os::unix::process::ExitStatusExt;
+
+/// Run a shell or a command on the node
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The command; a shell when left out
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+/// Runs it and hands its exit code on. One word with blanks is a line for the shell, as ssh has it.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let cluster = super::open(context)?;
+    let failure = |error| cluster_failure(error, &context.profile);
+    let argv = match arguments.command.as_slice() {
+        [line] if line.contains(' ') => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+        words => words.to_vec(),
+    };
+    let machine = cluster.machine().map_err(failure)?;
+    let status = cluster.driver.enter(&machine, &argv).map_err(|error| failure(error.into()))?.status()?;
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    Ok(Exit::Code(code as u8))
+}

@@ -1,0 +1,65 @@
+//! Exit codes: minikube's scheme, where the tens say whose fault it is and the units what kind.
+//!
+//! Source: minikube `pkg/minikube/reason/exitcodes.go`.
+
+use crate::cluster;
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Success,
+    Failure,
+    /// A wrong word on the command line, or a wrong value.
+    Usage,
+    /// The driver could not make the machine.
+    Driver,
+    /// The driver cannot be used here, or does not exist.
+    DriverUnsupported,
+    /// The node did not become what it should.
+    Guest,
+    /// The node does not run.
+    GuestNotRunning,
+    /// There is no such profile.
+    GuestNotFound,
+    /// There is no such service.
+    ServiceNotFound,
+    /// A code handed on from a program that was run, or the bits of `status`.
+    Code(u8),
+}
+
+impl Exit {
+    /// The code that goes with an error of a cluster.
+    pub fn of(error: &cluster::Error) -> Self {
+        match error {
+            cluster::Error::Wanted(_) => Exit::Usage,
+            cluster::Error::NoDriver(_) | cluster::Error::Unusable { .. } => Exit::DriverUnsupported,
+            cluster::Error::NoProfile(_) => Exit::GuestNotFound,
+            cluster::Error::Driver(crate::drivers::Error::NotRunning) => Exit::GuestNotRunning,
+            cluster::Error::Driver(_) => Exit::Driver,
+            cluster::Error::Pki(_) | cluster::Error::NotReady(_) => Exit::Guest,
+            cluster::Error::Io { .. } => Exit::Failure,
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Usage => 14,
+            Exit::Driver => 50,
+            Exit::DriverUnsupported => 56,
+            Exit::Guest => 80,
+            Exit::GuestNotRunning => 83,
+            Exit::GuestNotFound => 85,
+            Exit::ServiceNotFound => 115,
+            Exit::Code(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit.code())
+    }
+}

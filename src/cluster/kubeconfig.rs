@@ -1,0 +1,188 @@
+//! The user's kubeconfig: our context is merged in, set and taken out; everything else in the file stays as it is.
+
+use crate::api::yaml;
+use crate::base::atomic;
+use serde_json::{Map, Value, json};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What a context says about a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Name of context, cluster and user alike.
+    pub name: String,
+    /// `https://ADDRESS:PORT`.
+    pub server: String,
+    /// Base64 of PEM.
+    pub authority: String,
+    pub certificate: String,
+    pub key: String,
+}
+
+/// The file that kubectl would write: the first of `$KUBECONFIG`, or `~/.kube/config`.
+pub fn path() -> PathBuf {
+    let named = std::env::var("KUBECONFIG").unwrap_or_default();
+    match named.split(':').find(|part| !part.is_empty()) {
+        Some(first) => PathBuf::from(first),
+        None => dirs::home_dir().unwrap_or_else(|| PathBuf::from("/root")).join(".kube/config"),
+    }
+}
+
+/// Puts the context in and makes it the current one.
+pub fn merge(path: &Path, context: &Context) -> io::Result<()> {
+    change(path, |config| {
+        put(config, "clusters", &context.name, "cluster", cluster(context));
+        put(config, "users", &context.name, "user", user(context));
+        let entry = json!({"cluster": context.name, "user": context.name, "namespace": "default"});
+        put(config, "contexts", &context.name, "context", entry);
+        config.insert("current-context".into(), json!(context.name));
+    })
+}
+
+/// Makes a context the current one.
+pub fn select(path: &Path, name: &str) -> io::Result<()> {
+    change(path, |config| drop(config.insert("current-context".into(), json!(name))))
+}
+
+/// Takes the context out; the current context is cleared if it was this one.
+pub fn remove(path: &Path, name: &str) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    change(path, |config| {
+        for list in ["clusters", "users", "contexts"] {
+            if let Some(Value::Array(entries)) = config.get_mut(list) {
+                entries.retain(|entry| entry["name"] != name);
+            }
+        }
+        if config.get("current-context").is_some_and(|current| current == name) {
+            config.insert("current-context".into(), json!(""));
+        }
+    })
+}
+
+/// What the file says of a context: `None` when it is not there, else whether it points at `server`.
+pub fn points_at(path: &Path, name: &str, server: &str) -> io::Result<Option<bool>> {
+    let config = read(path)?;
+    let clusters = config.get("clusters").and_then(Value::as_array);
+    let entry = clusters.into_iter().flatten().find(|entry| entry["name"] == name);
+    Ok(entry.map(|entry| entry["cluster"]["server"] == server))
+}
+
+/// The name of the current context, or empty.
+pub fn current(path: &Path) -> io::Result<String> {
+    Ok(read(path)?.get("current-context").and_then(Value::as_str).unwrap_or_default().to_string())
+}
+
+fn cluster(context: &Context) -> Value {
+    json!({"server": context.server, "certificate-authority-data": context.authority})
+}
+
+fn user(context: &Context) -> Value {
+    json!({"client-certificate-data": context.certificate, "client-key-data": context.key})
+}
+
+fn put(config: &mut Map<String, Value>, list: &str, name: &str, field: &str, value: Value) {
+    let entries = config.entry(list).or_insert_with(|| json!([]));
+    if !entries.is_array() {
+        *entries = json!([]);
+    }
+    let Some(entries) = entries.as_array_mut() else { return };
+    match entries.iter_mut().find(|entry| entry["name"] == name) {
+        Some(entry) => entry[field] = value,
+        None => entries.push(json!({"name": name, field: value})),
+    }
+}
+
+/// Reads, changes and writes the file under a lock, so that two of our commands do not lose each other's words.
+fn change(path: &Path, edit: impl FnOnce(&mut Map<String, Value>)) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let _lock = Lock::take(path)?;
+    let mut config = read(path)?;
+    config.entry("apiVersion").or_insert_with(|| json!("v1"));
+    config.entry("kind").or_insert_with(|| json!("Config"));
+    edit(&mut config);
+    let text = yaml::to_text(&Value::Object(config)).map_err(io::Error::other)?;
+    atomic::write(path, text.as_bytes(), 0o600)
+}
+
+fn read(path: &Path) -> io::Result<Map<String, Value>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Map::new()),
+        Err(error) => return Err(error),
+    };
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    let parsed = yaml::from_text(&text).map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+    match parsed {
+        Value::Object(config) => Ok(config),
+        Value::Null => Ok(Map::new()),
+        _ => Err(io::Error::other(format!("{} is no kubeconfig", path.display()))),
+    }
+}
+
+/// An advisory lock on the file's folder, which leaves nothing behind.
+struct Lock(std::fs::File);
+
+impl Lock {
+    fn take(path: &Path) -> io::Result<Self> {
+        let folder = std::fs::File::open(path.parent().filter(|folder| folder.exists()).unwrap_or(Path::new(".")))?;
+        folder.lock()?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the folder would unlock it as well.
+        self.0.unlock().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(name: &str) -> Context {
+        let text = |part: &str| format!("{name}-{part}");
+        Context {
+            name: name.into(),
+            server: "https://192.168.49.2:8443".into(),
+            authority: text("ca"),
+            certificate: text("crt"),
+            key: text("key"),
+        }
+    }
+
+    #[test]
+    fn other_contexts_stay_untouched() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        let before = "apiVersion: v1\nkind: Config\ncurrent-context: work\nextra: kept\nclusters:\n- name: work\n  cluster:\n    server: https://work\n";
+        std::fs::write(&path, before).unwrap();
+        merge(&path, &context("one")).unwrap();
+        merge(&path, &context("one")).unwrap();
+        assert_eq!(current(&path).unwrap(), "one");
+        assert_eq!(points_at(&path, "work", "https://work").unwrap(), Some(true));
+        assert_eq!(read(&path).unwrap()["clusters"].as_array().unwrap().len(), 2);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        remove(&path, "one").unwrap();
+        assert_eq!(points_at(&path, "one", "").unwrap(), None);
+        assert_eq!(read(&path).unwrap()["extra"], "kept");
+        assert_eq!(current(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_file_that_is_no_kubeconfig_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        std::fs::write(&path, "- a\n- b\n").unwrap();
+        assert!(merge(&path, &context("one")).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "- a\n- b\n");
+    }
+}

@@ -1,0 +1,239 @@
+//! Start, stop and delete: lists of steps over one context, with undo in one place.
+
+use super::{kubeconfig, ready};
+use crate::base::Hint;
+use crate::config::{Home, NodePaths, Problem, Profile, Wanted};
+use crate::drivers::{self, Driver, Machine, MachineState};
+use crate::pki;
+use base64::Engine;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a step of a cluster's life failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// What was asked for cannot be; every problem is in the text.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Wanted(Vec<Problem>),
+    /// There is no driver of that name.
+    #[error("there is no driver `{0}`")]
+    NoDriver(String),
+    /// The driver cannot be used here.
+    #[error("the driver `{driver}` cannot be used: {reason}")]
+    Unusable { driver: String, reason: String, fix: String },
+    /// There is no profile of that name.
+    #[error("there is no profile `{0}`")]
+    NoProfile(String),
+    #[error(transparent)]
+    Driver(#[from] drivers::Error),
+    #[error("cannot make the cluster's certificates")]
+    Pki(#[from] pki::Error),
+    /// The node runs, but does not become ready.
+    #[error("the cluster did not become ready: {0}")]
+    NotReady(String),
+    #[error("{what}")]
+    Io {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(super) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Error::Io { what, source }
+    }
+
+    /// The error with the one thing to do about it.
+    pub fn with_hint(self, profile: &str) -> Hint {
+        let hint = match &self {
+            Error::NoProfile(_) => format!("coracle start -p {profile}"),
+            Error::NoDriver(_) => "coracle start --driver=native".to_string(),
+            Error::Unusable { fix, .. } => fix.clone(),
+            Error::Wanted(_) => "coracle start --help".to_string(),
+            _ => format!("coracle logs -p {profile}"),
+        };
+        Hint::new(self, hint)
+    }
+}
+
+/// What `start` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It ran already and nothing was changed.
+    AlreadyRunning,
+    /// It was there and stopped.
+    Again,
+    /// It is new.
+    New,
+}
+
+/// One cluster of this machine, there or not.
+pub struct Cluster {
+    pub home: Home,
+    pub profile: Profile,
+    pub driver: &'static dyn Driver,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// The cluster of a profile that exists.
+    pub fn open(home: &Home, name: &str) -> Result<Self, Error> {
+        let read = home.load(name).map_err(Error::io(format!("cannot read the profile `{name}`")))?;
+        let profile = read.ok_or_else(|| Error::NoProfile(name.into()))?;
+        Self::new(home, profile)
+    }
+
+    /// The cluster of a profile that exists, or a new one as wanted; `true` if it is new.
+    pub fn open_or_new(home: &Home, wanted: &Wanted) -> Result<(Self, bool), Error> {
+        match Self::open(home, &wanted.name) {
+            Err(Error::NoProfile(_)) => {
+                let profile = wanted.resolve(&all_profiles(home)?).map_err(Error::Wanted)?;
+                Ok((Self::new(home, profile)?, true))
+            }
+            opened => Ok((opened?, false)),
+        }
+    }
+
+    fn new(home: &Home, profile: Profile) -> Result<Self, Error> {
+        let driver = drivers::find(&profile.driver).ok_or_else(|| Error::NoDriver(profile.driver.clone()))?;
+        Ok(Self { home: home.clone(), profile, driver })
+    }
+
+    /// Whether the node runs.
+    pub fn state(&self) -> Result<MachineState, Error> {
+        Ok(self.driver.state(&self.machine()?))
+    }
+
+    /// What the driver is given.
+    pub fn machine(&self) -> Result<Machine, Error> {
+        Ok(Machine {
+            profile: self.profile.clone(),
+            root: self.home.node_root(&self.profile.name),
+            folder: self.home.profile_folder(&self.profile.name),
+            executable: std::env::current_exe().map_err(Error::io("cannot find this executable"))?,
+        })
+    }
+
+    /// The node's folders as this machine sees them.
+    pub fn paths(&self) -> NodePaths {
+        NodePaths::new(self.home.node_root(&self.profile.name))
+    }
+
+    /// `https://ADDRESS:PORT` of the API server.
+    pub fn server_url(&self) -> String {
+        format!("https://{}:{}", self.profile.network.node_address, self.profile.api_port)
+    }
+
+    /// Starts the cluster; when it returns, the node is Ready, DNS answers and the default service account is there.
+    /// A start that fails leaves nothing behind that was not there before.
+    pub async fn start(&self, is_new: bool, say: &(dyn Fn(&str) + Sync)) -> Result<Started, Error> {
+        if let MachineState::Running { .. } = self.state()? {
+            return Ok(Started::AlreadyRunning);
+        }
+        self.check_driver()?;
+        let result = self.start_steps(say).await;
+        if result.is_err() {
+            self.undo(is_new).await;
+        }
+        result.map(|()| if is_new { Started::New } else { Started::Again })
+    }
+
+    async fn start_steps(&self, say: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
+        say("preparing the node");
+        self.home.save(&self.profile).map_err(Error::io("cannot write the profile"))?;
+        self.make_certificates()?;
+        say("starting the node");
+        self.driver.start(&self.machine()?).await?;
+        say("waiting for the cluster");
+        ready::wait(&self.context()?).await?;
+        self.write_context()
+    }
+
+    /// Takes back a start that did not end well; a cluster that was there before stays, stopped.
+    pub async fn undo(&self, is_new: bool) {
+        // What went wrong first is what is reported.
+        if let Ok(machine) = self.machine() {
+            self.driver.stop(&machine).await.ok();
+        }
+        if is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
+            std::fs::remove_dir_all(self.home.profile_folder(&self.profile.name)).ok();
+        }
+    }
+
+    fn check_driver(&self) -> Result<(), Error> {
+        let health = self.driver.probe();
+        if health.usable {
+            return Ok(());
+        }
+        Err(Error::Unusable { driver: self.profile.driver.clone(), reason: health.reason, fix: health.fix })
+    }
+
+    fn make_certificates(&self) -> Result<(), Error> {
+        let network = &self.profile.network;
+        let names = pki::ClusterNames {
+            node_name: self.profile.name.clone(),
+            node_addresses: vec![network.node_address],
+            service_address: network.api_service_address,
+            domain: network.domain.clone(),
+            extra: self.profile.api_names.clone(),
+        };
+        Ok(pki::ensure_cluster(&self.paths().pki(), &names)?)
+    }
+
+    /// What a kubeconfig says of this cluster.
+    pub fn context(&self) -> Result<kubeconfig::Context, Error> {
+        let encoded = |file: &str| {
+            let path: PathBuf = self.paths().pki().join(file);
+            let bytes = std::fs::read(&path).map_err(Error::io(format!("cannot read {}", path.display())))?;
+            Ok::<_, Error>(base64::engine::general_purpose::STANDARD.encode(bytes))
+        };
+        Ok(kubeconfig::Context {
+            name: self.profile.name.clone(),
+            server: self.server_url(),
+            authority: encoded("ca.crt")?,
+            certificate: encoded("admin.crt")?,
+            key: encoded("admin.key")?,
+        })
+    }
+
+    /// Puts the context into the user's kubeconfig and makes it the current one.
+    pub fn write_context(&self) -> Result<(), Error> {
+        let path = kubeconfig::path();
+        kubeconfig::merge(&path, &self.context()?).map_err(Error::io(format!("cannot write {}", path.display())))
+    }
+
+    /// Ends the node; objects, volumes and images stay. `false` if it did not run.
+    pub async fn stop(&self) -> Result<bool, Error> {
+        let ran = self.state()? != MachineState::Stopped;
+        self.driver.stop(&self.machine()?).await?;
+        Ok(ran)
+    }
+
+    /// Ends the node and removes everything of it.
+    pub async fn delete(&self) -> Result<(), Error> {
+        self.driver.stop(&self.machine()?).await?;
+        let folder = self.home.profile_folder(&self.profile.name);
+        std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
+        let path = kubeconfig::path();
+        kubeconfig::remove(&path, &self.profile.name).map_err(Error::io(format!("cannot write {}", path.display())))?;
+        if self.home.active() == self.profile.name {
+            // Without the file the default profile is the active one.
+            std::fs::remove_file(self.home.active_file()).ok();
+        }
+        Ok(())
+    }
+}
+
+/// Every profile that can be read.
+pub fn all_profiles(home: &Home) -> Result<Vec<Profile>, Error> {
+    let names = home.names().map_err(Error::io("cannot list the profiles"))?;
+    let load = |name: &String| home.load(name).map_err(Error::io(format!("cannot read the profile `{name}`")));
+    Ok(names.iter().map(load).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
