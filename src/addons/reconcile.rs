@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn every_addon_is_a_list_of_named_objects() {
-        let values =
-            [("domain", "cluster.local".to_string()), ("dns_address", "10.96.0.10".into()), ("version", "1".into())];
+        let names = ["domain", "dns_address", "host_address", "version"];
+        let values = names.map(|name| (name, "1.2.3.4".to_string()));
         for addon in CATALOG {
             for object in objects(addon, &values).unwrap() {
                 assert!(!object.kind().is_empty() && !object.name().is_empty(), "{}", addon.name);
