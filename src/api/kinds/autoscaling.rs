@@ -3,7 +3,9 @@
 //! What `v1` has no field for travels in annotations, so that a round trip loses nothing.
 //! Source: pkg/apis/autoscaling/v1/conversion.go.
 
-use super::{GroupVersion, Kind, Object, Served};
+use super::edit::{Fields, child, each, missing, object, zero};
+use super::entry::columns::{AGE, NAME};
+use super::{Column, GroupVersion, Kind, NO_RULES, Object, Rules, Served, print};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -18,6 +20,8 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = kind!(
     categories: names!["all"],
     status: true,
     served: Cow::Borrowed(&[V1]),
+    columns: Cow::Borrowed(COLUMNS),
+    rules: Rules { default, prepare_create, ..NO_RULES },
 );
 
 const V1: Served = Served {
@@ -27,6 +31,94 @@ const V1: Served = Served {
     from_stored,
     warning: Cow::Borrowed(""),
 };
+
+/// How many metrics a cell shows.
+const SHOWN: usize = 2;
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    print::column("Reference", "string", "What it scales.", |hpa, _| {
+        let target = |field: &str| hpa.text(&["spec", "scaleTargetRef", field]).to_string();
+        format!("{}/{}", target("kind"), target("name")).into()
+    }),
+    print::column("Targets", "string", "Measured and wanted values.", |hpa, _| targets(hpa).into()),
+    print::column("MinPods", "string", "Fewest pods.", |hpa, _| {
+        hpa.at(&["spec", "minReplicas"]).map_or("<unset>".into(), |value| value.to_string().into())
+    }),
+    print::column("MaxPods", "string", "Most pods.", |hpa, _| print::number(hpa, &["spec", "maxReplicas"]).into()),
+    print::column("Replicas", "string", "Pods at present.", |hpa, _| {
+        print::number(hpa, &["status", "currentReplicas"]).into()
+    }),
+    AGE,
+];
+
+fn default(hpa: &mut Object) {
+    let spec = object(&mut hpa.0, "spec");
+    missing(spec, "minReplicas", 1);
+    if spec.get("metrics").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+        let cpu = json!({"type": "Resource", "resource": {
+            "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}});
+        spec.insert("metrics".into(), json!([cpu]));
+    }
+    let Some(behavior) = child(spec, "behavior") else { return };
+    let up = json!([{"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15}]);
+    default_direction(object(behavior, "scaleUp"), Some(0), up);
+    default_direction(
+        object(behavior, "scaleDown"),
+        None,
+        json!([{"type": "Percent", "value": 100, "periodSeconds": 15}]),
+    );
+}
+
+fn default_direction(rules: &mut Fields, window: Option<i64>, policies: Value) {
+    zero(rules, "selectPolicy", "Max");
+    if let Some(seconds) = window {
+        missing(rules, "stabilizationWindowSeconds", seconds);
+    }
+    if each(rules, "policies").next().is_none() {
+        rules.insert("policies".into(), policies);
+    }
+}
+
+fn prepare_create(hpa: &mut Object) {
+    hpa.set(&["status"], json!({"desiredReplicas": 0, "currentMetrics": null}));
+}
+
+fn targets(hpa: &Object) -> String {
+    let current = print::list(hpa, &["status", "currentMetrics"]);
+    let shown: Vec<String> = print::list(hpa, &["spec", "metrics"])
+        .iter()
+        .enumerate()
+        .map(|(index, metric)| target(metric, current.get(index).unwrap_or(&Value::Null)))
+        .collect();
+    match shown.len() {
+        0 => print::NONE.into(),
+        count if count > SHOWN => format!("{} + {} more...", shown[..SHOWN].join(", "), count - SHOWN),
+        _ => shown.join(", "),
+    }
+}
+
+/// One metric as `measured/wanted`, with its name in front where it is a resource.
+fn target(metric: &Value, current: &Value) -> String {
+    let kind = print::field(metric, "type");
+    let field = format!("{}{}", kind[..kind.len().min(1)].to_lowercase(), kind.get(1..).unwrap_or_default());
+    let (spec, status) = (&metric[&field]["target"], &current[&field]["current"]);
+    let (name, unit) = match print::field(spec, "type") {
+        "Utilization" => ("averageUtilization", "%"),
+        "AverageValue" => ("averageValue", ""),
+        _ => ("value", ""),
+    };
+    let amount = |of: &Value| print::number_or_percent(of.get(name)).map(|text| format!("{text}{unit}"));
+    let measured = amount(status).unwrap_or_else(|| "<unknown>".into());
+    let wanted = amount(spec).unwrap_or_else(|| "<auto>".into());
+    let average = if name == "averageValue" && kind != "Resource" && kind != "Pods" { " (avg)" } else { "" };
+    match kind {
+        "Resource" | "ContainerResource" => {
+            format!("{}: {measured}/{wanted}", print::field(&metric[&field], "name"))
+        }
+        _ => format!("{measured}/{wanted}{average}"),
+    }
+}
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";

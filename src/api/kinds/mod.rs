@@ -5,23 +5,33 @@
 
 #[macro_use]
 mod entry;
+mod accounts;
 mod admission;
 mod apps;
 mod autoscaling;
 mod batch;
 mod certificates;
-mod core;
-mod discovery;
+mod config;
+mod edit;
+mod endpoints;
 mod events;
 mod extensions;
 mod flowcontrol;
+mod lease;
+mod limits;
+mod namespace;
 mod networking;
-mod node;
+mod nodes;
+mod pod;
+mod podspec;
 mod policy;
+pub mod print;
 mod rbac;
 mod reviews;
 mod scheduling;
+mod service;
 mod storage;
+mod volumes;
 
 use super::{Cause, Object};
 use serde_json::Value;
@@ -282,22 +292,22 @@ pub fn find_kind(group: &str, version: &str, name: &str) -> Option<&'static Kind
 
 /// Every built-in kind.
 pub static KINDS: &[Kind] = &[
-    core::BINDING,
-    core::CONFIG_MAP,
-    core::ENDPOINTS,
+    pod::BINDING,
+    config::CONFIG_MAP,
+    endpoints::ENDPOINTS,
     events::EVENT,
-    core::LIMIT_RANGE,
-    core::NAMESPACE,
-    core::NODE,
-    core::PERSISTENT_VOLUME_CLAIM,
-    core::PERSISTENT_VOLUME,
-    core::POD,
-    core::POD_TEMPLATE,
-    core::REPLICATION_CONTROLLER,
-    core::RESOURCE_QUOTA,
-    core::SECRET,
-    core::SERVICE_ACCOUNT,
-    core::SERVICE,
+    limits::LIMIT_RANGE,
+    namespace::NAMESPACE,
+    nodes::NODE,
+    volumes::PERSISTENT_VOLUME_CLAIM,
+    volumes::PERSISTENT_VOLUME,
+    pod::POD,
+    pod::POD_TEMPLATE,
+    apps::REPLICATION_CONTROLLER,
+    limits::RESOURCE_QUOTA,
+    config::SECRET,
+    accounts::SERVICE_ACCOUNT,
+    service::SERVICE,
     apps::CONTROLLER_REVISION,
     apps::DAEMON_SET,
     apps::DEPLOYMENT,
@@ -322,10 +332,10 @@ pub static KINDS: &[Kind] = &[
     storage::STORAGE_CLASS,
     storage::VOLUME_ATTACHMENT,
     storage::VOLUME_ATTRIBUTES_CLASS,
-    discovery::LEASE,
-    discovery::ENDPOINT_SLICE,
+    lease::LEASE,
+    endpoints::ENDPOINT_SLICE,
     scheduling::PRIORITY_CLASS,
-    node::RUNTIME_CLASS,
+    nodes::RUNTIME_CLASS,
     admission::MUTATING_ADMISSION_POLICY,
     admission::MUTATING_ADMISSION_POLICY_BINDING,
     admission::MUTATING_WEBHOOK_CONFIGURATION,

@@ -1,6 +1,9 @@
-//! Kinds of the group `scheduling.k8s.io`.
+//! Priority classes.
 
-use super::Kind;
+use super::edit::missing;
+use super::entry::columns::{AGE, NAME};
+use super::{Column, Kind, NO_RULES, Rules, print};
+use std::borrow::Cow;
 
 pub(super) const PRIORITY_CLASS: Kind = kind!(
     Cluster,
@@ -10,4 +13,21 @@ pub(super) const PRIORITY_CLASS: Kind = kind!(
     "priorityclasses",
     "priorityclass",
     short: names!["pc"],
+    columns: Cow::Borrowed(COLUMNS),
+    rules: Rules {
+        default: |class| missing(&mut class.0, "preemptionPolicy", "PreemptLowerPriority"),
+        ..NO_RULES
+    },
 );
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    print::column("Value", "integer", "Higher goes first.", |class, _| print::number(class, &["value"]).into()),
+    print::column("Global-Default", "boolean", "Whether pods without a class get it.", |class, _| {
+        print::flag(class, &["globalDefault"]).into()
+    }),
+    AGE,
+    print::column("PreemptionPolicy", "string", "Whether it pushes out others.", |class, _| {
+        print::text(class, &["preemptionPolicy"])
+    }),
+];

@@ -71,3 +71,57 @@ fn pods_have_all_their_subresources() {
     ];
     assert_eq!(names, wanted);
 }
+
+/// An object of a kind with nothing but a name.
+fn minimal(kind: &Kind) -> Object {
+    let mut object = Object::default();
+    object.set(&["apiVersion"], kind.stored.api_version());
+    object.set(&["kind"], kind.kind.as_ref());
+    object.set(&["metadata", "name"], "a");
+    object.set(&["metadata", "creationTimestamp"], "2026-01-01T00:00:00Z");
+    if kind.is_namespaced() {
+        object.set(&["metadata", "namespace"], "default");
+    }
+    object
+}
+
+#[test]
+fn defaults_are_the_same_the_second_time() {
+    for kind in KINDS {
+        let mut object = minimal(kind);
+        (kind.rules.prepare_create)(&mut object);
+        (kind.rules.default)(&mut object);
+        let once = object.clone();
+        (kind.rules.prepare_update)(&mut object, &once);
+        (kind.rules.default)(&mut object);
+        assert_eq!(object, once, "{}", kind.kind);
+    }
+}
+
+#[test]
+fn every_cell_of_an_empty_object_is_text_or_number() {
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    for kind in KINDS {
+        for object in [minimal(kind), Object::default()] {
+            for column in kind.columns.iter() {
+                if let Cell::With(cell) = &column.cell {
+                    let value = cell(&object, now);
+                    assert!(!value.is_object() && !value.is_array(), "{} {}", kind.kind, column.name);
+                }
+            }
+            (kind.rules.fields)(&object);
+        }
+    }
+}
+
+#[test]
+fn conversions_of_an_empty_object_come_back() {
+    for kind in KINDS {
+        for served in kind.served.iter() {
+            let mut object = minimal(kind);
+            (served.from_stored)(&mut object);
+            (served.to_stored)(&mut object);
+            assert_eq!(object, minimal(kind), "{}", kind.kind);
+        }
+    }
+}

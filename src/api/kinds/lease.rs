@@ -1,0 +1,21 @@
+//! Leases.
+
+use super::entry::columns::{AGE, NAME};
+use super::{Column, Kind, print};
+use std::borrow::Cow;
+
+pub(super) const LEASE: Kind = kind!(
+    Namespaced,
+    "coordination.k8s.io" / "v1",
+    "io.k8s.api.coordination",
+    "Lease",
+    "leases",
+    "lease",
+    columns: Cow::Borrowed(COLUMNS),
+);
+
+const COLUMNS: &[Column] = &[
+    NAME,
+    print::column("Holder", "string", "Who holds it.", |lease, _| print::text(lease, &["spec", "holderIdentity"])),
+    AGE,
+];
