@@ -1,0 +1,150 @@
+//! Links of pods: one bridge in the node's network, one veth per sandbox, an address from the node's range.
+//!
+//! The bridge `coracle0` is every pod's gateway. Ports are in hairpin mode, so that a pod reaches itself through a service.
+
+use super::leases::{Leases, Network};
+use super::{Error, sys};
+use crate::config::{NodePaths, Profile};
+use nlink::netlink::addr::Ipv4Address;
+use nlink::netlink::link::{BridgeLink, BridgePortConfig, VethLink};
+use nlink::netlink::route::Ipv4Route;
+use nlink::netlink::{Connection, Route};
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use tokio::sync::Mutex;
+
+/// The bridge's name.
+pub const BRIDGE: &str = "coracle0";
+/// The pod's end of its link.
+const POD_LINK: &str = "eth0";
+
+/// Attaches sandboxes to the pod network.
+pub struct PodLinks {
+    network: Network,
+    /// Also held while the bridge is made.
+    leases: Mutex<Leases>,
+}
+
+impl PodLinks {
+    /// The links of a node; the bridge is made if it is not there.
+    pub async fn new(profile: &Profile, paths: &NodePaths) -> Result<Self, Error> {
+        let network = Network::parse(&profile.network.pod_cidr)?;
+        let leases = Leases::open(&paths.leases(), network)?;
+        make_bridge(&network).await?;
+        Ok(Self { network, leases: Mutex::new(leases) })
+    }
+
+    /// Gives a sandbox, whose network namespace is pinned at `namespace`, a link and an address. Asked again it answers the same.
+    pub async fn attach(&self, sandbox: &str, namespace: &Path) -> Result<Vec<IpAddr>, Error> {
+        let address = self.leases.lock().await.take(sandbox)?;
+        let link = link_name(sandbox);
+        let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
+        let existing = connection.get_link_by_name(link.as_str()).await;
+        if existing.map_err(Error::kernel("cannot look for the pod's link"))?.is_none() {
+            let open = || File::open(namespace).map_err(Error::io(format!("cannot open {}", namespace.display())));
+            make_link(&connection, &link, &open()?).await.map_err(Error::kernel("cannot make the pod's link"))?;
+            let network = self.network;
+            sys::inside(open()?, move || configure(address, network)).await?;
+        }
+        Ok(vec![IpAddr::V4(address)])
+    }
+
+    /// Takes the link away and gives the address back. No error if there is none.
+    pub async fn detach(&self, sandbox: &str) -> Result<(), Error> {
+        let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
+        let removed = connection.del_link_if_exists(link_name(sandbox)).await;
+        removed.map_err(Error::kernel("cannot remove the pod's link"))?;
+        self.leases.lock().await.release(sandbox);
+        Ok(())
+    }
+}
+
+/// At most 15 characters; ids of sandboxes are random, so their beginning tells them apart.
+fn link_name(sandbox: &str) -> String {
+    format!("veth{}", sandbox.chars().take(11).collect::<String>())
+}
+
+async fn make_bridge(network: &Network) -> Result<(), Error> {
+    let failed = || Error::kernel("cannot make the pods' bridge");
+    let connection = Connection::<Route>::new().map_err(failed())?;
+    if connection.get_link_by_name(BRIDGE).await.map_err(failed())?.is_none() {
+        connection.add_link(BridgeLink::new(BRIDGE)).await.map_err(failed())?;
+        let address = Ipv4Address::new(BRIDGE, network.gateway(), network.prefix);
+        connection.add_address(address).await.map_err(failed())?;
+    }
+    connection.set_link_up(BRIDGE).await.map_err(failed())?;
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(Error::io("cannot switch on forwarding"))
+}
+
+async fn make_link(connection: &Connection<Route>, link: &str, namespace: &File) -> nlink::Result<()> {
+    connection.add_link(VethLink::new(link, POD_LINK).peer_netns_fd(namespace)).await?;
+    connection.set_link_master(link, BRIDGE).await?;
+    connection.set_bridge_port(link, BridgePortConfig::new().hairpin(true)).await?;
+    connection.set_link_up(link).await
+}
+
+/// Runs in the pod's network.
+async fn configure(address: Ipv4Addr, network: Network) -> Result<(), Error> {
+    let failed = || Error::kernel("cannot set the pod's address");
+    let connection = Connection::<Route>::new().map_err(failed())?;
+    connection.set_link_up("lo").await.map_err(failed())?;
+    connection.add_address(Ipv4Address::new(POD_LINK, address, network.prefix)).await.map_err(failed())?;
+    connection.set_link_up(POD_LINK).await.map_err(failed())?;
+    let route = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0).gateway(network.gateway());
+    connection.add_route(route).await.map_err(failed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Wanted;
+    use std::os::fd::AsRawFd;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    fn path(file: &File) -> std::path::PathBuf {
+        format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+    }
+
+    #[tokio::test]
+    async fn pods_reach_each_other_and_keep_their_addresses() {
+        let (Some(node), Some(one), Some(two)) =
+            (sys::test::new_network(), sys::test::new_network(), sys::test::new_network())
+        else {
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let paths = NodePaths::new(folder.path());
+        let (first, second) = (path(&one), path(&two));
+        let addresses = sys::inside(node, move || async move {
+            let profile = Wanted::default().resolve(&[]).unwrap();
+            let links = PodLinks::new(&profile, &paths).await?;
+            let a = links.attach("aaaaaaaaaaaaaaaa", &first).await?;
+            let b = links.attach("bbbbbbbbbbbbbbbb", &second).await?;
+            assert_eq!(links.attach("aaaaaaaaaaaaaaaa", &first).await?, a);
+            Ok((a[0], b[0]))
+        });
+        let (a, b) = addresses.await.unwrap();
+        assert_ne!(a, b);
+        let (ready, listening) = tokio::sync::oneshot::channel();
+        let serve = sys::inside(two, move || async move {
+            let listener = TcpListener::bind((b, 8080)).await.unwrap();
+            ready.send(()).unwrap();
+            let (mut stream, peer) = listener.accept().await.unwrap();
+            stream.write_all(b"hello").await.unwrap();
+            Ok(peer.ip())
+        });
+        let ask = async {
+            listening.await.unwrap();
+            sys::inside(one, move || async move {
+                let mut answer = String::new();
+                TcpStream::connect((b, 8080)).await.unwrap().read_to_string(&mut answer).await.unwrap();
+                Ok(answer)
+            })
+            .await
+        };
+        let (peer, answer) = tokio::join!(serve, ask);
+        assert_eq!((peer.unwrap(), answer.unwrap().as_str()), (a, "hello"));
+    }
+}
