@@ -29,8 +29,8 @@ impl<K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + S
 #[derive(Clone)]
 pub struct Caches {
     client: Client,
-    /// `Arc<Cache<K>>` by the type `K`.
-    kinds: Arc<Mutex<HashMap<TypeId, Box<dyn Any + Send + Sync>>>>,
+    /// `Arc<Cache<K>>` by the type `K` and the selection.
+    kinds: Arc<Mutex<HashMap<(TypeId, Selection), Box<dyn Any + Send + Sync>>>>,
 }
 
 impl Caches {
@@ -46,10 +46,15 @@ impl Caches {
 
     /// The cache of a kind, in all namespaces. Must be called inside a tokio runtime.
     pub fn of<K: Cached>(&self) -> Arc<Cache<K>> {
+        self.some(Selection::default())
+    }
+
+    /// The cache of some objects of a kind, in all namespaces; shared by all who ask for the same selection.
+    pub fn some<K: Cached>(&self, selection: Selection) -> Arc<Cache<K>> {
         let mut kinds = self.kinds.lock();
-        let entry = kinds.entry(TypeId::of::<K>()).or_insert_with(|| {
-            Box::new(Arc::new(Cache::start(Api::<K>::all(self.client.clone()), Selection::default())))
-        });
+        let start = || Cache::start(Api::<K>::all(self.client.clone()), selection.clone());
+        let entry =
+            kinds.entry((TypeId::of::<K>(), selection.clone())).or_insert_with(|| Box::new(Arc::new(start())));
         entry.downcast_ref::<Arc<Cache<K>>>().expect("the entry of a type holds its cache").clone()
     }
 }

@@ -90,7 +90,7 @@ where
 }
 
 /// Which objects of a kind to follow; empty selectors take all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selection {
     pub labels: String,
     pub fields: String,

@@ -15,6 +15,7 @@ pub mod wait;
 pub use cache::{Cache, Cached, Caches, Change};
 pub use config::from_kubeconfig;
 pub use events::{Level, Recorder};
+pub use follow::Selection;
 pub use kube::Client;
 
 /// What can go wrong on the way to the API.

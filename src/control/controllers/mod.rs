@@ -1,9 +1,15 @@
 //! Controllers: wanted -> made, through the client only. One file each, one line each in `CONTROLLERS`.
 
 mod deployment;
+mod discovery;
+mod namespace;
 mod pods;
 mod replica_set;
+mod root_ca;
 mod runner;
+mod service_account;
+#[cfg(test)]
+pub(crate) mod testing;
 mod watches;
 mod write;
 
@@ -21,8 +27,14 @@ use std::sync::Arc;
 pub use runner::Next;
 
 /// Every controller of the cluster.
-static CONTROLLERS: &[&Controller] =
-    &[&deployment::CONTROLLER, &replica_set::REPLICA_SET, &replica_set::REPLICATION_CONTROLLER];
+static CONTROLLERS: &[&Controller] = &[
+    &deployment::CONTROLLER,
+    &replica_set::REPLICA_SET,
+    &replica_set::REPLICATION_CONTROLLER,
+    &namespace::CONTROLLER,
+    &service_account::CONTROLLER,
+    &root_ca::CONTROLLER,
+];
 
 /// A loop that makes what one kind of object asks for.
 struct Controller {

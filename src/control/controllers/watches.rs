@@ -1,7 +1,7 @@
 //! What a controller watches: streams of keys made from the changes of shared caches.
 
 use super::{Context, Key};
-use crate::client::{Cached, Change};
+use crate::client::{Cache, Cached, Change};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -22,7 +22,14 @@ pub type Watch = fn(&Context) -> Watched;
 
 /// The changes of `K`, each turned into keys by `keys`.
 pub fn changes<K: Cached>(context: &Context, keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static) -> Watched {
-    let cache = context.caches.of::<K>();
+    changes_of(context.caches.of::<K>(), keys)
+}
+
+/// The changes of a cache, each turned into keys by `keys`.
+pub fn changes_of<K: Cached>(
+    cache: Arc<Cache<K>>,
+    mut keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static,
+) -> Watched {
     let changes = cache.changes();
     Watched {
         ready: Box::pin(async move { cache.ready().await }),
@@ -69,7 +76,7 @@ fn owner_key<Owner: Resource<DynamicType = ()>>(object: &impl Resource) -> Optio
 }
 
 /// Keys of all cached objects of `K`.
-pub fn all_keys<K: Cached>(cache: &Arc<crate::client::Cache<K>>) -> Vec<Key> {
+pub fn all_keys<K: Cached>(cache: &Arc<Cache<K>>) -> Vec<Key> {
     let mut keys = Vec::new();
     cache.for_each(|object| keys.push(Key::of(&**object)));
     keys

@@ -63,9 +63,14 @@ fn post_params() -> PostParams {
 
 /// Creates `object` in the namespace that its metadata names.
 pub async fn create<K: Door>(context: &Context, object: &K) -> Result<K, Error> {
-    let made = K::door(context, &namespace(object)).create(&post_params(), object).await?;
+    let made = create_unnoted(context, object).await?;
     context.caches.of::<K>().note(made.clone());
     Ok(made)
+}
+
+/// [`create`] of a kind that is not cached as a whole.
+pub async fn create_unnoted<K: Door>(context: &Context, object: &K) -> Result<K, Error> {
+    Ok(K::door(context, &namespace(object)).create(&post_params(), object).await?)
 }
 
 /// Replaces `object`; fails with a conflict if it changed meanwhile.
@@ -77,10 +82,15 @@ pub async fn replace<K: Door>(context: &Context, object: &K) -> Result<K, Error>
 
 /// Merges `patch` into `object`.
 pub async fn merge<K: Door>(context: &Context, object: &K, patch: Value) -> Result<K, Error> {
-    let door = K::door(context, &namespace(object));
-    let made = door.patch(&name(object), &patch_params(), &Patch::Merge(patch)).await?;
+    let made = merge_unnoted(context, object, patch).await?;
     context.caches.of::<K>().note(made.clone());
     Ok(made)
+}
+
+/// [`merge`] of a kind that is not cached as a whole.
+pub async fn merge_unnoted<K: Door>(context: &Context, object: &K, patch: Value) -> Result<K, Error> {
+    let door = K::door(context, &namespace(object));
+    Ok(door.patch(&name(object), &patch_params(), &Patch::Merge(patch)).await?)
 }
 
 /// Makes `status` the status of `object` through its subresource, if it is another one. Whether something was written.

@@ -1,0 +1,46 @@
+//! Which kinds the server serves now, custom ones included.
+
+use super::{Context, Error};
+use kube::api::ApiResource;
+use kube::discovery::{Discovery, Scope, verbs};
+
+/// A kind that the server serves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Served {
+    pub resource: ApiResource,
+    pub namespaced: bool,
+    pub verbs: Vec<String>,
+}
+
+impl Served {
+    /// Whether its objects can be found and deleted.
+    pub fn is_deletable(&self) -> bool {
+        [verbs::LIST, verbs::DELETE].iter().all(|verb| self.supports(verb))
+    }
+
+    /// Whether it has a verb.
+    pub fn supports(&self, verb: &str) -> bool {
+        self.verbs.iter().any(|own| own == verb)
+    }
+
+    /// `resource.group`, or the bare resource of the core group.
+    pub fn qualified(&self) -> String {
+        match self.resource.group.as_str() {
+            "" => self.resource.plural.clone(),
+            group => format!("{}.{group}", self.resource.plural),
+        }
+    }
+}
+
+/// Every kind in its preferred version.
+pub async fn served(context: &Context) -> Result<Vec<Served>, Error> {
+    let discovery = Discovery::new(context.client.clone()).run_aggregated().await?;
+    let mut all = Vec::new();
+    for group in discovery.groups() {
+        for (resource, capabilities) in group.recommended_resources() {
+            let namespaced = capabilities.scope == Scope::Namespaced;
+            all.push(Served { resource, namespaced, verbs: capabilities.operations });
+        }
+    }
+    Ok(all)
+}
