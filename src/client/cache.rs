@@ -53,8 +53,7 @@ impl Caches {
     pub fn some<K: Cached>(&self, selection: Selection) -> Arc<Cache<K>> {
         let mut kinds = self.kinds.lock();
         let start = || Cache::start(Api::<K>::all(self.client.clone()), selection.clone());
-        let entry =
-            kinds.entry((TypeId::of::<K>(), selection.clone())).or_insert_with(|| Box::new(Arc::new(start())));
+        let entry = kinds.entry((TypeId::of::<K>(), selection.clone())).or_insert_with(|| Box::new(Arc::new(start())));
         entry.downcast_ref::<Arc<Cache<K>>>().expect("the entry of a type holds its cache").clone()
     }
 }

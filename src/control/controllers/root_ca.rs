@@ -64,7 +64,9 @@ async fn create(context: &Context, namespace: &str, authority: &str) -> Result<N
         ..Default::default()
     };
     match write::create_unnoted(context, &map).await {
-        Err(error) if !write::is_conflict(&error) && !super::replica_set::is_namespace_terminating(&error) => Err(error),
+        Err(error) if !write::is_conflict(&error) && !super::replica_set::is_namespace_terminating(&error) => {
+            Err(error)
+        }
         _ => Ok(Next::Wait),
     }
 }

@@ -37,7 +37,9 @@ async fn reconcile(context: &Context, key: Key) -> Result<Next, Error> {
     }
     let meta = ObjectMeta { name: Some(NAME.into()), namespace: Some(key.name), ..Default::default() };
     match write::create(context, &ServiceAccount { metadata: meta, ..Default::default() }).await {
-        Err(error) if !write::is_conflict(&error) && !super::replica_set::is_namespace_terminating(&error) => Err(error),
+        Err(error) if !write::is_conflict(&error) && !super::replica_set::is_namespace_terminating(&error) => {
+            Err(error)
+        }
         _ => Ok(Next::Wait),
     }
 }

@@ -107,7 +107,9 @@ mod whole {
     #[tokio::test]
     async fn every_namespace_gets_its_account_and_the_authority_and_goes_with_all_that_is_in_it() {
         let world = world().await;
-        let one: Namespace = serde_json::from_value(json!({"metadata": {"name": "one"}, "spec": {"finalizers": ["kubernetes"]}})).unwrap();
+        let one: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": "one"}, "spec": {"finalizers": ["kubernetes"]}}))
+                .unwrap();
         world.all::<Namespace>().create(&PostParams::default(), &one).await.unwrap();
         let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), "one");
         eventually(accounts, "default", |account| account.is_some()).await;
@@ -141,7 +143,8 @@ mod whole {
         let made = eventually(world.door::<Deployment>(), "web", done).await.unwrap();
         assert_eq!(made.metadata.annotations.unwrap()["deployment.kubernetes.io/revision"], "1");
 
-        let image = json!({"spec": {"replicas": 4, "template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
+        let image =
+            json!({"spec": {"replicas": 4, "template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
         let patch = Patch::Merge(image);
         world.door::<Deployment>().patch("web", &PatchParams::default(), &patch).await.unwrap();
         let client = world.client.clone();
