@@ -28,7 +28,7 @@ pub fn changes<K: Cached>(context: &Context, keys: impl FnMut(Change<K>) -> Vec<
 /// The changes of a cache, each turned into keys by `keys`.
 pub fn changes_of<K: Cached>(
     cache: Arc<Cache<K>>,
-    mut keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static,
+    keys: impl FnMut(Change<K>) -> Vec<Key> + Send + 'static,
 ) -> Watched {
     let changes = cache.changes();
     Watched {
