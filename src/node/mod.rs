@@ -1,1 +1,24 @@
 //! The node agent: pods on this machine, their volumes, probes and status, and the kubelet API.
+//!
+//! ```text
+//! agent ── watches pods of this node ──▶ pod::worker (one per pod) ── plan ▶ operations ▶ status
+//!   ├── register: the Node object and its lease
+//!   └── runtime events ──▶ the worker of the container's pod
+//! ```
+
+mod agent;
+pub mod border;
+mod context;
+mod error;
+#[cfg(test)]
+mod fake;
+mod http;
+mod machine;
+mod objects;
+mod pod;
+mod quantity;
+mod register;
+
+pub use agent::{Setup, run};
+pub use border::{Credentials, Image, ImageConfig, ImageError, Images, Links};
+pub use error::Error;

@@ -1,0 +1,37 @@
+//! What every part of the node agent is given.
+
+use super::border::{Images, Links};
+use super::machine::Machine;
+use super::objects::Objects;
+use crate::client::{Caches, Client, Recorder};
+use crate::config::{NodePaths, Profile};
+use crate::runtime::Runtime;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// The node and its neighbours.
+pub struct Node {
+    /// Name of the Node object.
+    pub name: String,
+    pub client: Client,
+    /// Whole kinds: services, volumes and claims.
+    pub caches: Caches,
+    /// Single objects that pods refer to.
+    pub objects: Objects,
+    pub profile: Profile,
+    pub paths: NodePaths,
+    pub machine: Machine,
+    pub runtime: Arc<dyn Runtime>,
+    pub images: Arc<dyn Images>,
+    pub links: Arc<dyn Links>,
+    pub events: Recorder,
+    /// Told when the list of images changed.
+    pub images_changed: Arc<Notify>,
+}
+
+impl Node {
+    /// Folder of a pod on this node: volumes, hosts file, termination messages.
+    pub fn pod_folder(&self, uid: &str) -> std::path::PathBuf {
+        self.paths.pods().join(uid)
+    }
+}

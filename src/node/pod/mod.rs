@@ -1,0 +1,33 @@
+//! One pod on this machine: what to do next (plan), doing it (start, stop), and what is told about it (status).
+
+pub mod backoff;
+pub mod conditions;
+mod drive;
+pub mod history;
+pub mod hooks;
+pub mod image;
+pub mod messages;
+pub mod parts;
+pub mod plan;
+pub mod publish;
+pub mod resources;
+pub mod sandbox;
+pub mod secrets;
+pub mod spec;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod worker;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// This moment as the API writes it: whole seconds.
+pub fn now() -> Time {
+    seconds(Timestamp::now())
+}
+
+/// A moment as the API writes it: whole seconds.
+pub fn seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}

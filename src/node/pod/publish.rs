@@ -1,0 +1,84 @@
+//! Writing a pod's status: only what changed, by strategic merge, so that conditions of others stay.
+
+use super::parts;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Map, Value, json};
+
+/// Fields that the node writes; a missing one is cleared.
+const FIELDS: &[&str] = &[
+    "observedGeneration",
+    "phase",
+    "conditions",
+    "message",
+    "reason",
+    "hostIP",
+    "hostIPs",
+    "podIP",
+    "podIPs",
+    "startTime",
+    "initContainerStatuses",
+    "containerStatuses",
+    "ephemeralContainerStatuses",
+    "qosClass",
+];
+/// Lists that are merged by this key: what left must be named.
+const MERGED: &[(&str, &str)] = &[("hostIPs", "ip"), ("podIPs", "ip")];
+
+/// The patch that turns the status that `pod` has into `wanted`; nothing if it has it.
+pub fn patch(pod: &Pod, wanted: &PodStatus) -> Option<Value> {
+    let known = serde_json::to_value(parts::status(pod)).ok()?;
+    let wanted = serde_json::to_value(wanted).ok()?;
+    let mut changed = Map::new();
+    for field in FIELDS {
+        let (old, new) = (known.get(*field).unwrap_or(&Value::Null), wanted.get(*field).unwrap_or(&Value::Null));
+        if old != new && !(is_nothing(old) && is_nothing(new)) {
+            changed.insert(field.to_string(), with_deletions(field, old, new));
+        }
+    }
+    (!changed.is_empty()).then(|| json!({"metadata": {"uid": parts::uid(pod)}, "status": changed}))
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_str().is_some_and(str::is_empty)
+}
+
+fn with_deletions(field: &str, old: &Value, new: &Value) -> Value {
+    let Some((_, key)) = MERGED.iter().find(|(merged, _)| *merged == field) else { return new.clone() };
+    let mut list = new.as_array().cloned().unwrap_or_default();
+    for left in old.as_array().into_iter().flatten() {
+        if list.iter().all(|one| one[*key] != left[*key]) {
+            let mut deletion = Map::new();
+            deletion.insert("$patch".into(), json!("delete"));
+            deletion.insert(key.to_string(), left[*key].clone());
+            list.push(Value::Object(deletion));
+        }
+    }
+    Value::Array(list)
+}
+
+/// Sends the patch; returns the pod as it is then.
+pub async fn write(pods: &Api<Pod>, name: &str, patch: Value) -> kube::Result<Pod> {
+    pods.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::fake::pod;
+
+    #[test]
+    fn only_changes_are_sent_and_addresses_that_left_are_named() {
+        let mut pod = pod(json!({"containers": []}));
+        let old = json!({"phase": "Running", "reason": "Evicted", "podIPs": [{"ip": "10.0.0.1"}]});
+        pod.status = serde_json::from_value(old).unwrap();
+        let wanted: PodStatus =
+            serde_json::from_value(json!({"phase": "Running", "podIPs": [{"ip": "10.0.0.2"}]})).unwrap();
+        let patch = patch(&pod, &wanted).unwrap();
+        assert_eq!(
+            patch["status"],
+            json!({"reason": null, "podIPs": [{"ip": "10.0.0.2"}, {"$patch": "delete", "ip": "10.0.0.1"}]})
+        );
+        assert!(super::patch(&pod, parts::status(&pod)).is_none());
+    }
+}

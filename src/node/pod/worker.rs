@@ -1,0 +1,410 @@
+//! One worker per pod: everything that happens to the pod comes in here, one thing after the other.
+//!
+//! ```text
+//!            ┌──────────────── Running ────────────────┐
+//!  new ─────▶│ plan ▶ sandbox ▶ init ▶ containers ▶ …  │ one start at a time, kills beside it
+//!            └───┬─────────────────────────────────────┘
+//!   deletion, completion, deadline, eviction, object gone
+//!                ▼
+//!             Ending     preStop hooks, signals, grace; sidecars last
+//!                ▼
+//!             Cleaning   links, sandboxes, volumes
+//!                ▼
+//!             Over       final status; waits here for a deletion
+//!                ▼  deletionTimestamp
+//!             Deleting   DELETE with grace 0 and the pod's uid
+//!                ▼  object gone
+//!             Removing   containers, logs, folder ──▶ worker ends
+//! ```
+
+use super::backoff::Backoffs;
+use super::history::{History, is_running};
+use super::image::Pulls;
+use super::parts;
+use super::plan::{Health, Healths};
+use super::start::Refused;
+use super::status::{self, Ended, Facts, Waiting};
+use super::{messages, publish};
+use crate::node::context::Node;
+use crate::runtime::{self, Container, Sandbox, State};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Between two writes of a status that the server refused.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Message {
+    /// The object as it is now.
+    Pod(Arc<Pod>),
+    /// The object is gone.
+    Gone,
+    /// A container changed.
+    Container(Container),
+    /// A sandbox lost its namespaces.
+    SandboxGone(String),
+    /// Everything that the runtime has of the pod, after a gap in its events.
+    Relist(Vec<Sandbox>, Vec<Container>),
+}
+
+/// How far the pod is.
+pub(super) enum Stage {
+    Running,
+    Ending {
+        grace: i64,
+        stopping: BoxFuture<'static, Vec<Container>>,
+    },
+    Cleaning {
+        cleaning: BoxFuture<'static, Result<Vec<Container>, String>>,
+    },
+    Over,
+    Deleting {
+        deleting: BoxFuture<'static, kube::Result<()>>,
+    },
+    /// The deletion was accepted; finalizers may hold the object.
+    Deleted,
+    Removing {
+        removing: BoxFuture<'static, ()>,
+    },
+    Removed,
+}
+
+/// What a start came to.
+pub(super) enum Outcome {
+    Sandbox(Result<(Sandbox, Vec<IpAddr>), String>),
+    Container(String, Result<Container, Refused>),
+}
+
+/// The one start that is under way.
+pub(super) struct Starting {
+    pub cancel: CancellationToken,
+    pub outcome: BoxFuture<'static, Outcome>,
+}
+
+type Stopped = (String, Result<Container, runtime::Error>);
+
+/// The state of one pod on this node.
+pub struct Worker {
+    pub(super) node: Arc<Node>,
+    pub(super) pod: Arc<Pod>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    pub(super) history: History,
+    pub(super) healths: Healths,
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) waiting: BTreeMap<String, Waiting>,
+    /// Not before: containers by name, the sandbox and the deletion under names no container can have.
+    pub(super) not_before: BTreeMap<String, Instant>,
+    pub(super) backoffs: Backoffs,
+    /// When the newest attempt of a container ended, by container name.
+    pub(super) exited: HashMap<String, Instant>,
+    pub(super) pulls: Arc<Pulls>,
+    messages: HashMap<String, String>,
+    start_time: Time,
+    /// `start_time` by the process's clock.
+    started: Instant,
+    pub(super) ended: Option<Ended>,
+    pub(super) stage: Stage,
+    /// The object is gone: nothing is written any more.
+    pub(super) api_gone: bool,
+    pub(super) starting: Option<Starting>,
+    pub(super) stopping: FuturesUnordered<BoxFuture<'static, Stopped>>,
+    pub(super) stopping_ids: HashSet<String>,
+    writing: Option<BoxFuture<'static, kube::Result<Pod>>>,
+    write_not_before: Option<Instant>,
+    /// The status that was computed last is the one that the server has.
+    pub(super) is_published: bool,
+}
+
+impl Worker {
+    /// A worker for `pod`, of which the runtime has `sandboxes` and `containers`.
+    pub fn new(
+        node: Arc<Node>,
+        pod: Arc<Pod>,
+        inbox: mpsc::UnboundedReceiver<Message>,
+        found: (Vec<Sandbox>, Vec<Container>),
+    ) -> Self {
+        let start_time = parts::status(&pod).start_time.clone().unwrap_or_else(super::now);
+        let mut worker = Self {
+            node,
+            pod,
+            inbox,
+            history: History::default(),
+            healths: Healths::new(),
+            addresses: Vec::new(),
+            waiting: BTreeMap::new(),
+            not_before: BTreeMap::new(),
+            backoffs: Backoffs::default(),
+            exited: HashMap::new(),
+            pulls: Arc::default(),
+            messages: HashMap::new(),
+            started: earlier(start_time.0),
+            start_time,
+            ended: None,
+            stage: Stage::Running,
+            api_gone: false,
+            starting: None,
+            stopping: FuturesUnordered::new(),
+            stopping_ids: HashSet::new(),
+            writing: None,
+            write_not_before: None,
+            is_published: false,
+        };
+        worker.adopt(found);
+        worker
+    }
+
+    /// Runs until the pod is gone or nobody sends messages any more.
+    pub async fn run(mut self) {
+        loop {
+            self.advance();
+            if matches!(self.stage, Stage::Removed) {
+                return;
+            }
+            self.publish();
+            if !self.wait().await {
+                return;
+            }
+        }
+    }
+
+    /// Takes over what an earlier agent left: running containers go on, with the readiness that the API knows.
+    fn adopt(&mut self, (sandboxes, containers): (Vec<Sandbox>, Vec<Container>)) {
+        sandboxes.into_iter().for_each(|sandbox| self.history.take_sandbox(sandbox));
+        for container in containers {
+            let running = is_running(&container);
+            let (id, name) = (container.id.clone(), container.spec.name.clone());
+            self.observe(container);
+            if running {
+                let health = self.adopted_health(&id, &name);
+                self.healths.insert(id, health);
+            }
+        }
+        if self.history.ready_sandbox().is_some() {
+            let known = parts::status(&self.pod).pod_ips.iter().flatten();
+            self.addresses = known.filter_map(|address| address.ip.parse().ok()).collect();
+        }
+    }
+
+    fn adopted_health(&self, id: &str, name: &str) -> Health {
+        let Some((kind, spec)) = parts::container(&self.pod, name) else { return Health::default() };
+        let known = parts::known_status(&self.pod, kind, name)
+            .filter(|known| known.container_id.as_deref() == Some(&format!("coracle://{id}")));
+        Health {
+            started: spec.startup_probe.is_none() || known.is_some_and(|known| known.started == Some(true)),
+            ready: spec.readiness_probe.is_none() || known.is_some_and(|known| known.ready),
+            failed: None,
+        }
+    }
+
+    /// Waits for one thing and takes it. `false` when there will be nothing more.
+    async fn wait(&mut self) -> bool {
+        let wake = self.next_wake();
+        tokio::select! {
+            message = self.inbox.recv() => match message {
+                Some(message) => self.take(message),
+                None => return false,
+            },
+            outcome = outcome(&mut self.starting) => {
+                self.starting = None;
+                self.take_outcome(outcome);
+            }
+            Some((id, result)) = self.stopping.next(), if !self.stopping.is_empty() => self.take_stopped(id, result),
+            written = written(&mut self.writing) => {
+                self.writing = None;
+                self.take_written(written);
+            }
+            next = next_stage(&mut self.stage) => self.enter(next),
+            () = sleep_until(wake) => {}
+        }
+        true
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let waits = self.not_before.values().copied().filter(|at| *at > now);
+        let deadline = matches!(self.stage, Stage::Running).then(|| self.deadline()).flatten();
+        waits.chain(deadline).chain(self.write_not_before).min()
+    }
+
+    /// When `activeDeadlineSeconds` is over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let seconds = parts::spec(&self.pod).active_deadline_seconds?;
+        self.started.checked_add(Duration::from_secs(seconds.max(0) as u64))
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Pod(pod) => self.take_pod(pod),
+            Message::Gone => self.api_gone = true,
+            Message::Container(container) => self.observe(container),
+            Message::SandboxGone(id) => self.history.sandbox_gone(&id),
+            Message::Relist(sandboxes, containers) => self.relist(sandboxes, containers),
+        }
+    }
+
+    /// The answer to a write may be newer than what the watch brings next.
+    fn take_pod(&mut self, pod: Arc<Pod>) {
+        let version =
+            |pod: &Pod| pod.metadata.resource_version.as_deref().and_then(|version| version.parse::<u64>().ok());
+        if let (Some(known), Some(new)) = (version(&self.pod), version(&pod))
+            && new < known
+        {
+            return;
+        }
+        self.pod = pod;
+    }
+
+    fn relist(&mut self, sandboxes: Vec<Sandbox>, containers: Vec<Container>) {
+        let alive: HashSet<&String> = sandboxes.iter().map(|sandbox| &sandbox.id).collect();
+        let lost: Vec<String> =
+            self.history.sandboxes.iter().map(|known| known.id.clone()).filter(|id| !alive.contains(id)).collect();
+        lost.iter().for_each(|id| self.history.sandbox_gone(id));
+        let there: HashSet<String> = containers.iter().map(|container| container.id.clone()).collect();
+        let missing: Vec<String> =
+            self.history.all().map(|known| known.id.clone()).filter(|id| !there.contains(id)).collect();
+        missing.iter().for_each(|id| self.history.forget(id));
+        sandboxes.into_iter().for_each(|sandbox| self.history.take_sandbox(sandbox));
+        containers.into_iter().for_each(|container| self.observe(container));
+    }
+
+    /// Takes what is known of a container now.
+    pub(super) fn observe(&mut self, container: Container) {
+        let (id, name) = (container.id.clone(), container.spec.name.clone());
+        let was_over = self.history.by_id(&id).is_some_and(|known| matches!(known.state, State::Exited { .. }));
+        if let State::Exited { finished_at, .. } = container.state
+            && !was_over
+        {
+            let message = messages::of(&self.node, &self.pod, &container);
+            self.messages.insert(id.clone(), message);
+            self.exited.insert(name, earlier(finished_at));
+            self.healths.remove(&id);
+        }
+        self.history.take(container);
+        for old in self.history.expire() {
+            self.messages.remove(&old.id);
+            tokio::spawn(messages::remove_container(self.node.clone(), self.pod.clone(), old));
+        }
+    }
+
+    fn take_stopped(&mut self, id: String, result: Result<Container, runtime::Error>) {
+        self.stopping_ids.remove(&id);
+        match result {
+            Ok(container) => self.observe(container),
+            Err(runtime::Error::NotFound(_)) => self.history.forget(&id),
+            Err(error) => tracing::warn!(%error, container = id, "container not stopped"),
+        }
+    }
+
+    fn take_written(&mut self, written: kube::Result<Pod>) {
+        match written {
+            Ok(mut pod) => {
+                pod.metadata.managed_fields = None;
+                self.take_pod(Arc::new(pod));
+            }
+            // The watch tells that it is gone.
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                self.write_not_before = Some(Instant::now() + WRITE_RETRY);
+            }
+            Err(error) => {
+                tracing::warn!(%error, pod = parts::title(&self.pod), "pod status not written");
+                self.write_not_before = Some(Instant::now() + WRITE_RETRY);
+            }
+        }
+    }
+
+    /// Starts writing the status if it differs from what the server has.
+    fn publish(&mut self) {
+        let now = Instant::now();
+        self.write_not_before = self.write_not_before.filter(|at| *at > now);
+        if self.api_gone || self.writing.is_some() || self.write_not_before.is_some() {
+            return;
+        }
+        let status = status::of(&self.facts());
+        let patch = publish::patch(&self.pod, &status);
+        self.is_published = patch.is_none();
+        if let Some(patch) = patch {
+            let pods: Api<Pod> = Api::namespaced(self.node.client.clone(), parts::namespace(&self.pod));
+            let name = parts::name(&self.pod).to_string();
+            self.writing = Some(async move { publish::write(&pods, &name, patch).await }.boxed());
+        }
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        let is_running = matches!(self.stage, Stage::Running | Stage::Ending { .. } | Stage::Cleaning { .. });
+        Facts {
+            pod: &self.pod,
+            history: &self.history,
+            healths: &self.healths,
+            waiting: &self.waiting,
+            messages: &self.messages,
+            node_address: self.node.profile.network.node_address,
+            addresses: &self.addresses,
+            sandbox_ready: self.history.ready_sandbox().is_some() && !self.addresses.is_empty(),
+            start_time: self.start_time.clone(),
+            ended: self.ended.as_ref(),
+            is_over: !is_running,
+        }
+    }
+}
+
+/// The moment of the process's clock at a moment of the calendar that is past.
+fn earlier(at: Timestamp) -> Instant {
+    let ago = Timestamp::now().duration_since(at).as_secs_f64().max(0.0);
+    let now = Instant::now();
+    now.checked_sub(Duration::from_secs_f64(ago)).unwrap_or(now)
+}
+
+async fn outcome(starting: &mut Option<Starting>) -> Outcome {
+    match starting {
+        Some(starting) => (&mut starting.outcome).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn written(writing: &mut Option<BoxFuture<'static, kube::Result<Pod>>>) -> kube::Result<Pod> {
+    match writing {
+        Some(writing) => writing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the stage's own work came to.
+pub(super) enum Step {
+    Stopped(Vec<Container>),
+    Cleaned(Result<Vec<Container>, String>),
+    Deleted(kube::Result<()>),
+    Removed,
+}
+
+async fn next_stage(stage: &mut Stage) -> Step {
+    match stage {
+        Stage::Ending { stopping, .. } => Step::Stopped(stopping.await),
+        Stage::Cleaning { cleaning } => Step::Cleaned(cleaning.await),
+        Stage::Deleting { deleting } => Step::Deleted(deleting.await),
+        Stage::Removing { removing } => {
+            removing.await;
+            Step::Removed
+        }
+        Stage::Running | Stage::Over | Stage::Deleted | Stage::Removed => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
