@@ -7,6 +7,7 @@ use crate::drivers::{self, Driver, Machine, MachineState};
 use crate::pki;
 use base64::Engine;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Why a step of a cluster's life failed.
@@ -90,12 +91,16 @@ impl Cluster {
         Self::new(home, profile)
     }
 
-    /// The cluster of a profile that exists, or a new one as wanted; `true` if it is new.
+    /// The cluster of a profile that exists, or a new one as wanted; `true` if it is new. A new profile is written at once,
+    /// under a lock, so that two starts at the same time choose different addresses.
     pub fn open_or_new(home: &Home, wanted: &Wanted) -> Result<(Self, bool), Error> {
+        let _lock = lock(home).map_err(Error::io("cannot lock the profiles"))?;
         match Self::open(home, &wanted.name) {
             Err(Error::NoProfile(_)) => {
-                let profile = wanted.resolve(&all_profiles(home)?).map_err(Error::Wanted)?;
-                Ok((Self::new(home, profile)?, true))
+                let profile = wanted.resolve_beside(&all_profiles(home)?, is_own_address).map_err(Error::Wanted)?;
+                let cluster = Self::new(home, profile)?;
+                cluster.home.save(&cluster.profile).map_err(Error::io("cannot write the profile"))?;
+                Ok((cluster, true))
             }
             opened => Ok((opened?, false)),
         }
@@ -137,7 +142,6 @@ impl Cluster {
         if let MachineState::Running { .. } = self.state()? {
             return Ok(Started::AlreadyRunning);
         }
-        self.check_driver()?;
         let result = self.start_steps(say).await;
         if result.is_err() {
             self.undo(is_new).await;
@@ -146,8 +150,8 @@ impl Cluster {
     }
 
     async fn start_steps(&self, say: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
+        self.check_driver()?;
         say("preparing the node");
-        self.home.save(&self.profile).map_err(Error::io("cannot write the profile"))?;
         self.make_certificates()?;
         say("starting the node");
         self.driver.start(&self.machine()?).await?;
@@ -229,6 +233,19 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Held while a profile is made; the kernel lets go of it with the file.
+fn lock(home: &Home) -> io::Result<std::fs::File> {
+    std::fs::create_dir_all(home.root())?;
+    let file = std::fs::File::create(home.lock_file())?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// Whether this machine has the address: only then can it be bound.
+fn is_own_address(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Every profile that can be read.

@@ -39,7 +39,7 @@ impl Home {
         self.profile_folder(name).join("node")
     }
 
-    /// A lock that `start`, `stop` and `delete` of all profiles take in turn.
+    /// A lock that is held while a profile is made.
     pub fn lock_file(&self) -> PathBuf {
         self.root.join("lock")
     }

@@ -44,13 +44,23 @@ const SLOTS: u8 = 32;
 impl Wanted {
     /// The profile, with addresses that no profile of `others` has. Every problem is listed.
     pub fn resolve(&self, others: &[Profile]) -> Result<Profile, Vec<Problem>> {
+        self.resolve_beside(others, |_| false)
+    }
+
+    /// The same, passing over addresses that `is_used` says this machine has for something else.
+    pub fn resolve_beside(
+        &self,
+        others: &[Profile],
+        is_used: impl Fn(IpAddr) -> bool,
+    ) -> Result<Profile, Vec<Problem>> {
         let mut problems = Vec::new();
         if let Some(why) = bad_label(&self.name) {
             problems.push(Problem { what: format!("profile `{}`", self.name), why });
         }
         let slot = (0..SLOTS).find(|slot| {
-            let node = IpAddr::V4(node_address(*slot));
-            others.iter().all(|other| other.network.node_address != node)
+            let network = network(*slot, None);
+            let is_other = others.iter().any(|other| other.network.node_address == network.node_address);
+            !is_other && !is_used(network.host_address)
         });
         if slot.is_none() {
             problems.push(Problem { what: "profiles".into(), why: format!("there are {SLOTS} already") });
@@ -128,6 +138,13 @@ mod tests {
         assert_ne!(one.network.node_address, two.network.node_address);
         assert_ne!(one.network.service_cidr, two.network.service_cidr);
         assert_ne!(one.network.pod_cidr, two.network.pod_cidr);
+    }
+
+    #[test]
+    fn addresses_that_the_machine_uses_are_passed_over() {
+        let first = named("one").resolve(&[]).unwrap().network;
+        let profile = named("one").resolve_beside(&[], |address| address == first.host_address).unwrap();
+        assert_ne!(profile.network.pod_cidr, first.pod_cidr);
     }
 
     #[test]

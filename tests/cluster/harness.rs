@@ -1,0 +1,133 @@
+//! A cluster of a test's own: started on demand, deleted when it goes out of scope.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A cluster that is deleted at the end, whatever happens.
+pub struct Cluster {
+    name: String,
+    folder: tempfile::TempDir,
+}
+
+/// What a command said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// What it printed, if it succeeded.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.out, self.err);
+        self.out
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+/// The addresses of a cluster are chosen among the profiles of its home, so homes of tests must be one.
+fn home() -> PathBuf {
+    std::env::temp_dir().join(format!("coracle-tests-{}", std::process::id()))
+}
+
+impl Cluster {
+    /// A cluster that is not started yet; nothing without root.
+    pub fn new(name: &str) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: making a cluster needs root");
+            return None;
+        }
+        Some(Self { name: name.into(), folder: tempfile::tempdir().unwrap() })
+    }
+
+    /// A cluster that runs.
+    pub fn started(name: &str) -> Option<Self> {
+        let cluster = Self::new(name)?;
+        cluster.coracle("start").ok();
+        Some(cluster)
+    }
+
+    /// Runs `coracle` on this cluster, words split at blanks.
+    pub fn coracle(&self, words: &str) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+        command.args(["-p", &self.name]).args(words.split_whitespace());
+        self.run(&mut command)
+    }
+
+    /// Runs `kubectl` on this cluster, words split at blanks.
+    pub fn kubectl(&self, words: &str) -> Said {
+        let mut command = Command::new("kubectl");
+        command.args(["--context", &self.name]).args(words.split_whitespace());
+        self.run(&mut command)
+    }
+
+    /// Runs `kubectl` with a text as its standard input.
+    pub fn kubectl_with(&self, words: &str, input: &str) -> Said {
+        let file = self.folder.path().join("input.yaml");
+        std::fs::write(&file, input).unwrap();
+        self.kubectl(&format!("{words} -f {}", file.display()))
+    }
+
+    /// The kubeconfig of this test.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// Where the executable keeps this cluster.
+    pub fn profile_folder(&self) -> PathBuf {
+        home().join("profiles").join(&self.name)
+    }
+
+    fn run(&self, command: &mut Command) -> Said {
+        command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.coracle("logs").out);
+        }
+        self.coracle("delete");
+    }
+}
+
+/// Everything on this machine that carries a cluster's name: links, packet rules, cgroups, mounts, processes.
+pub fn traces(name: &str) -> Vec<String> {
+    let run = |program: &str, words: &[&str]| {
+        let output = Command::new(program).args(words).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    };
+    let mut found: Vec<String> = Vec::new();
+    let mentions = |text: String, word: &str| {
+        text.lines().filter(|line| line.contains(word)).map(String::from).collect::<Vec<_>>()
+    };
+    found.extend(mentions(run("ip", &["-o", "link"]), &format!("cor-{name}")));
+    found.extend(mentions(run("ip", &["route"]), &format!("cor-{name}")));
+    found.extend(mentions(run("nft", &["list", "tables"]), &format!("coracle-{name}")));
+    found.extend(mentions(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), &format!("profiles/{name}/")));
+    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
+        let folder = hierarchy.path().join(format!("coracle-{name}"));
+        if folder.exists() {
+            found.push(folder.display().to_string());
+        }
+    }
+    found.extend(processes_in(&home().join("profiles").join(name)));
+    found
+}
+
+/// Processes whose command line names a folder.
+fn processes_in(folder: &Path) -> Vec<String> {
+    let word = folder.display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read_to_string(process.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains(&word)).collect()
+}

@@ -1,0 +1,72 @@
+//! Start, stop, delete, status: what a cluster's life looks like from outside.
+
+use super::harness::{Cluster, traces};
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn a_cluster_starts_stops_starts_again_and_leaves_nothing() {
+    let Some(cluster) = Cluster::started("life") else { return };
+    let status: serde_json::Value = serde_json::from_str(&cluster.coracle("status -o json").out).unwrap();
+    assert_eq!(status["Host"], "Running");
+    assert_eq!(status["APIServer"], "Running");
+    assert_eq!(status["Kubeconfig"], "Configured");
+    assert!(std::path::Path::new(&format!("/proc/{}", status["Pid"])).exists());
+    cluster.kubectl("label namespace default team=blue").ok();
+
+    let again = cluster.coracle("start");
+    assert!(again.err.contains("running already"), "{}", again.err);
+
+    cluster.coracle("stop").ok();
+    let stopped = cluster.coracle("status -o json");
+    assert_eq!(stopped.code & 3, 3, "{}", stopped.out);
+    assert_eq!(traces("life"), Vec::<String>::new(), "a stopped cluster runs nothing");
+
+    cluster.coracle("start").ok();
+    let label = cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.team}").ok();
+    assert_eq!(label, "blue");
+
+    cluster.coracle("delete").ok();
+    assert_eq!(traces("life"), Vec::<String>::new());
+    assert!(!cluster.profile_folder().exists());
+    let config = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
+    assert!(!config.contains("life"), "{config}");
+}
+
+#[test]
+fn two_clusters_do_not_meet() {
+    let (Some(one), Some(two)) = (Cluster::started("one"), Cluster::started("two")) else { return };
+    one.kubectl("label namespace default which=one").ok();
+    assert_eq!(two.kubectl("get namespace default -o jsonpath={.metadata.labels.which}").ok(), "");
+    assert_ne!(one.coracle("ip").ok(), two.coracle("ip").ok());
+    let mode = std::fs::metadata(one.kubeconfig()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn wrong_words_get_a_code_and_a_hint() {
+    let Some(cluster) = Cluster::new("nowhere") else { return };
+    let missing = cluster.coracle("status");
+    assert_eq!(
+        (missing.code, missing.err.as_str()),
+        (85, "error: there is no profile `nowhere`\n\nhint: coracle start -p nowhere\n")
+    );
+    assert_eq!(cluster.coracle("start --driver=steam").code, 56);
+    assert_eq!(cluster.coracle("start --nonsense").code, 14);
+    assert_eq!(cluster.coracle("delete").code, 0, "what is not there is gone already");
+}
+
+#[test]
+fn a_killed_server_comes_back_with_everything() {
+    let Some(cluster) = Cluster::started("killed") else { return };
+    cluster.kubectl("label namespace default kept=yes").ok();
+    // The server is PID 1's child in the node; its own /proc has no other `coracle server`.
+    let kill = r"for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/coracle server'; then kill -9 ${p#/proc/}; fi; done";
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_coracle"))
+        .args(["-p", "killed", "ssh", "--", "/bin/sh", "-c", kill])
+        .env("CORACLE_HOME", cluster.profile_folder().parent().unwrap().parent().unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // The listening socket outlives the server, so this request waits for the next one instead of failing.
+    assert_eq!(cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.kept}").ok(), "yes");
+}

@@ -1,0 +1,8 @@
+//! Real clusters, driven by the real executable and a real `kubectl`, as a user would.
+//!
+//! Each test cluster has a home, a kubeconfig and a name of its own, so tests run side by side. They need root; without it
+//! each says that it is skipped.
+
+mod harness;
+mod life;
+mod objects;
