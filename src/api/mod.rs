@@ -1,7 +1,9 @@
 //! The vocabulary of the API: objects, kinds, selectors, patches, errors. Pure: no I/O, no async, no storage.
 
 pub mod kinds;
+pub mod names;
 pub mod object;
+pub mod quantity;
 pub mod selector;
 pub mod status;
 pub mod table;
