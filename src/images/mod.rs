@@ -2,9 +2,83 @@
 //!
 //! What the node agent and the command line rely on:
 //! * [`Reference`]: `busybox` means `docker.io/library/busybox:latest`; tag and digest forms.
-//! * `Store::open(paths.images())`, shared by processes through the file system (lock files), content by digest, every layer
-//!   unpacked once.
-//! * `Store::load(reader)`: `docker save` archives, OCI archives and layouts as streams; all or nothing.
-//! * `Store::pull(reference, credentials, progress)`, `resolve(reference) -> Option<Image>`, `list`, `tag`, `remove`, `save`.
+//! * [`Store::open`], shared by processes through the file system (lock files), content by digest, every layer unpacked once.
+//! * [`Store::load`]: `docker save` archives, OCI archives and layouts as streams; all or nothing.
+//! * `Store::{resolve, list, tag, remove, save, pull}`.
 //! * The built-in images (`coracle.local/coracle:VERSION`, `coracle.local/hello`): one layer that is the running executable,
-//!   not copied.
+//!   not copied ([`Store::install_builtin`]).
+//!
+//! ```text
+//! images/
+//!   index.json            every image: names, config, layers          (written last, atomically)
+//!   blobs/sha256/HEX      configs, manifests and layers as they came
+//!   layers/HEX            unpacked layers, by the first digits of the digest of the uncompressed layer
+//!   staging/…             what is being loaded; a lock file in each tells whether its process lives
+//!   lock                  held while index.json is changed
+//!   content.lock          shared while content is added, exclusive while unused content is removed
+//!   holds/HEX             shared by those who run an image; it cannot be removed meanwhile
+//! ```
+
+mod archive;
+mod builtin;
+mod collect;
+mod compression;
+mod ingest;
+mod record;
+mod reference;
+mod staging;
+mod store;
+mod unpack;
+
+pub use record::{Empty, Image, ImageConfig};
+pub use reference::{Reference, is_digest};
+pub use store::{Hold, Store};
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+
+/// Why something could not be done with images.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is no image name.
+    #[error("`{text}` is not an image name: {problem}")]
+    Reference { text: String, problem: &'static str },
+    /// No image has this name or id.
+    #[error("image `{0}` is not present")]
+    NotFound(String),
+    /// A container uses it.
+    #[error("image `{0}` is used by a container")]
+    InUse(String),
+    /// An archive that is broken; the entry is the one to look at.
+    #[error("the archive's entry `{entry}` {problem}")]
+    Archive { entry: String, problem: String },
+    /// An archive that has no image in it.
+    #[error(
+        "the archive has neither `manifest.json` (docker save) nor `index.json` (OCI): it is no image or is cut short"
+    )]
+    NotAnImage,
+    /// Reading the archive failed.
+    #[error("the archive cannot be read after its entry `{after}`")]
+    Read { after: String, source: io::Error },
+    /// The registry refused, or its answer was unusable.
+    #[error("cannot pull `{reference}`: {problem}")]
+    Pull { reference: String, problem: String },
+    /// The store's own files.
+    #[error("the image store cannot {what}")]
+    Store { what: String, source: io::Error },
+}
+
+impl Error {
+    /// A broken entry of an archive.
+    fn entry(entry: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Archive { entry: entry.into(), problem: problem.into() }
+    }
+
+    /// An error of the store's own files: what was being done.
+    fn store(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Store { what, source }
+    }
+}
