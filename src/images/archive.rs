@@ -186,7 +186,7 @@ impl Reader<'_> {
         let layers: Vec<Blob> = layers.collect::<Result<_, _>>()?;
         let names = image.repo_tags.unwrap_or_default();
         let tags = names.iter().map(|name| Ok(name.parse::<Reference>()?.to_string())).collect::<Result<_, Error>>()?;
-        let layers = layers.into_iter().map(|blob| with_media_type(blob)).collect::<Result<_, _>>()?;
+        let layers = layers.into_iter().map(with_media_type).collect::<Result<_, _>>()?;
         Ok(Incoming { config, layers, manifest: None, tags, digests: Vec::new() })
     }
 
