@@ -40,7 +40,7 @@ pub trait Plugin: Send + Sync {
 
 /// Every plugin, in the order in which they are asked.
 pub fn plugins(_config: &ServerConfig, _store: &Store) -> Vec<Box<dyn Plugin>> {
-    vec![Box::new(NamespaceLifecycle)]
+    vec![Box::new(NamespaceLifecycle), Box::new(super::auth::escalation::NoEscalation)]
 }
 
 /// Namespaces that cannot be deleted.

@@ -1,6 +1,6 @@
 //! The first objects of a cluster, made in one transaction. A restart finds them there.
 
-use super::{Api, objects, write};
+use super::{Api, auth, objects, write};
 use crate::api::{Object, Status, kinds};
 use crate::control::store::Expected;
 use serde_json::{Value, json};
@@ -36,6 +36,8 @@ fn first_objects(api: &Api) -> Vec<Value> {
     let mut all: Vec<Value> = NAMESPACES.iter().map(|name| namespace(name)).collect();
     all.push(kubernetes_service(api));
     all.push(kubernetes_endpoints(api));
+    all.extend(auth::defaults::objects());
+    all.extend(authentication_config(api));
     all
 }
 
@@ -60,6 +62,25 @@ fn kubernetes_service(api: &Api) -> Value {
         },
         "status": {"loadBalancer": {}},
     })
+}
+
+/// What servers behind this one (aggregated APIs, webhooks) need to know whom to believe.
+///
+/// Source: pkg/controlplane/controller/clusterauthenticationtrust.
+fn authentication_config(api: &Api) -> Option<Value> {
+    let read = |name: &str| std::fs::read_to_string(api.paths.pki().join(name)).ok();
+    Some(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {
+            "client-ca-file": read("ca.crt")?,
+            "requestheader-client-ca-file": read("front-proxy-ca.crt")?,
+            "requestheader-allowed-names": "[\"front-proxy-client\"]",
+            "requestheader-extra-headers-prefix": "[\"X-Remote-Extra-\"]",
+            "requestheader-group-headers": "[\"X-Remote-Group\"]",
+            "requestheader-username-headers": "[\"X-Remote-User\"]",
+        },
+    }))
 }
 
 /// Where the API really is. No controller makes these: the service has no selector.

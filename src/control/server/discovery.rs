@@ -1,7 +1,7 @@
 //! What is no object: discovery, health and version.
 
 use super::answer::{self, Answer};
-use super::resource;
+use super::{auth, resource};
 use super::route::{Call, method_not_allowed};
 use crate::api::kinds::{GroupVersion, Subresource};
 use crate::api::{KINDS, Kind, Scope, Status};
@@ -22,6 +22,8 @@ pub fn answer(call: &Call) -> Result<Answer, Status> {
     match segments.as_slice() {
         ["version"] => Ok(answer::value(StatusCode::OK, &version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(answer::text("ok")),
+        [".well-known", "openid-configuration"] => Ok(auth::oidc::configuration(&call.api)),
+        ["openid", "v1", "jwks"] => Ok(auth::oidc::keys(&call.api)),
         ["api"] if wants_aggregated(call) => Ok(aggregated(true)),
         ["apis"] if wants_aggregated(call) => Ok(aggregated(false)),
         ["api"] => Ok(answer::value(StatusCode::OK, &json!({"kind": "APIVersions", "versions": ["v1"]}))),

@@ -62,9 +62,3 @@ pub trait Authenticator: Send + Sync {
     /// The user; nothing if the request shows nothing of the kind that is looked at here; an error if it shows something wrong.
     fn authenticate(&self, headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<Option<Identity>, Status>;
 }
-
-/// Decides whether someone may do something.
-pub trait Authorizer: Send + Sync {
-    /// Whether it is allowed.
-    fn allows(&self, user: &Identity, wanted: &Attributes) -> bool;
-}

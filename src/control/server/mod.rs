@@ -24,7 +24,7 @@ pub mod route;
 pub mod watch;
 pub mod write;
 
-pub use identity::{Attributes, Authenticator, Authorizer, Identity, PeerCertificate};
+pub use identity::{Attributes, Authenticator, Identity, PeerCertificate};
 
 use crate::config::{NodePaths, Profile};
 use crate::control::store::{self, Store};
@@ -58,7 +58,9 @@ pub struct Api {
     pub paths: NodePaths,
     pub store: Store,
     pub authenticators: Vec<Box<dyn Authenticator>>,
-    pub authorizer: Box<dyn Authorizer>,
+    /// Service accounts and their tokens.
+    pub accounts: Arc<auth::accounts::Accounts>,
+    pub authorizer: auth::Rules,
     pub admission: Vec<Box<dyn admission::Plugin>>,
 }
 
@@ -72,9 +74,11 @@ impl Server {
     /// Opens the store and makes the first objects.
     pub async fn start(config: ServerConfig) -> Result<Self, Error> {
         let store = Store::open(&config.paths.store())?;
+        let accounts = auth::accounts(&config, &store)?;
         let api = Api {
-            authenticators: auth::authenticators(&config, &store)?,
-            authorizer: auth::authorizer(&config, &store),
+            authenticators: auth::authenticators(&accounts),
+            authorizer: auth::Rules::new(&store),
+            accounts,
             admission: admission::plugins(&config, &store),
             profile: config.profile,
             paths: config.paths,
@@ -106,4 +110,4 @@ impl Server {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

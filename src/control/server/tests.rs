@@ -31,7 +31,7 @@ pub async fn server() -> TestServer {
 }
 
 impl TestServer {
-    fn admin(&self) -> kube::Client {
+    pub fn admin(&self) -> kube::Client {
         self.server.client(Identity::new("admin", &["system:masters"]))
     }
 

@@ -254,6 +254,17 @@ impl Watch {
         }
     }
 
+    /// The changes that happened already, none if there are none.
+    pub fn ready(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+        self.changed.borrow_and_update();
+        self.take()
+    }
+
+    /// Whether something may have happened that was not taken yet.
+    pub fn is_behind(&self) -> bool {
+        self.changed.has_changed().unwrap_or(true)
+    }
+
     /// The revision up to which nothing is left to tell: what a bookmark says.
     pub fn position(&self) -> u64 {
         let tables = self.shared.tables.read();

@@ -1,5 +1,6 @@
 //! A client certificate says who asks: common name is the user, organizations are the groups.
 
+use super::front_proxy;
 use crate::api::{Reason, Status};
 use crate::control::server::{Authenticator, Identity, PeerCertificate};
 use http::HeaderMap;
@@ -8,17 +9,37 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 /// The authenticator. TLS has verified the certificate already.
 pub struct ClientCertificate;
 
+/// What a certificate says.
+pub struct Subject {
+    pub name: String,
+    pub groups: Vec<String>,
+    /// Common name of the authority that signed it. It is the authority's own: TLS has verified the chain, and no certificate
+    /// that was signed here may sign others.
+    pub issuer: String,
+}
+
+/// Reads a certificate.
+pub fn read(PeerCertificate(der): &PeerCertificate) -> Option<Subject> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let common = |name: &x509_parser::x509::X509Name| {
+        name.iter_common_name().find_map(|name| name.as_str().ok()).unwrap_or_default().to_string()
+    };
+    let groups = certificate.subject().iter_organization().filter_map(|group| group.as_str().ok());
+    Some(Subject {
+        name: common(certificate.subject()),
+        groups: groups.map(String::from).collect(),
+        issuer: common(certificate.issuer()),
+    })
+}
+
 impl Authenticator for ClientCertificate {
     fn authenticate(&self, _headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<Option<Identity>, Status> {
-        let Some(PeerCertificate(der)) = peer else { return Ok(None) };
-        let unreadable = |_| Status::new(Reason::Unauthorized, "Unauthorized");
-        let (_, certificate) = X509Certificate::from_der(der).map_err(unreadable)?;
-        let subject = certificate.subject();
-        let name = subject.iter_common_name().find_map(|name| name.as_str().ok()).unwrap_or_default();
-        if name.is_empty() {
+        let Some(peer) = peer else { return Ok(None) };
+        let subject = read(peer).ok_or_else(|| Status::new(Reason::Unauthorized, "Unauthorized"))?;
+        if subject.name.is_empty() || subject.issuer == front_proxy::AUTHORITY {
             return Ok(None);
         }
-        let groups: Vec<&str> = subject.iter_organization().filter_map(|group| group.as_str().ok()).collect();
-        Ok(Some(Identity::new(name, &groups)))
+        let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
+        Ok(Some(Identity::new(subject.name, &groups)))
     }
 }
