@@ -103,7 +103,8 @@ impl Tokens {
         let (_, pem) = x509_parser::pem::parse_x509_pem(&public)
             .map_err(|error| Error::Invalid(format!("sa.pub is no public key: {error}")))?;
         let point = pem.contents.len().checked_sub(POINT).map(|start| &pem.contents[start..]);
-        let point = point.filter(|point| point[0] == 4).ok_or_else(|| Error::Invalid("sa.pub is no P-256 key".into()))?;
+        let point =
+            point.filter(|point| point[0] == 4).ok_or_else(|| Error::Invalid("sa.pub is no P-256 key".into()))?;
         Ok(Self {
             private: EncodingKey::from_ec_pem(&read("sa.key")?)?,
             public: DecodingKey::from_ec_pem(&public)?,

@@ -1,8 +1,8 @@
 //! What is no object: discovery, health and version.
 
 use super::answer::{self, Answer};
-use super::{auth, resource};
 use super::route::{Call, method_not_allowed};
+use super::{auth, resource};
 use crate::api::kinds::{GroupVersion, Subresource};
 use crate::api::{KINDS, Kind, Scope, Status};
 use http::{Method, StatusCode, header};

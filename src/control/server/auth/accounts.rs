@@ -131,7 +131,8 @@ fn identity(claims: &Claims) -> Identity {
     let bound = &claims.kubernetes;
     let mut groups = groups(&bound.namespace);
     groups.push("system:authenticated".into());
-    let mut extra = vec![("authentication.kubernetes.io/credential-id".to_string(), vec![format!("JTI={}", claims.jti)])];
+    let mut extra =
+        vec![("authentication.kubernetes.io/credential-id".to_string(), vec![format!("JTI={}", claims.jti)])];
     for (what, named) in [("node", &bound.node), ("pod", &bound.pod)] {
         if let Some(Named { name, uid }) = named {
             extra.push((format!("authentication.kubernetes.io/{what}-name"), vec![name.clone()]));

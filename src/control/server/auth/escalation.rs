@@ -79,11 +79,8 @@ fn rules_in(role: &Object) -> Vec<Rule> {
 /// Refuses if the user lacks some of the rules.
 fn confirm(api: &Api, change: &Change, rules: &[Rule]) -> Result<(), Status> {
     let own = api.authorizer.rbac.rules(change.user, change.object.namespace());
-    let missing: Vec<Rule> = rules
-        .iter()
-        .flat_map(Rule::broken_down)
-        .filter(|part| !own.iter().any(|rule| rule.covers(part)))
-        .collect();
+    let missing: Vec<Rule> =
+        rules.iter().flat_map(Rule::broken_down).filter(|part| !own.iter().any(|rule| rule.covers(part))).collect();
     if missing.is_empty() {
         return Ok(());
     }

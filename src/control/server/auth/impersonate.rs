@@ -45,9 +45,7 @@ fn questions(other: &Identity) -> Vec<Attributes> {
         ..Attributes::default()
     };
     let mut all = vec![match accounts::parse(&other.name) {
-        Some((namespace, name)) => {
-            Attributes { namespace: namespace.into(), ..ask("", "serviceaccounts", "", name) }
-        }
+        Some((namespace, name)) => Attributes { namespace: namespace.into(), ..ask("", "serviceaccounts", "", name) },
         None => ask("", "users", "", &other.name),
     }];
     all.extend(other.groups.iter().map(|group| ask("", "groups", "", group)));

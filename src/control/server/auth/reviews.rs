@@ -40,7 +40,8 @@ fn user_info(user: &Identity) -> Value {
         info["uid"] = json!(user.uid);
     }
     if !user.extra.is_empty() {
-        info["extra"] = user.extra.iter().map(|(key, values)| (key.clone(), json!(values))).collect::<Map<_, _>>().into();
+        info["extra"] =
+            user.extra.iter().map(|(key, values)| (key.clone(), json!(values))).collect::<Map<_, _>>().into();
     }
     info
 }
@@ -112,7 +113,8 @@ fn attributes(kind: &Kind, review: &Object) -> Result<Attributes, Status> {
             Err(invalid(kind, "spec.nonResourceAttributes", why))
         }
         (None, None) => {
-            let why = "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
+            let why =
+                "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified";
             Err(invalid(kind, "spec.resourceAttributes", why))
         }
     }

@@ -153,7 +153,9 @@ async fn everybody_learns_who_they_are_and_what_they_may() {
     let rules: Door<SelfSubjectRulesReview> = Door::all(jane(&test));
     let review = made(json!({"spec": {"namespace": "default"}}));
     let status = rules.create(&PostParams::default(), &review).await.unwrap().status.unwrap();
-    assert!(status.resource_rules.iter().any(|rule| rule.resources.iter().flatten().any(|r| r == "selfsubjectreviews")));
+    assert!(
+        status.resource_rules.iter().any(|rule| rule.resources.iter().flatten().any(|r| r == "selfsubjectreviews"))
+    );
     assert!(!status.non_resource_rules.is_empty());
 }
 

@@ -92,8 +92,7 @@ fn named(object: &Object) -> Named {
 
 /// What the token is bound to: always to the account, and to one more object if that was asked for.
 fn bound(call: &Call, request: &Object, account: &Object) -> Result<Bound, Status> {
-    let mut bound =
-        Bound { namespace: account.namespace().into(), serviceaccount: named(account), ..Bound::default() };
+    let mut bound = Bound { namespace: account.namespace().into(), serviceaccount: named(account), ..Bound::default() };
     let reference = request.at(&["spec", "boundObjectRef"]).filter(|value| !value.is_null());
     if let Some(requester) = node::name(&call.user) {
         check_node(call, requester, account, reference)?;
@@ -105,7 +104,9 @@ fn bound(call: &Call, request: &Object, account: &Object) -> Result<Bound, Statu
         ("v1", "Secret") => ("secrets", account.namespace()),
         ("v1", "Node") => ("nodes", ""),
         (version, kind) => {
-            return Err(Status::bad_request(format!("cannot bind token for serviceaccount to object of {version}, Kind={kind}")));
+            return Err(Status::bad_request(format!(
+                "cannot bind token for serviceaccount to object of {version}, Kind={kind}"
+            )));
         }
     };
     let object = lookup::object(&call.api.store, resource, namespace, text("name"))

@@ -114,12 +114,7 @@ pub const CONTROLLERS: &[(&str, &[&str])] = &[
     ),
     (
         "ephemeral-volume-controller",
-        &[
-            "read core pods",
-            "update core pods/finalizers",
-            "create,get,list,watch core persistentvolumeclaims",
-            EVENTS,
-        ],
+        &["read core pods", "update core pods/finalizers", "create,get,list,watch core persistentvolumeclaims", EVENTS],
     ),
     (
         "expand-controller",
@@ -220,7 +215,13 @@ pub const CONTROLLERS: &[(&str, &[&str])] = &[
     ("route-controller", &["list,watch core nodes", "patch core nodes/status", EVENTS]),
     (
         "selinux-warning-controller",
-        &["read core persistentvolumes", "read core persistentvolumeclaims", "read core pods", "read storage.k8s.io csidrivers", EVENTS],
+        &[
+            "read core persistentvolumes",
+            "read core persistentvolumeclaims",
+            "read core pods",
+            "read storage.k8s.io csidrivers",
+            EVENTS,
+        ],
     ),
     ("service-account-controller", &["create core serviceaccounts", EVENTS]),
     (

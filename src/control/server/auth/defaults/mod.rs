@@ -119,8 +119,7 @@ pub fn rule(text: &str) -> Rule {
     if words.get(1) == Some(&"url") {
         return Rule { verbs, non_resource_urls: list(2), ..Rule::default() };
     }
-    let api_groups =
-        list(1).into_iter().map(|group| if group == "core" { String::new() } else { group }).collect();
+    let api_groups = list(1).into_iter().map(|group| if group == "core" { String::new() } else { group }).collect();
     Rule { verbs, api_groups, resources: list(2), resource_names: list(3), ..Rule::default() }
 }
 

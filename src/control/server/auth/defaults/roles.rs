@@ -193,7 +193,9 @@ pub const CLUSTER: &[Role] = &[
     role("system:public-info-viewer", &["get url /healthz,/livez,/readyz,/version,/version/"]),
     role(
         "system:service-account-issuer-discovery",
-        &["get url /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/"],
+        &[
+            "get url /.well-known/openid-configuration,/.well-known/openid-configuration/,/openid/v1/jwks,/openid/v1/jwks/",
+        ],
     ),
     role(
         "system:volume-scheduler",
@@ -246,10 +248,7 @@ pub const NAMESPACED: &[(&str, Role)] = &[
     ("kube-public", role("system:controller:bootstrap-signer", BOOTSTRAP_SIGNER)),
     (
         "kube-system",
-        role(
-            "extension-apiserver-authentication-reader",
-            &["read core configmaps extension-apiserver-authentication"],
-        ),
+        role("extension-apiserver-authentication-reader", &["read core configmaps extension-apiserver-authentication"]),
     ),
     (
         "kube-system",

@@ -49,9 +49,8 @@ impl Rbac {
     /// Which binding allows it, in upstream's words; nothing if none does.
     pub fn reason(&self, user: &Identity, wanted: &Attributes) -> Option<String> {
         let index = self.index();
-        let (grant, who) = index
-            .grants(user, place(wanted))
-            .find(|(grant, _)| grant.rules.iter().any(|rule| rule.allows(wanted)))?;
+        let (grant, who) =
+            index.grants(user, place(wanted)).find(|(grant, _)| grant.rules.iter().any(|rule| rule.allows(wanted)))?;
         Some(format!("RBAC: allowed by {} to {}", describe(grant), subject(who)))
     }
 

@@ -137,8 +137,7 @@ mod tests {
 
     #[test]
     fn a_rule_for_named_objects_is_for_no_others() {
-        let one =
-            rule(json!({"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}));
+        let one = rule(json!({"verbs": ["*"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}));
         assert!(one.allows(&wanted("get", "secrets", "", "a")));
         assert!(!one.allows(&wanted("get", "secrets", "", "b")));
         assert!(!one.allows(&wanted("create", "secrets", "", "")));
