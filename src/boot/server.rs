@@ -36,8 +36,11 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     addons::apply_wanted(&client, &profile.addons, &values(&profile))
         .await
         .map_err(|error| io::Error::other(chain(&error)))?;
+    let manager = server.client(Identity::new("system:kube-controller-manager", &[]));
+    let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown));
     terminate.recv().await;
     trigger.ask();
+    controlling.await.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     serving.await.map_err(io::Error::other)?
 }
 
@@ -65,7 +68,7 @@ fn listener(profile: &Profile) -> io::Result<std::net::TcpListener> {
 }
 
 /// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

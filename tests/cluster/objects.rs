@@ -38,3 +38,15 @@ fn every_kind_is_listed_by_api_resources() {
     let version = cluster.kubectl("version").ok();
     assert!(version.contains("Server Version: v1.36"), "{version}");
 }
+
+const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web\nspec:\n  replicas: 3\n  selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec: {containers: [{name: web, image: coracle.local/hello}]}\n";
+
+#[test]
+fn controllers_make_what_is_wanted() {
+    let Some(cluster) = Cluster::started("controllers") else { return };
+    cluster.kubectl_with("create --validate=false", WEB).ok();
+    cluster.kubectl("wait --for=create serviceaccount/default --timeout=20s").ok();
+    cluster.kubectl("wait --for=jsonpath={.status.replicas}=3 deployment/web --timeout=20s").ok();
+    let pods = cluster.kubectl("get pods -l app=web -o name").ok();
+    assert_eq!(pods.lines().count(), 3, "{pods}");
+}
