@@ -3,7 +3,7 @@
 use super::kubeconfig::Context;
 use super::life::Error;
 use crate::client::{self, Client};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use std::time::Duration;
 
 /// How long `start` waits before it says what is missing.
@@ -16,10 +16,13 @@ pub async fn client(context: &Context) -> Result<Client, Error> {
     made.await.map_err(|error| Error::NotReady(error.to_string()))
 }
 
-/// Waits for everything that `start` promises: so far, that the API answers.
+/// Waits for everything that `start` promises: so far, that the API answers and that `default` has its service account.
 pub async fn wait(context: &Context) -> Result<(), Error> {
     let client = client(context).await?;
-    patiently("the API server does not answer", answered(&client)).await
+    patiently("the API server does not answer", answered(&client)).await?;
+    let accounts = kube::Api::<ServiceAccount>::namespaced(client, "default");
+    let account = client::wait::until(accounts, "default", |account| account.is_some());
+    patiently("there is no default service account", account).await
 }
 
 /// A first request waits in the listening socket until the server takes it; one that fails says why.
