@@ -26,6 +26,7 @@ mod compression;
 mod ingest;
 mod record;
 mod reference;
+mod save;
 mod staging;
 mod store;
 mod unpack;
@@ -51,6 +52,9 @@ pub enum Error {
     /// A container uses it.
     #[error("image `{0}` is used by a container")]
     InUse(String),
+    /// A built-in image has no layer of its own that could be written.
+    #[error("image `{0}` is built into the executable and cannot be saved")]
+    BuiltIn(String),
     /// An archive that is broken; the entry is the one to look at.
     #[error("the archive's entry `{entry}` {problem}")]
     Archive { entry: String, problem: String },

@@ -276,3 +276,48 @@ fn the_built_in_images_are_there_at_once_and_only_once() {
         Some(Path::new("/coracle"))
     );
 }
+
+#[test]
+fn a_saved_image_loads_again_as_the_same_image_with_its_names() {
+    let (_one, store) = self::store();
+    let shared = layer(&[("bin/app", "one")]);
+    store.load(&archive(&docker_save(&[shared.clone(), layer(&[("a", "b")])], &["app:1", "app:2"]))[..]).unwrap();
+    let packed = store.load(&archive(&oci(&[shared], "docker.io/library/packed:1"))[..]).unwrap().remove(0);
+    let mut saved = Vec::new();
+    store.save(&["app:1".into(), packed.id.clone()], &mut saved).unwrap();
+    for docker in [true, false] {
+        let (_two, other) = self::store();
+        // Without Docker's list only the OCI side can be read.
+        let bytes = if docker { saved.clone() } else { without(&saved, "manifest.json") };
+        other.load(&bytes[..]).unwrap();
+        let ids = |store: &Store| {
+            store.list().unwrap().into_iter().map(|image| (image.id, image.repo_tags)).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&other), ids(&store), "docker side: {docker}");
+    }
+}
+
+#[test]
+fn what_cannot_be_saved_is_named_and_nothing_is_written() {
+    let (folder, store) = store();
+    store.install_builtin(&folder.path().join("coracle"), "1").unwrap();
+    let mut out = Vec::new();
+    let missing = store.save(&["nowhere:1".into()], &mut out).unwrap_err().to_string();
+    assert_eq!(missing, "image `nowhere:1` is not present");
+    assert!(matches!(store.save(&["coracle.local/hello".into()], &mut out), Err(Error::BuiltIn(_))));
+    assert!(out.is_empty());
+}
+
+/// The archive without one of its entries.
+fn without(archive: &[u8], name: &str) -> Vec<u8> {
+    let mut kept = tar::Builder::new(Vec::new());
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = entry.path().unwrap().into_owned();
+        if path != Path::new(name) {
+            let mut header = entry.header().clone();
+            kept.append_data(&mut header, path, &mut entry).unwrap();
+        }
+    }
+    kept.into_inner().unwrap()
+}

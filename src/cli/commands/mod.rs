@@ -2,6 +2,7 @@
 
 pub mod completion;
 pub mod delete;
+pub mod image;
 pub mod ip;
 pub mod kubectl;
 pub mod logs;
