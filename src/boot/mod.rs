@@ -4,4 +4,5 @@ pub mod controllers;
 pub mod hello;
 pub mod init;
 pub mod mounts;
+pub mod node;
 pub mod server;

@@ -24,6 +24,8 @@ mod builtin;
 mod collect;
 mod compression;
 mod ingest;
+mod pull;
+mod read;
 mod record;
 mod reference;
 mod save;
@@ -31,6 +33,7 @@ mod staging;
 mod store;
 mod unpack;
 
+pub use pull::Login;
 pub use record::{Empty, Image, ImageConfig};
 pub use reference::{Reference, is_digest};
 pub use store::{Hold, Store};

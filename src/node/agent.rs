@@ -8,6 +8,7 @@ use super::objects::Objects;
 use super::pod::parts;
 use super::pod::sandbox::GRACE;
 use super::pod::worker::{Message, Worker};
+use super::pods::Pods;
 use super::register;
 use crate::base::Shutdown;
 use crate::client::follow::Selection;
@@ -63,6 +64,7 @@ pub(super) fn node(setup: Setup) -> Node {
         events: Recorder::new(setup.client.clone(), "kubelet", &name),
         caches: Caches::new(setup.client.clone()),
         objects: Objects::new(setup.client.clone()),
+        pods: Pods::default(),
         machine: Machine::look(&setup.paths.pods()),
         images_changed: Arc::new(Notify::new()),
         name,
@@ -198,7 +200,10 @@ impl Agent {
 
     fn ended(&mut self, ended: Result<String, tokio::task::JoinError>) {
         match ended {
-            Ok(uid) => drop(self.workers.remove(&uid)),
+            Ok(uid) => {
+                self.workers.remove(&uid);
+                self.node.pods.forget(&uid);
+            }
             Err(error) => tracing::error!(%error, "a pod worker broke"),
         }
     }

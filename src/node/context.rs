@@ -3,6 +3,7 @@
 use super::border::{Images, Links};
 use super::machine::Machine;
 use super::objects::Objects;
+use super::pods::Pods;
 use crate::client::{Caches, Client, Recorder};
 use crate::config::{NodePaths, Profile};
 use crate::runtime::Runtime;
@@ -18,6 +19,8 @@ pub struct Node {
     pub caches: Caches,
     /// Single objects that pods refer to.
     pub objects: Objects,
+    /// The pods of this node as their workers see them.
+    pub pods: Pods,
     pub profile: Profile,
     pub paths: NodePaths,
     pub machine: Machine,

@@ -16,6 +16,7 @@ mod http;
 mod machine;
 mod objects;
 mod pod;
+mod pods;
 mod quantity;
 mod register;
 

@@ -26,6 +26,7 @@ use super::start::Refused;
 use super::status::{self, Ended, Facts, Waiting};
 use super::{messages, publish};
 use crate::node::context::Node;
+use crate::node::pods::{Attempt, Seen};
 use crate::runtime::{self, Container, Sandbox, State};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -173,6 +174,7 @@ impl Worker {
             if matches!(self.stage, Stage::Removed) {
                 return;
             }
+            self.tell_node();
             self.publish();
             if !self.wait().await {
                 return;
@@ -342,8 +344,32 @@ impl Worker {
         }
     }
 
+    /// What others of this node may know of the pod.
+    fn tell_node(&self) {
+        let folder = messages::log_folder(&self.node, &self.pod);
+        let attempt = |one: &Container| Attempt {
+            id: one.id.clone(),
+            name: one.spec.name.clone(),
+            attempt: one.spec.attempt,
+            state: one.state.clone(),
+            log: folder.join(&one.spec.log_path),
+            stdin: one.spec.stdin,
+            tty: one.spec.tty,
+        };
+        self.node.pods.set(Seen {
+            pod: self.pod.clone(),
+            sandbox: self.history.ready_sandbox().map(|sandbox| sandbox.id.clone()),
+            addresses: self.addresses.clone(),
+            attempts: self.history.all().map(attempt).collect(),
+            is_over: self.is_over(),
+        });
+    }
+
+    fn is_over(&self) -> bool {
+        !matches!(self.stage, Stage::Running | Stage::Ending { .. } | Stage::Cleaning { .. })
+    }
+
     fn facts(&self) -> Facts<'_> {
-        let is_running = matches!(self.stage, Stage::Running | Stage::Ending { .. } | Stage::Cleaning { .. });
         Facts {
             pod: &self.pod,
             history: &self.history,
@@ -355,7 +381,7 @@ impl Worker {
             sandbox_ready: self.history.ready_sandbox().is_some() && !self.addresses.is_empty(),
             start_time: self.start_time.clone(),
             ended: self.ended.as_ref(),
-            is_over: !is_running,
+            is_over: self.is_over(),
         }
     }
 }

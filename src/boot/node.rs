@@ -1,0 +1,156 @@
+//! The node agent joined to its neighbours: the image store, the pods' links and the container runtime.
+
+use crate::base::Shutdown;
+use crate::client::Client;
+use crate::config::{NodePaths, Profile};
+use crate::images::{self, Reference, Store};
+use crate::net::{self, PodLinks};
+use crate::node::border::Failure;
+use crate::node::{self, Credentials, Image, ImageConfig, ImageError, Images, Links, Setup};
+use crate::runtime::{self, Runtime};
+use async_trait::async_trait;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where every node has this executable.
+const EXECUTABLE: &str = "/coracle";
+
+/// Why the node agent does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the image store cannot be used")]
+    Images(#[from] images::Error),
+    #[error("the pod network cannot be used")]
+    Network(#[from] net::Error),
+    #[error("the container runtime cannot be used")]
+    Runtime(#[from] runtime::Error),
+    #[error("the node agent failed")]
+    Agent(#[from] node::Error),
+}
+
+/// Runs the node agent until shutdown; `client` has the identity of the node.
+pub async fn run(
+    client: Client,
+    profile: Profile,
+    paths: NodePaths,
+    runtime: Arc<dyn Runtime>,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
+    let (store, links) = tokio::try_join!(image_store(&paths), async { Ok(PodLinks::new(&profile, &paths).await?) })?;
+    let setup = Setup {
+        client,
+        profile,
+        paths,
+        runtime,
+        images: Arc::new(ImageStore(store)),
+        links: Arc::new(PodNetwork(links)),
+    };
+    Ok(node::run(setup, shutdown).await?)
+}
+
+/// The store, with the images that every node has.
+async fn image_store(paths: &NodePaths) -> Result<Store, Error> {
+    let root = paths.images();
+    let opened = blocking(move || {
+        let store = Store::open(root)?;
+        store.install_builtin(Path::new(EXECUTABLE), env!("CARGO_PKG_VERSION"))?;
+        Ok(store)
+    });
+    Ok(opened.await?)
+}
+
+/// Files are read and locks are waited for beside the tasks that answer requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, images::Error> + Send + 'static,
+) -> Result<T, images::Error> {
+    // The work is never cancelled; a panic in it is a panic here.
+    tokio::task::spawn_blocking(work).await.expect("work on images does not panic")
+}
+
+/// The image store as the agent sees it.
+struct ImageStore(Store);
+
+#[async_trait]
+impl Images for ImageStore {
+    async fn resolve(&self, reference: &str) -> Result<Option<Image>, ImageError> {
+        let (store, reference) = (self.0.clone(), reference.to_string());
+        let checked = reference.clone();
+        let found = blocking(move || store.resolve(&reference)).await.map_err(|error| told(&error))?;
+        if found.is_none() && !images::is_digest(&checked) {
+            checked.parse::<Reference>().map_err(|error| told(&error))?;
+        }
+        Ok(found.map(image))
+    }
+
+    async fn pull(&self, reference: &str, credentials: &[Credentials]) -> Result<Image, ImageError> {
+        let reference: Reference = reference.parse().map_err(|error| told(&error))?;
+        let logins = credentials
+            .iter()
+            .map(|one| images::Login { username: one.username.clone(), password: one.password.clone() });
+        let logins: Vec<images::Login> = logins.collect();
+        Ok(image(self.0.pull(&reference, &logins).await.map_err(|error| told(&error))?))
+    }
+
+    async fn list(&self) -> Result<Vec<Image>, ImageError> {
+        let store = self.0.clone();
+        let all = blocking(move || store.list()).await.map_err(|error| told(&error))?;
+        Ok(all.into_iter().map(image).collect())
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), ImageError> {
+        let (store, id) = (self.0.clone(), id.to_string());
+        blocking(move || store.remove(&id)).await.map_err(|error| told(&error))
+    }
+
+    async fn read_file(&self, id: &str, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
+        let (store, id, path) = (self.0.clone(), id.to_string(), path.to_string());
+        blocking(move || store.read_file(&id, &path)).await.map_err(|error| told(&error))
+    }
+
+    fn registry(&self, reference: &str) -> Result<String, ImageError> {
+        let reference: Reference = reference.parse().map_err(|error| told(&error))?;
+        Ok(reference.registry().to_string())
+    }
+}
+
+fn image(image: images::Image) -> Image {
+    let config = image.config;
+    Image {
+        id: image.id,
+        tags: image.repo_tags,
+        digests: image.repo_digests,
+        size: image.size,
+        config: ImageConfig {
+            entrypoint: config.entrypoint,
+            command: config.cmd,
+            env: config.env,
+            user: config.user,
+            working_directory: config.working_dir,
+            stop_signal: config.stop_signal.unwrap_or_default(),
+        },
+    }
+}
+
+fn told(error: &images::Error) -> ImageError {
+    match error {
+        images::Error::Reference { problem, .. } => {
+            ImageError::InvalidName(format!("couldn't parse image name: invalid reference format: {problem}"))
+        }
+        other => ImageError::Failed(super::server::chain(other)),
+    }
+}
+
+/// The pod network as the agent sees it.
+struct PodNetwork(PodLinks);
+
+#[async_trait]
+impl Links for PodNetwork {
+    async fn attach(&self, sandbox: &str, namespace: &Path) -> Result<Vec<IpAddr>, Failure> {
+        self.0.attach(sandbox, namespace).await.map_err(|error| super::server::chain(&error).into())
+    }
+
+    async fn detach(&self, sandbox: &str) -> Result<(), Failure> {
+        self.0.detach(sandbox).await.map_err(|error| super::server::chain(&error).into())
+    }
+}

@@ -1,0 +1,363 @@
+//! Pulling images from registries (OCI distribution): manifest, config and missing layers, each checked by its digest.
+
+use super::archive::choose;
+use super::ingest::{Blob, Incoming, install};
+use super::record::{Descriptor, Manifest};
+use super::staging::Staging;
+use super::{Error, Image, Reference, Store, is_digest};
+use futures::{StreamExt, TryStreamExt, stream};
+use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::errors::{OciDistributionError, OciErrorCode};
+use oci_client::secrets::RegistryAuth;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio_util::io::{StreamReader, SyncIoBridge};
+
+/// Manifests and indexes that are understood.
+const ACCEPTED: &[&str] = &[
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+];
+/// How deep indexes may point to indexes.
+const DEEPEST_INDEX: usize = 4;
+/// Layers that are fetched at the same time.
+const AT_ONCE: usize = 3;
+/// How long a registry may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(15);
+
+/// A name and a secret for a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    pub username: String,
+    pub password: String,
+}
+
+impl Store {
+    /// Fetches an image. `logins` are tried in order, then access without a name. Layers that are here are not fetched again; on
+    /// an error nothing is added.
+    pub async fn pull(&self, reference: &Reference, logins: &[Login]) -> Result<Image, Error> {
+        crate::base::crypto::install();
+        let named = logins.iter().map(|login| RegistryAuth::Basic(login.username.clone(), login.password.clone()));
+        let mut refused = None;
+        for auth in named.chain([RegistryAuth::Anonymous]) {
+            let source = Source::new(self, reference, auth);
+            match source.manifest().await {
+                // The first refusal tells more than that access without a name is refused as well.
+                Err(Failed { refused: true, error }) => drop(refused.get_or_insert(error)),
+                Err(failed) => return Err(failed.error),
+                Ok(manifest) => return source.fetch(manifest).await,
+            }
+        }
+        Err(refused.unwrap_or_else(|| problem(reference, "no way to ask the registry is left")))
+    }
+}
+
+fn problem(reference: &Reference, problem: impl Into<String>) -> Error {
+    Error::Pull { reference: reference.to_string(), problem: problem.into() }
+}
+
+/// A request that failed, and whether other credentials might help.
+struct Failed {
+    refused: bool,
+    error: Error,
+}
+
+/// One image of one registry, asked for with one set of credentials.
+struct Source<'a> {
+    store: &'a Store,
+    wanted: &'a Reference,
+    reference: oci_client::Reference,
+    client: oci_client::Client,
+    auth: RegistryAuth,
+}
+
+/// A manifest of this machine's architecture.
+struct Found {
+    manifest: Manifest,
+    bytes: Vec<u8>,
+    digest: String,
+    /// Digest of what the name itself points to: the manifest or an index.
+    named: String,
+}
+
+impl<'a> Source<'a> {
+    fn new(store: &'a Store, wanted: &'a Reference, auth: RegistryAuth) -> Self {
+        let (registry, repository) = (wanted.registry().to_string(), wanted.repository().to_string());
+        let reference = match (wanted.digest(), wanted.tag()) {
+            (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.into()),
+            (None, tag) => oci_client::Reference::with_tag(registry, repository, tag.unwrap_or("latest").into()),
+        };
+        let protocol = match is_local(wanted.registry()) {
+            true => ClientProtocol::Http,
+            false => ClientProtocol::Https,
+        };
+        let config = ClientConfig {
+            protocol,
+            read_timeout: Some(SILENCE),
+            connect_timeout: Some(CONNECT),
+            https_proxy: proxy(&["HTTPS_PROXY", "https_proxy"]),
+            http_proxy: proxy(&["HTTP_PROXY", "http_proxy"]),
+            no_proxy: proxy(&["NO_PROXY", "no_proxy"]),
+            user_agent: concat!("coracle/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        };
+        Self { store, wanted, reference, client: oci_client::Client::new(config), auth }
+    }
+
+    async fn manifest(&self) -> Result<Found, Failed> {
+        let mut reference = self.reference.clone();
+        let mut named = None;
+        for _ in 0..=DEEPEST_INDEX {
+            let (bytes, digest) = self
+                .client
+                .pull_manifest_raw(&reference, &self.auth, ACCEPTED)
+                .await
+                .map_err(|error| self.failed(&error))?;
+            let plain = |error| Failed { refused: false, error };
+            let manifest: Manifest = serde_json::from_slice(&bytes)
+                .map_err(|error| plain(problem(self.wanted, format!("its manifest cannot be read: {error}"))))?;
+            let named = named.get_or_insert(digest.clone()).clone();
+            if manifest.config.is_some() {
+                return Ok(Found { manifest, bytes: bytes.to_vec(), digest, named });
+            }
+            let here =
+                || format!("no match for platform in manifest: not found (linux/{})", super::archive::architecture());
+            let chosen = choose(&manifest.manifests).ok_or_else(|| plain(problem(self.wanted, here())))?;
+            reference = reference.clone_with_digest(chosen.digest.clone());
+        }
+        Err(Failed { refused: false, error: problem(self.wanted, "its indexes point to each other") })
+    }
+
+    async fn fetch(&self, found: Found) -> Result<Image, Error> {
+        let store = self.store.clone();
+        let mut staging =
+            tokio::task::spawn_blocking(move || Staging::new(&store)).await.map_err(|error| self.broken(&error))??;
+        let manifest_path = staging.fresh();
+        std::fs::write(&manifest_path, &found.bytes).map_err(Error::store("write staged content"))?;
+        let config = found.manifest.config.clone().ok_or_else(|| problem(self.wanted, "its manifest has no config"))?;
+        let config = self.blob(&config, staging.fresh()).await?;
+        let layers = found.manifest.layers.into_iter().map(|layer| (layer, staging.fresh()));
+        let layers = stream::iter(layers.collect::<Vec<_>>()).map(|(layer, path)| async move {
+            let blob = self.blob(&layer, path).await?;
+            Ok::<_, Error>((blob, layer.media_type))
+        });
+        let layers = layers.buffered(AT_ONCE).try_collect().await?;
+        let size = found.bytes.len() as u64;
+        let manifest = Blob { path: manifest_path, digest: found.digest, size, entry: "manifest".into() };
+        let tags = self.wanted.digest().is_none().then(|| self.wanted.to_string()).into_iter().collect();
+        let digests = vec![self.wanted.with_digest(&found.named)];
+        let incoming = Incoming { config, layers, manifest: Some(manifest), tags, digests };
+        let (store, wanted) = (self.store.clone(), self.wanted.clone());
+        let installed = tokio::task::spawn_blocking(move || install(&store, staging, vec![incoming])).await;
+        let installed = installed.map_err(|error| self.broken(&error))??;
+        installed.into_iter().next().ok_or_else(|| problem(&wanted, "it is not in the store afterwards"))
+    }
+
+    /// A blob of the store, or fetched to `path` and checked.
+    async fn blob(&self, descriptor: &Descriptor, path: PathBuf) -> Result<Blob, Error> {
+        let digest = descriptor.digest.clone();
+        if !is_digest(&digest) {
+            return Err(problem(self.wanted, format!("its manifest has the digest `{digest}`; only sha256 is known")));
+        }
+        let known = self.store.blob_path(&digest);
+        if known.exists() {
+            return Ok(Blob { path: known, size: descriptor.size, entry: digest.clone(), digest });
+        }
+        let stream = self.client.pull_blob_stream(&self.reference, digest.as_str()).await;
+        let stream = stream.map_err(|error| self.failed(&error).error)?;
+        let mut reader = SyncIoBridge::new(StreamReader::new(stream));
+        let entry = digest.clone();
+        let written = tokio::task::spawn_blocking(move || Blob::write(&mut reader, path, &entry)).await;
+        let blob = written
+            .map_err(|error| self.broken(&error))?
+            .map_err(|error| problem(self.wanted, format!("`{digest}` was not received: {error}")))?;
+        match blob.digest == digest {
+            true => Ok(blob),
+            false => Err(problem(self.wanted, format!("`{digest}` arrived with the digest {}", blob.digest))),
+        }
+    }
+
+    fn broken(&self, error: &tokio::task::JoinError) -> Error {
+        problem(self.wanted, format!("the work on it broke off: {error}"))
+    }
+
+    /// In the words that containerd has for it, which people search for.
+    fn failed(&self, error: &OciDistributionError) -> Failed {
+        let denied = "pull access denied, repository does not exist or may require authorization";
+        let (refused, why) = match error {
+            OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
+                (true, format!("{denied}: authorization failed: no basic auth credentials"))
+            }
+            OciDistributionError::RegistryError { envelope, .. } => {
+                let code = envelope.errors.first().map(|first| &first.code);
+                match code {
+                    Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => (true, denied.to_string()),
+                    Some(OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound) => {
+                        (false, format!("{}: not found", self.wanted))
+                    }
+                    _ => (false, error.to_string()),
+                }
+            }
+            OciDistributionError::ImageManifestNotFoundError(_) => (false, format!("{}: not found", self.wanted)),
+            OciDistributionError::ServerError { code: 401 | 403, .. } => (true, denied.to_string()),
+            OciDistributionError::ServerError { code: 404, .. } => (false, format!("{}: not found", self.wanted)),
+            other => (false, causes(other)),
+        };
+        Failed { refused, error: problem(self.wanted, why) }
+    }
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn proxy(names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| std::env::var(name).ok()).filter(|value| !value.is_empty())
+}
+
+/// Registries of this machine speak plain HTTP.
+fn is_local(registry: &str) -> bool {
+    let host = match registry.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => registry.split(':').next().unwrap_or(registry),
+    };
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sha2::{Digest, Sha256};
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    fn digest(bytes: &[u8]) -> String {
+        format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    }
+
+    /// A registry with one image; `secret` is asked for if there is one.
+    async fn registry(layer: Vec<u8>, promised: &str, secret: Option<&'static str>) -> u16 {
+        let config = serde_json::json!({"architecture": super::super::archive::architecture(), "os": "linux",
+            "config": {"Cmd": ["x"]}, "rootfs": {"type": "layers", "diff_ids": [promised]}});
+        let config = config.to_string().into_bytes();
+        let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": ACCEPTED[1],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(&config), "size": config.len()},
+            "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": promised, "size": layer.len()}]});
+        let manifest = manifest.to_string().into_bytes();
+        let index = serde_json::json!({"schemaVersion": 2, "mediaType": ACCEPTED[0], "manifests": [
+            {"mediaType": ACCEPTED[1], "digest": digest(b"other"), "size": 1, "platform": {"os": "linux", "architecture": "none"}},
+            {"mediaType": ACCEPTED[1], "digest": digest(&manifest), "size": manifest.len(),
+             "platform": {"os": "linux", "architecture": super::super::archive::architecture()}}]});
+        let index = index.to_string().into_bytes();
+        let files = HashMap::from([
+            ("/v2/app/manifests/1".to_string(), (ACCEPTED[0], index)),
+            (format!("/v2/app/manifests/{}", digest(&manifest)), (ACCEPTED[1], manifest)),
+            (format!("/v2/app/blobs/{}", digest(&config)), ("application/octet-stream", config)),
+            (format!("/v2/app/blobs/{promised}"), ("application/octet-stream", layer)),
+        ]);
+        let files = Arc::new(files);
+        let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let files = files.clone();
+            async move { answer(&files, secret, &request) }
+        });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        port
+    }
+
+    fn answer(
+        files: &HashMap<String, (&'static str, Vec<u8>)>,
+        secret: Option<&str>,
+        request: &axum::extract::Request,
+    ) -> http::Response<axum::body::Body> {
+        let given = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+        if secret.is_some_and(|secret| given != Some(secret)) {
+            let answer = http::Response::builder().status(401).header("www-authenticate", "Basic realm=\"r\"");
+            return answer.body(axum::body::Body::empty()).unwrap();
+        }
+        match (request.uri().path(), files.get(request.uri().path())) {
+            ("/v2/", _) => http::Response::new(axum::body::Body::empty()),
+            (_, Some((kind, bytes))) => http::Response::builder()
+                .header("content-type", *kind)
+                .header("docker-content-digest", digest(bytes))
+                .body(bytes.clone().into())
+                .unwrap(),
+            _ => http::Response::builder().status(404).body(axum::body::Body::empty()).unwrap(),
+        }
+    }
+
+    fn layer() -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(2);
+        header.set_mode(0o644);
+        header.set_uid(rustix::process::getuid().as_raw().into());
+        header.set_gid(rustix::process::getgid().as_raw().into());
+        builder.append_data(&mut header, "hello", &b"hi"[..]).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    async fn pull(port: u16, logins: &[Login]) -> Result<Image, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let reference: Reference = format!("localhost:{port}/app:1").parse().unwrap();
+        let image = store.pull(&reference, logins).await?;
+        assert_eq!(std::fs::read(image.layers[0].join("hello")).unwrap(), b"hi");
+        assert_eq!(store.resolve(&reference.to_string()).unwrap().unwrap().id, image.id);
+        assert!(
+            image.repo_digests[0].starts_with(&format!("localhost:{port}/app@sha256:")),
+            "{:?}",
+            image.repo_digests
+        );
+        Ok(image)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_image_of_this_architecture_is_pulled_through_its_index() {
+        let layer = layer();
+        let port = registry(layer.clone(), &digest(&layer), None).await;
+        assert_eq!(pull(port, &[]).await.unwrap().config.cmd, ["x"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn credentials_are_tried_one_after_the_other() {
+        let layer = layer();
+        let port = registry(layer.clone(), &digest(&layer), Some("Basic bWU6cmlnaHQ=")).await;
+        let login = |password: &str| Login { username: "me".into(), password: password.into() };
+        assert!(pull(port, &[login("wrong"), login("right")]).await.is_ok());
+        let refused = pull(port, &[login("wrong")]).await.unwrap_err().to_string();
+        assert!(refused.contains("authorization"), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn content_with_another_digest_is_refused() {
+        let layer = layer();
+        let port = registry(layer, &digest(b"something else"), None).await;
+        assert!(pull(port, &[]).await.is_err());
+    }
+
+    #[test]
+    fn only_registries_of_this_machine_are_asked_without_encryption() {
+        for (registry, local) in [
+            ("localhost:5000", true),
+            ("127.0.0.1", true),
+            ("[::1]:5000", true),
+            ("docker.io", false),
+            ("10.0.0.1:80", false),
+        ] {
+            assert_eq!(is_local(registry), local, "{registry}");
+        }
+    }
+}
