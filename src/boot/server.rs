@@ -3,6 +3,7 @@
 use crate::addons;
 use crate::base::{Shutdown, crypto};
 use crate::config::{NodePaths, Profile};
+use crate::control::scheduler;
 use crate::control::server::{Identity, Server, ServerConfig};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -37,10 +38,13 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
         .await
         .map_err(|error| io::Error::other(chain(&error)))?;
     let manager = server.client(Identity::new("system:kube-controller-manager", &[]));
-    let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown));
+    let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown.clone()));
+    let scheduler = server.client(Identity::new("system:kube-scheduler", &[]));
+    let scheduling = tokio::spawn(scheduler::run(scheduler, shutdown));
     terminate.recv().await;
     trigger.ask();
     controlling.await.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
+    scheduling.await.map_err(io::Error::other)?;
     serving.await.map_err(io::Error::other)?
 }
 
