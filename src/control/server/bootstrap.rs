@@ -1,30 +1,39 @@
 //! The first objects of a cluster, made in one transaction. A restart finds them there.
 
 use super::{Api, auth, objects, write};
-use crate::api::{Object, Status, kinds};
-use crate::control::store::Expected;
+use crate::api::{Kind, Object, Status, kinds};
+use crate::control::store::{Expected, Op};
 use serde_json::{Value, json};
 
 /// Namespaces that every cluster has.
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 
-/// Makes what is missing.
+/// Classes that the parts of a cluster have: name, value, what for.
+const PRIORITY_CLASSES: &[(&str, i64, &str)] = &[
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];
+
+/// Makes what is missing, and says anew where the API is, for that may have changed since the last start.
 pub async fn ensure(api: &Api) -> Result<(), Status> {
     let mut ops = Vec::new();
+    for object in kubernetes_endpoints(api) {
+        ops.extend(refreshed(api, object)?);
+    }
     for object in first_objects(api) {
-        let Some(mut object) = Object::from_value(object) else { continue };
-        let (group, version) = object.api_version().split_once('/').unwrap_or(("", object.api_version()));
-        let kind = kinds::find_kind(group, version, object.kind())
-            .ok_or_else(|| Status::internal("an unknown first object"))?;
-        if api.store.get(&objects::key(kind, object.namespace(), object.name())).is_some() {
-            continue;
+        let Some(object) = Object::from_value(object) else { continue };
+        let kind = kind_of(&object)?;
+        if api.store.get(&objects::key(kind, object.namespace(), object.name())).is_none() {
+            ops.push(first(kind, object)?);
         }
-        object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
-        object
-            .set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-        (kind.rules.prepare_create)(&mut object);
-        (kind.rules.default)(&mut object);
-        ops.push(write::op(kind, &mut object, Expected::Absent, false)?);
     }
     if ops.is_empty() {
         return Ok(());
@@ -35,7 +44,8 @@ pub async fn ensure(api: &Api) -> Result<(), Status> {
 fn first_objects(api: &Api) -> Vec<Value> {
     let mut all: Vec<Value> = NAMESPACES.iter().map(|name| namespace(name)).collect();
     all.push(kubernetes_service(api));
-    all.push(kubernetes_endpoints(api));
+    all.push(service_range(api));
+    all.extend(PRIORITY_CLASSES.iter().map(priority_class));
     all.extend(auth::defaults::objects());
     all.extend(authentication_config(api));
     all
@@ -83,12 +93,71 @@ fn authentication_config(api: &Api) -> Option<Value> {
     }))
 }
 
-/// Where the API really is. No controller makes these: the service has no selector.
-fn kubernetes_endpoints(api: &Api) -> Value {
-    json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+/// Where the API really is, in both forms. No controller makes these: the service has no selector.
+fn kubernetes_endpoints(api: &Api) -> [Value; 2] {
+    let address = api.profile.network.node_address;
+    let family = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+    let ports = json!([{"name": "https", "port": api.profile.api_port, "protocol": "TCP"}]);
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": family,
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "endpoints": [{"addresses": [api.profile.network.node_address], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": api.profile.api_port, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+        "ports": ports,
+    });
+    let endpoints = json!({
+        "apiVersion": "v1", "kind": "Endpoints",
+        "metadata": {"name": "kubernetes", "namespace": "default",
+            "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+    });
+    [slice, endpoints]
+}
+
+/// The operation that makes an object as it is wanted, or nothing if it is so. Identity and labels of others stay.
+fn refreshed(api: &Api, wanted: Value) -> Result<Option<Op>, Status> {
+    let Some(mut object) = Object::from_value(wanted) else { return Ok(None) };
+    let kind = kind_of(&object)?;
+    let Some(entry) = api.store.get(&objects::key(kind, object.namespace(), object.name())) else {
+        return first(kind, object).map(Some);
+    };
+    let old = objects::stored(&entry)?;
+    (kind.rules.default)(&mut object);
+    let is_same = |field: &str| object.0.get(field) == old.0.get(field);
+    if object.0.keys().filter(|field| *field != "metadata").all(|field| is_same(field)) {
+        return Ok(None);
+    }
+    object.0.insert("metadata".into(), old.0.get("metadata").cloned().unwrap_or_default());
+    object.remove(&["metadata", "resourceVersion"]);
+    write::op(kind, &mut object, Expected::Revision(entry.revision), false).map(Some)
+}
+
+fn kind_of(object: &Object) -> Result<&'static Kind, Status> {
+    let (group, version) = object.api_version().split_once('/').unwrap_or(("", object.api_version()));
+    kinds::find_kind(group, version, object.kind()).ok_or_else(|| Status::internal("an unknown first object"))
+}
+
+fn first(kind: &'static Kind, mut object: Object) -> Result<Op, Status> {
+    object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
+    object.set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    if kind.has_generation() {
+        object.set(&["metadata", "generation"], 1);
+    }
+    (kind.rules.prepare_create)(&mut object);
+    (kind.rules.default)(&mut object);
+    write::op(kind, &mut object, Expected::Absent, false)
+}
+
+fn priority_class((name, value, description): &(&str, i64, &str)) -> Value {
+    json!({
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
+        "description": description,
+    })
+}
+
+/// The range that Services get their addresses from, as an object.
+fn service_range(api: &Api) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR", "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [api.profile.network.service_cidr]},
     })
 }

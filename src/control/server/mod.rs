@@ -21,11 +21,13 @@ pub mod read;
 pub mod request;
 pub mod resource;
 pub mod route;
+pub mod services;
 pub mod watch;
 pub mod write;
 
 pub use identity::{Attributes, Authenticator, Identity, PeerCertificate};
 
+use crate::api::Status;
 use crate::config::{NodePaths, Profile};
 use crate::control::store::{self, Store};
 use axum::body::Body;
@@ -47,7 +49,7 @@ pub enum Error {
     #[error("cannot use the server's certificates")]
     Pki(#[from] crate::pki::Error),
     #[error("cannot make the first objects: {0}")]
-    Bootstrap(crate::api::Status),
+    Bootstrap(Status),
     #[error("cannot serve")]
     Io(#[from] std::io::Error),
 }
@@ -62,6 +64,8 @@ pub struct Api {
     pub accounts: Arc<auth::accounts::Accounts>,
     pub authorizer: auth::Rules,
     pub admission: Vec<Box<dyn admission::Plugin>>,
+    /// Addresses and node ports of Services.
+    pub services: services::Services,
 }
 
 /// The running server: cheap to clone.
@@ -80,6 +84,7 @@ impl Server {
             authorizer: auth::Rules::new(&store),
             accounts,
             admission: admission::plugins(&config, &store),
+            services: services::Services::load(&config.profile, &store),
             profile: config.profile,
             paths: config.paths,
             store,

@@ -5,7 +5,7 @@ use super::answer::{self, Answer};
 use super::form::Form;
 use super::objects;
 use super::route::{Call, method_not_allowed};
-use super::{decode, read};
+use super::{decode, read, services};
 use crate::api::{Kind, Object, Reason, Status};
 use crate::control::store::{self, Entry, Expected, Op};
 use bytes::Bytes;
@@ -35,6 +35,7 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
     (kind.rules.default)(&mut object);
     admit(call, kind, &mut object, None, Verb::Create).await?;
     refuse_invalid(kind, &object, (kind.rules.validate)(&object))?;
+    let claim = assign(call, kind, &mut object, None)?;
     let warnings = (kind.rules.warnings)(&object);
     if call.options.is_dry_run() {
         if call.api.store.get(&objects::key(kind, object.namespace(), object.name())).is_some() {
@@ -43,6 +44,7 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
         return shown(call, kind, object, StatusCode::CREATED, &warnings);
     }
     let entry = put(call, kind, &mut object, Expected::Absent).await?;
+    claim.into_iter().for_each(services::Claim::keep);
     stored(call, kind, &entry, StatusCode::CREATED, &warnings)
 }
 
@@ -88,6 +90,7 @@ async fn change(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, mut object
     let mut causes = (kind.rules.validate)(&object);
     causes.extend((kind.rules.validate_update)(&object, &old));
     refuse_invalid(kind, &object, causes)?;
+    let claim = assign(call, kind, &mut object, Some(&old))?;
     let warnings = (kind.rules.warnings)(&object);
     object.set(&["metadata", "resourceVersion"], old.resource_version());
     if object == old {
@@ -102,7 +105,25 @@ async fn change(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, mut object
         return stored(call, kind, &entry, StatusCode::OK, &warnings);
     }
     let entry = put(call, kind, &mut object, expected).await?;
+    if let Some(claim) = claim {
+        claim.keep();
+        call.api.services.release(&old, Some(&object));
+    }
     stored(call, kind, &entry, StatusCode::OK, &warnings)
+}
+
+/// What a Service needs of the cluster's addresses and ports; nothing for other kinds.
+fn assign<'a>(
+    call: &'a Call,
+    kind: &Kind,
+    object: &mut Object,
+    old: Option<&Object>,
+) -> Result<Option<services::Claim<'a>>, Status> {
+    if !services::is_service(kind) {
+        return Ok(None);
+    }
+    let claim = call.api.services.assign(object, old);
+    claim.map(Some).map_err(|causes| services::refusal(object, causes))
 }
 
 /// Sets the replicas of an object through its scale.
@@ -532,6 +553,9 @@ async fn write(
 ) -> Result<Arc<Entry>, Status> {
     let op = op(kind, object, expected, is_delete)?;
     let written = call.api.store.write(vec![op]).await.map_err(|error| objects::failure(kind, error))?;
+    if is_delete && services::is_service(kind) {
+        call.api.services.release(object, None);
+    }
     written.into_iter().next().ok_or_else(method_not_allowed)
 }
 
