@@ -3,6 +3,7 @@
 pub mod kinds;
 pub mod names;
 pub mod object;
+pub mod protobuf;
 pub mod quantity;
 pub mod selector;
 pub mod status;

@@ -1,7 +1,8 @@
-//! Bodies: JSON or YAML into objects, and patches.
+//! Bodies: JSON, YAML or protobuf into objects, and patches.
 
+use super::accept;
 use super::route::Call;
-use crate::api::{Kind, Object, Reason, Status, yaml};
+use crate::api::{Kind, Object, Reason, Status, protobuf, yaml};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
@@ -22,14 +23,16 @@ pub fn value(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
             yaml::from_text(text)
                 .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))
         }
-        other => Err(unsupported(other)),
+        protobuf::MEDIA => protobuf::decode(body).map_err(|error| Status::bad_request(error.to_string())),
+        _ => Err(unsupported(true)),
     }
 }
 
-fn unsupported(media: &str) -> Status {
-    let known = "application/json, application/yaml";
+fn unsupported(has_protobuf: bool) -> Status {
+    let protobuf = if has_protobuf { ", application/vnd.kubernetes.protobuf" } else { "" };
     let message = format!(
-        "the body of the request was in an unknown format - accepted media types include: {known} (got {media})"
+        "the body of the request was in an unknown format - accepted media types include: \
+         application/json, application/yaml{protobuf}"
     );
     Status::new(Reason::UnsupportedMediaType, message)
 }
@@ -37,11 +40,13 @@ fn unsupported(media: &str) -> Status {
 /// The object of a body, which must be of the kind and version of the path if it says which it is.
 pub fn body(call: &Call, kind: &Kind, body: &Bytes) -> Result<Object, Status> {
     let wanted = call.attributes();
+    if media(&call.headers) == protobuf::MEDIA && !accept::has_protobuf(kind) {
+        return Err(unsupported(false));
+    }
     let mut object = Object::from_value(value(&call.headers, body)?).ok_or_else(|| {
         Status::bad_request(format!("the object provided is unrecognized (must be of type {})", kind.kind))
     })?;
-    let version =
-        if wanted.group.is_empty() { wanted.version.clone() } else { format!("{}/{}", wanted.group, wanted.version) };
+    let version = wanted.api_version();
     for (field, right) in [("kind", kind.kind.as_ref()), ("apiVersion", version.as_str())] {
         match object.text(&[field]) {
             "" => object.set(&[field], right),

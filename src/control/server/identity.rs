@@ -55,6 +55,11 @@ impl Attributes {
     pub fn is_resource(&self) -> bool {
         !self.resource.is_empty()
     }
+
+    /// `group/version`, or the bare version in the core group.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
 }
 
 /// Finds out who asks.

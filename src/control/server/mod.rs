@@ -7,6 +7,7 @@
 //!
 //! The server's own parts reach it through [`Server::client`]: the same service without a socket, with an identity.
 
+pub mod accept;
 pub mod admission;
 pub mod answer;
 pub mod auth;

@@ -1,22 +1,23 @@
 //! Get and list. In the stored version both copy bytes.
 
+use super::accept::Media;
 use super::answer::{self, Answer};
 use super::form::Form;
 use super::objects;
 use super::route::Call;
 use crate::api::selector::Selector;
-use crate::api::{Kind, Object, Reason, Status};
+use crate::api::{Kind, Object, Reason, Status, protobuf};
 use crate::control::store::{Entry, Selection};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::StatusCode;
+use http::{StatusCode, header};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// One object.
 pub fn get(call: &Call, kind: &Kind) -> Result<Answer, Status> {
     let entry = objects::current(&call.api.store, kind, call.attributes())?;
-    let form = Form::wanted(&call.headers);
+    let form = call.accepted.form;
     if form == Form::Plain && objects::is_stored_version(kind, call.attributes()) {
         return Ok(answer::bytes(StatusCode::OK, entry.bytes.clone()));
     }
@@ -138,17 +139,33 @@ struct Page {
 pub fn list(call: &Call, kind: &Kind) -> Result<Answer, Status> {
     let page = page(call, kind)?;
     let metadata = objects::list_metadata(page.revision, page.next);
-    let form = Form::wanted(&call.headers);
+    let form = call.accepted.form;
     let wanted = call.attributes();
+    if form == Form::Plain && call.accepted.media == Media::Protobuf {
+        return as_protobuf(call, kind, &metadata, &page.entries);
+    }
     if form == Form::Plain && objects::is_stored_version(kind, wanted) {
         return Ok(answer::bytes(StatusCode::OK, copied(kind, &metadata, &page.entries)));
     }
     let read = |entry: &Arc<Entry>| objects::stored(entry).map(|object| objects::in_version(kind, wanted, object));
     let list = page.entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let api_version =
-        if wanted.group.is_empty() { wanted.version.clone() } else { format!("{}/{}", wanted.group, wanted.version) };
+    let api_version = wanted.api_version();
     let value = form.list(kind, &api_version, list, metadata, call.options.text("includeObject"));
     Ok(answer::value(StatusCode::OK, &value))
+}
+
+/// The list in protobuf, one object after the other.
+fn as_protobuf(call: &Call, kind: &Kind, metadata: &Value, entries: &[Arc<Entry>]) -> Result<Answer, Status> {
+    let wanted = call.attributes();
+    let items = entries.iter().map(|entry| {
+        let object = objects::stored(entry).map_err(|status| status.message)?;
+        Ok(Value::Object(objects::in_version(kind, wanted, object).0))
+    });
+    let api_version = wanted.api_version();
+    let bytes = protobuf::encode_list(&api_version, &kind.list_kind, metadata, items).map_err(Status::internal)?;
+    let mut answer = answer::bytes(StatusCode::OK, bytes);
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(protobuf::MEDIA));
+    Ok(answer)
 }
 
 /// The list as bytes: items are copied as they are stored.

@@ -1,5 +1,6 @@
 //! One request from its arrival to its answer: who asks, may they, what for.
 
+use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
@@ -23,6 +24,8 @@ pub struct Call {
     pub target: Target,
     pub options: Options,
     pub headers: HeaderMap,
+    /// How the answer is wanted.
+    pub accepted: Accepted,
     pub method: Method,
 }
 
@@ -36,7 +39,11 @@ impl Call {
 /// Answers any request; a failure is a `Status`.
 pub async fn answer(api: Arc<Api>, request: Request<Body>) -> Answer {
     let is_head = request.method() == Method::HEAD;
-    let mut answer = handle(api, request).await.unwrap_or_else(|status| answer::failure(&status));
+    let media = Accepted::of(request.headers(), true).unwrap_or_default().media;
+    let mut answer = match handle(api, request).await {
+        Ok(answer) => answer,
+        Err(status) => accept::recoded(answer::failure(&status), media).await,
+    };
     if is_head {
         *answer.body_mut() = Body::empty();
     }
@@ -49,16 +56,19 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     let options = Options::parse(parts.uri.query().unwrap_or_default());
     let target = request::target(&parts.method, parts.uri.path(), &options);
     authorize(&api, &user, &target.attributes)?;
-    let call = Call { api, user, target, options, headers: parts.headers, method: parts.method };
+    let accepted = Accepted::of(&parts.headers, true).unwrap_or_default();
+    let mut call = Call { api, user, target, options, headers: parts.headers, accepted, method: parts.method };
     if !call.attributes().is_resource() {
-        return discovery::answer(&call);
+        return Ok(accept::recoded(discovery::answer(&call)?, accepted.media).await);
     }
-    resource_request(call, body).await
-}
-
-async fn resource_request(call: Call, body: Body) -> Result<Answer, Status> {
     let kind = resource::find(call.attributes())?;
     resource::check_scope(kind, call.attributes())?;
+    call.accepted = Accepted::for_kind(&call.headers, kind, call.attributes().verb == "watch")?;
+    let media = call.accepted.media;
+    Ok(accept::recoded(resource_request(call, kind, body).await?, media).await)
+}
+
+async fn resource_request(call: Call, kind: &'static Kind, body: Body) -> Result<Answer, Status> {
     match (call.attributes().verb.as_str(), call.attributes().subresource.as_str()) {
         ("get", "" | "status") => read::get(&call, kind),
         ("get", "scale") => read::scale(&call, kind),

@@ -1,13 +1,14 @@
-//! Watch: the present state if asked for, then every change. In the plain form of the stored version a line is encoded once
-//! for all who watch.
+//! Watch: the present state if asked for, then every change, as lines of JSON or frames of protobuf. In the plain form of the
+//! stored version either is encoded once for all who watch.
 
+use super::accept::{Accepted, Media};
 use super::answer::Answer;
 use super::form::Form;
 use super::objects;
 use super::read::Wanted;
 use super::route::Call;
-use crate::api::{Kind, Object, Status};
-use crate::control::store::{self, Entry, Event, Happened, wire};
+use crate::api::{Kind, Object, Status, protobuf};
+use crate::control::store::{self, Entry, Event, Happened};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, Stream};
@@ -24,7 +25,7 @@ const BOOKMARKS: Duration = Duration::from_secs(60);
 struct View {
     kind: &'static Kind,
     wanted: Wanted,
-    form: Form,
+    accepted: Accepted,
     is_stored_version: bool,
     attributes: super::identity::Attributes,
     include: String,
@@ -39,7 +40,7 @@ pub fn start(call: &Call, kind: &'static Kind) -> Result<Answer, Status> {
     let view = View {
         kind,
         wanted: Wanted::of(call, kind)?,
-        form: Form::wanted(&call.headers),
+        accepted: call.accepted,
         is_stored_version: objects::is_stored_version(kind, call.attributes()),
         attributes: call.attributes().clone(),
         include: call.options.text("includeObject").into(),
@@ -57,8 +58,12 @@ pub fn start(call: &Call, kind: &'static Kind) -> Result<Answer, Status> {
         Some(seconds) => Body::from_stream(until(lines, Duration::from_secs(seconds))),
         None => Body::from_stream(lines),
     };
+    let media = match call.accepted.media {
+        Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        _ => "application/json",
+    };
     let mut answer = Response::new(body);
-    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media));
     Ok(answer)
 }
 
@@ -112,7 +117,7 @@ fn lines(
                         return Some((Ok(lines), (view, watch, None, false)));
                     }
                 }
-                Err(error) => return Some((Ok(failure(view.kind, error)), (view, watch, None, true))),
+                Err(error) => return Some((Ok(view.failure(error)), (view, watch, None, true))),
             }
         }
     })
@@ -124,11 +129,6 @@ fn until(
     time: Duration,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     futures::StreamExt::take_until(lines, tokio::time::sleep(time))
-}
-
-fn failure(kind: &Kind, error: store::Error) -> Bytes {
-    let status = objects::failure(kind, error);
-    format!("{}\n", json!({"type": "ERROR", "object": status.to_value()})).into()
 }
 
 impl View {
@@ -164,33 +164,56 @@ impl View {
             (true, false) => Happened::Deleted,
         };
         if happened == event.happened && self.is_bytes() {
-            return Some(event.wire().clone());
+            if self.accepted.media == Media::Json {
+                return Some(event.wire().clone());
+            }
+            if let Some(frame) = event.frame() {
+                return Some(frame.clone());
+            }
         }
         Some(self.line(happened, &event.entry))
     }
 
     fn is_bytes(&self) -> bool {
-        self.form == Form::Plain && self.is_stored_version
+        self.accepted.form == Form::Plain && self.is_stored_version
     }
 
     fn line(&mut self, happened: Happened, entry: &Entry) -> Bytes {
-        if self.is_bytes() {
-            return wire(happened, &entry.bytes);
+        if self.is_bytes() && self.accepted.media == Media::Json {
+            return store::wire(happened, &entry.bytes);
         }
         match objects::stored(entry) {
             Ok(object) => {
                 let object = objects::in_version(self.kind, &self.attributes, object);
                 let value = self.shape(object);
-                wire(happened, value.to_string().as_bytes())
+                self.event(happened.word(), &value)
             }
-            Err(status) => format!("{}\n", json!({"type": "ERROR", "object": status.to_value()})).into(),
+            Err(status) => self.event("ERROR", &status.to_value()),
         }
     }
 
     fn shape(&mut self, object: Object) -> Value {
-        let value = self.form.object(self.kind, object, &self.include, self.header);
+        let value = self.accepted.form.object(self.kind, object, &self.include, self.header);
         self.header = false;
         value
+    }
+
+    /// An event that nobody else is sent.
+    fn event(&self, word: &str, object: &Value) -> Bytes {
+        if self.accepted.media != Media::Protobuf {
+            return format!("{{\"type\":\"{word}\",\"object\":{object}}}\n").into();
+        }
+        match protobuf::encode(object) {
+            Ok(bytes) => protobuf::watch_frame(word, &bytes).into(),
+            Err(error) => {
+                let status = protobuf::encode(&Status::internal(error).to_value()).unwrap_or_default();
+                protobuf::watch_frame("ERROR", &status).into()
+            }
+        }
+    }
+
+    fn failure(&self, error: store::Error) -> Bytes {
+        self.event("ERROR", &objects::failure(self.kind, error).to_value())
     }
 
     fn bookmark(&self, revision: u64, ends_initial: bool) -> Bytes {
@@ -198,12 +221,11 @@ impl View {
         if ends_initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let (kind, version) = match self.form {
-            Form::Plain => (self.kind.kind.to_string(), self.kind.stored.api_version()),
+        let (kind, version) = match self.accepted.form {
+            Form::Plain => (self.kind.kind.to_string(), self.attributes.api_version()),
             Form::Table => ("Table".into(), "meta.k8s.io/v1".into()),
             Form::Metadata => ("PartialObjectMetadata".into(), "meta.k8s.io/v1".to_string()),
         };
-        let object = json!({"kind": kind, "apiVersion": version, "metadata": metadata});
-        format!("{}\n", json!({"type": "BOOKMARK", "object": object})).into()
+        self.event("BOOKMARK", &json!({"kind": kind, "apiVersion": version, "metadata": metadata}))
     }
 }

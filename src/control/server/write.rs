@@ -568,7 +568,7 @@ pub fn op(kind: &Kind, object: &mut Object, expected: Expected, is_delete: bool)
 
 /// The answer with an entry: its bytes, if the version and form are those that are stored.
 fn stored(call: &Call, kind: &Kind, entry: &Entry, code: StatusCode, warnings: &[String]) -> Result<Answer, Status> {
-    if Form::wanted(&call.headers) == Form::Plain && objects::is_stored_version(kind, call.attributes()) {
+    if call.accepted.form == Form::Plain && objects::is_stored_version(kind, call.attributes()) {
         let mut answer = answer::bytes(code, entry.bytes.clone());
         answer::warn(&mut answer, warnings);
         return Ok(answer);
@@ -579,7 +579,7 @@ fn stored(call: &Call, kind: &Kind, entry: &Entry, code: StatusCode, warnings: &
 /// The answer with an object of the stored version.
 fn shown(call: &Call, kind: &Kind, object: Object, code: StatusCode, warnings: &[String]) -> Result<Answer, Status> {
     let object = objects::in_version(kind, call.attributes(), object);
-    let value = Form::wanted(&call.headers).object(kind, object, call.options.text("includeObject"), true);
+    let value = call.accepted.form.object(kind, object, call.options.text("includeObject"), true);
     let mut answer = answer::value(code, &value);
     answer::warn(&mut answer, warnings);
     Ok(answer)

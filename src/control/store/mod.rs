@@ -13,6 +13,7 @@ mod log;
 mod table;
 mod writer;
 
+use crate::api::protobuf;
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -92,6 +93,17 @@ pub enum Happened {
     Deleted,
 }
 
+impl Happened {
+    /// The word of a watch event.
+    pub fn word(self) -> &'static str {
+        match self {
+            Happened::Added => "ADDED",
+            Happened::Modified => "MODIFIED",
+            Happened::Deleted => "DELETED",
+        }
+    }
+}
+
 /// One change as watchers see it.
 #[derive(Debug)]
 pub struct Event {
@@ -100,6 +112,7 @@ pub struct Event {
     /// The object before, for selectors that it matched then and does not now.
     pub before: Option<Arc<Entry>>,
     wire: OnceLock<Bytes>,
+    frame: OnceLock<Option<Bytes>>,
 }
 
 impl Event {
@@ -107,17 +120,22 @@ impl Event {
     pub fn wire(&self) -> &Bytes {
         self.wire.get_or_init(|| wire(self.happened, &self.entry.bytes))
     }
+
+    /// The frame of a protobuf watch, encoded once for all who watch; nothing where the object has no such form.
+    pub fn frame(&self) -> Option<&Bytes> {
+        let encode = || {
+            let object = serde_json::from_slice(&self.entry.bytes).ok()?;
+            let bytes = protobuf::encode(&object).ok()?;
+            Some(protobuf::watch_frame(self.happened.word(), &bytes).into())
+        };
+        self.frame.get_or_init(encode).as_ref()
+    }
 }
 
 /// `{"type":"ADDED","object":…}` and a newline.
 pub fn wire(happened: Happened, object: &[u8]) -> Bytes {
-    let word: &[u8] = match happened {
-        Happened::Added => b"ADDED",
-        Happened::Modified => b"MODIFIED",
-        Happened::Deleted => b"DELETED",
-    };
     let mut line = Vec::with_capacity(object.len() + 32);
-    for part in [b"{\"type\":\"".as_slice(), word, b"\",\"object\":", object, b"}\n"] {
+    for part in [b"{\"type\":\"".as_slice(), happened.word().as_bytes(), b"\",\"object\":", object, b"}\n"] {
         line.extend_from_slice(part);
     }
     line.into()

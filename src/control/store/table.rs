@@ -92,7 +92,7 @@ impl Table {
         {
             self.forgotten = oldest.entry.revision;
         }
-        self.log.push_back(Arc::new(Event { happened, entry, before, wire: OnceLock::new() }));
+        self.log.push_back(Arc::new(Event { happened, entry, before, wire: OnceLock::new(), frame: OnceLock::new() }));
     }
 
     /// Wakes everybody who watches.
