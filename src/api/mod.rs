@@ -5,6 +5,7 @@ pub mod names;
 pub mod object;
 pub mod protobuf;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;

@@ -33,9 +33,11 @@ mod service;
 mod storage;
 mod volumes;
 
+use super::schema::{self, Schema};
 use super::{Cause, Object};
 use serde_json::Value;
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A list of names, borrowed for built-in kinds and owned for custom ones.
 pub type Names = Cow<'static, [Cow<'static, str>]>;
@@ -72,6 +74,8 @@ pub struct Served {
     pub version: GroupVersion,
     /// The schema's name of this version.
     pub schema: Cow<'static, str>,
+    /// The schema of a custom kind in this version.
+    pub own_schema: Option<Arc<Schema>>,
     /// Turns an object of this version into one of the stored version.
     pub to_stored: fn(&mut Object),
     /// Turns an object of the stored version into one of this version.
@@ -206,6 +210,8 @@ pub struct Kind {
     pub generation: Generation,
     /// The schema's name in the built-in schema table, for example `io.k8s.api.core.v1.Pod`; custom kinds carry their own.
     pub schema: Cow<'static, str>,
+    /// The schema of a custom kind in its stored version.
+    pub own_schema: Option<Arc<Schema>>,
     pub columns: Cow<'static, [Column]>,
     pub rules: Rules,
 }
@@ -239,6 +245,20 @@ impl Kind {
     /// The schema's name in a version that it is served in.
     pub fn schema_in(&self, group: &str, version: &str) -> &str {
         self.served_as(group, version).map_or(&self.schema, |served| &served.schema)
+    }
+
+    /// The schema in a version that it is served in; nothing for a custom kind without one.
+    pub fn schema_at(&self, group: &str, version: &str) -> Option<&Schema> {
+        let (own, name) = match self.served_as(group, version) {
+            Some(served) => (&served.own_schema, &served.schema),
+            None => (&self.own_schema, &self.schema),
+        };
+        own.as_deref().or_else(|| schema::builtin(name))
+    }
+
+    /// The schema of the stored version.
+    pub fn stored_schema(&self) -> Option<&Schema> {
+        self.schema_at(&self.stored.group, &self.stored.version)
     }
 
     /// Every subresource with what discovery says of it, in the order of names.
