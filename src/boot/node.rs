@@ -7,7 +7,7 @@ use crate::images::{self, Reference, Store};
 use crate::net::{self, PodLinks};
 use crate::node::border::Failure;
 use crate::node::{self, Credentials, Image, ImageConfig, ImageError, Images, Links, Setup};
-use crate::runtime::{self, Runtime};
+use crate::runtime;
 use async_trait::async_trait;
 use std::net::IpAddr;
 use std::path::Path;
@@ -30,19 +30,14 @@ pub enum Error {
 }
 
 /// Runs the node agent until shutdown; `client` has the identity of the node.
-pub async fn run(
-    client: Client,
-    profile: Profile,
-    paths: NodePaths,
-    runtime: Arc<dyn Runtime>,
-    shutdown: Shutdown,
-) -> Result<(), Error> {
+pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: Shutdown) -> Result<(), Error> {
     let (store, links) = tokio::try_join!(image_store(&paths), async { Ok(PodLinks::new(&profile, &paths).await?) })?;
+    let runtime = runtime::Supervised::new(paths.supervisor_socket());
     let setup = Setup {
         client,
         profile,
         paths,
-        runtime,
+        runtime: Arc::new(runtime),
         images: Arc::new(ImageStore(store)),
         links: Arc::new(PodNetwork(links)),
     };

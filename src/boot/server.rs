@@ -37,12 +37,22 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     addons::apply_wanted(&client, &profile.addons, &values(&profile))
         .await
         .map_err(|error| io::Error::other(chain(&error)))?;
+    let node = server.client(Identity::new(format!("system:node:{}", profile.name), &["system:nodes"]));
+    let mut agent = tokio::spawn(super::node::run(node, profile.clone(), paths.clone(), shutdown.clone()));
     let manager = server.client(Identity::new("system:kube-controller-manager", &[]));
     let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown.clone()));
     let scheduler = server.client(Identity::new("system:kube-scheduler", &[]));
     let scheduling = tokio::spawn(scheduler::run(scheduler, shutdown));
-    terminate.recv().await;
+    let ended = tokio::select! {
+        _ = terminate.recv() => None,
+        ended = &mut agent => Some(ended),
+    };
     trigger.ask();
+    let ended = match ended {
+        Some(ended) => ended,
+        None => agent.await,
+    };
+    ended.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     controlling.await.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     scheduling.await.map_err(io::Error::other)?;
     serving.await.map_err(io::Error::other)?
