@@ -1,7 +1,11 @@
 //! The network of the node: pod links, service rules, DNS.
 
+mod cidr;
 mod leases;
+mod ledger;
+mod nft;
 pub mod pods;
+pub mod services;
 mod sys;
 
 pub use pods::PodLinks;
@@ -40,4 +44,15 @@ impl Error {
         let what = what.into();
         move |source| Error::Io { what, source }
     }
+}
+
+/// An error with its causes on one line, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -1,6 +1,8 @@
 //! Links of pods: one bridge in the node's network, one veth per sandbox, an address from the node's range.
 //!
-//! The bridge `coracle0` is every pod's gateway. Ports are in hairpin mode, so that a pod reaches itself through a service.
+//! The bridge `coracle0` is every pod's gateway. A pod has its address for itself (`/32`) and its ports of the bridge are
+//! isolated, so that all its traffic passes the node's packet rules: answers from a service's endpoint on the same node find
+//! their way back through address translation, and policies hold between any two pods.
 
 use super::leases::{Leases, Network};
 use super::{Error, sys};
@@ -8,6 +10,7 @@ use crate::config::{NodePaths, Profile};
 use nlink::netlink::addr::Ipv4Address;
 use nlink::netlink::link::{BridgeLink, BridgePortConfig, VethLink};
 use nlink::netlink::route::Ipv4Route;
+use nlink::netlink::types::route::RouteScope;
 use nlink::netlink::{Connection, Route};
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,6 +21,14 @@ use tokio::sync::Mutex;
 pub const BRIDGE: &str = "coracle0";
 /// The pod's end of its link.
 const POD_LINK: &str = "eth0";
+
+/// Settings of the node's network, below `/proc/sys/net/ipv4`.
+const SETTINGS: &[(&str, &str)] = &[
+    ("ip_forward", "1"),
+    // Pods reach each other through the node on purpose; it must not tell them of a shorter way.
+    ("conf/all/send_redirects", "0"),
+    ("conf/coracle0/send_redirects", "0"),
+];
 
 /// Attaches sandboxes to the pod network.
 pub struct PodLinks {
@@ -74,13 +85,16 @@ async fn make_bridge(network: &Network) -> Result<(), Error> {
         connection.add_address(address).await.map_err(failed())?;
     }
     connection.set_link_up(BRIDGE).await.map_err(failed())?;
-    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(Error::io("cannot switch on forwarding"))
+    SETTINGS.iter().try_for_each(|(path, value)| {
+        std::fs::write(Path::new("/proc/sys/net/ipv4").join(path), value)
+            .map_err(Error::io(format!("cannot set net/ipv4/{path}")))
+    })
 }
 
 async fn make_link(connection: &Connection<Route>, link: &str, namespace: &File) -> nlink::Result<()> {
     connection.add_link(VethLink::new(link, POD_LINK).peer_netns_fd(namespace)).await?;
     connection.set_link_master(link, BRIDGE).await?;
-    connection.set_bridge_port(link, BridgePortConfig::new().hairpin(true)).await?;
+    connection.set_bridge_port(link, BridgePortConfig::new().isolated(true)).await?;
     connection.set_link_up(link).await
 }
 
@@ -89,10 +103,12 @@ async fn configure(address: Ipv4Addr, network: Network) -> Result<(), Error> {
     let failed = || Error::kernel("cannot set the pod's address");
     let connection = Connection::<Route>::new().map_err(failed())?;
     connection.set_link_up("lo").await.map_err(failed())?;
-    connection.add_address(Ipv4Address::new(POD_LINK, address, network.prefix)).await.map_err(failed())?;
+    connection.add_address(Ipv4Address::new(POD_LINK, address, 32)).await.map_err(failed())?;
     connection.set_link_up(POD_LINK).await.map_err(failed())?;
-    let route = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0).gateway(network.gateway());
-    connection.add_route(route).await.map_err(failed())
+    let gateway = Ipv4Route::new(network.gateway(), 32).dev(POD_LINK).scope(RouteScope::Link);
+    connection.add_route(gateway).await.map_err(failed())?;
+    let rest = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0).gateway(network.gateway());
+    connection.add_route(rest).await.map_err(failed())
 }
 
 #[cfg(test)]
