@@ -4,5 +4,6 @@ pub mod controllers;
 pub mod hello;
 pub mod init;
 pub mod mounts;
+pub mod network;
 pub mod node;
 pub mod server;

@@ -39,6 +39,8 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
         .map_err(|error| io::Error::other(chain(&error)))?;
     let node = server.client(Identity::new(format!("system:node:{}", profile.name), &["system:nodes"]));
     let mut agent = tokio::spawn(super::node::run(node, profile.clone(), paths.clone(), shutdown.clone()));
+    let proxy = server.client(Identity::new("system:kube-proxy", &[]));
+    let networking = tokio::spawn(super::network::run(proxy, profile.clone(), shutdown.clone()));
     let manager = server.client(Identity::new("system:kube-controller-manager", &[]));
     let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown.clone()));
     let scheduler = server.client(Identity::new("system:kube-scheduler", &[]));
@@ -55,6 +57,7 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     ended.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     controlling.await.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     scheduling.await.map_err(io::Error::other)?;
+    networking.await.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     serving.await.map_err(io::Error::other)?
 }
 

@@ -133,7 +133,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = NodePaths::new(folder.path());
         let (first, second) = (path(&one), path(&two));
-        let addresses = sys::inside(node, move || async move {
+        // A network lives as long as somebody holds it.
+        let addresses = sys::inside(node.try_clone().unwrap(), move || async move {
             let profile = Wanted::default().resolve(&[]).unwrap();
             let links = PodLinks::new(&profile, &paths).await?;
             let a = links.attach("aaaaaaaaaaaaaaaa", &first).await?;

@@ -25,6 +25,7 @@ enum To {
 
 /// Role, and who has it in the whole cluster.
 const CLUSTER_BINDINGS: &[(&str, &[To])] = &[
+    ("coracle:network", &[To::User("system:kube-proxy")]),
     ("cluster-admin", &[To::Group("system:masters")]),
     ("system:basic-user", &[To::Group("system:authenticated")]),
     ("system:discovery", &[To::Group("system:authenticated")]),

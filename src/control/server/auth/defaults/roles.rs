@@ -170,6 +170,8 @@ pub const CLUSTER: &[Role] = &[
     role("system:node", NODE),
     role("system:node-bootstrapper", &["create,get,list,watch certificates.k8s.io certificatesigningrequests"]),
     role("system:node-problem-detector", &["get core nodes", "patch core nodes/status", EVENTS]),
+    // Host ports and policies: the network here does more than kube-proxy.
+    role("coracle:network", &["list,watch core namespaces,pods", "list,watch networking.k8s.io networkpolicies"]),
     role(
         "system:node-proxier",
         &[
