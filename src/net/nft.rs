@@ -167,9 +167,9 @@ pub fn remember(map: &str, key: usize, value: usize, timeout: Duration) -> Expr 
     DynsetExpr::new(DynsetOp::Update, map, at(key)).sreg_data(at(value)).timeout(timeout).into()
 }
 
-/// Removes the key at a word from a map.
-pub fn forget(map: &str, key: usize) -> Expr {
-    DynsetExpr::new(DynsetOp::Delete, map, at(key)).into()
+/// Removes the key at a word from a map. The kernel wants to be told where a value would be.
+pub fn forget(map: &str, key: usize, value: usize) -> Expr {
+    DynsetExpr::new(DynsetOp::Delete, map, at(key)).sreg_data(at(value)).into()
 }
 
 /// Goes on if the transport protocol is this.

@@ -22,12 +22,18 @@ pub const BRIDGE: &str = "coracle0";
 /// The pod's end of its link.
 const POD_LINK: &str = "eth0";
 
-/// Settings of the node's network, below `/proc/sys/net/ipv4`.
+/// Settings of the node's network, below `/proc/sys/net`.
 const SETTINGS: &[(&str, &str)] = &[
-    ("ip_forward", "1"),
+    ("ipv4/ip_forward", "1"),
     // Pods reach each other through the node on purpose; it must not tell them of a shorter way.
-    ("conf/all/send_redirects", "0"),
-    ("conf/coracle0/send_redirects", "0"),
+    ("ipv4/conf/all/send_redirects", "0"),
+    ("ipv4/conf/coracle0/send_redirects", "0"),
+];
+/// The same, where the kernel has them: packets that are only bridged must not pass rules that are for routed ones.
+const BRIDGE_SETTINGS: &[(&str, &str)] = &[
+    ("bridge/bridge-nf-call-iptables", "0"),
+    ("bridge/bridge-nf-call-ip6tables", "0"),
+    ("bridge/bridge-nf-call-arptables", "0"),
 ];
 
 /// Attaches sandboxes to the pod network.
@@ -85,9 +91,10 @@ async fn make_bridge(network: &Network) -> Result<(), Error> {
         connection.add_address(address).await.map_err(failed())?;
     }
     connection.set_link_up(BRIDGE).await.map_err(failed())?;
-    SETTINGS.iter().try_for_each(|(path, value)| {
-        std::fs::write(Path::new("/proc/sys/net/ipv4").join(path), value)
-            .map_err(Error::io(format!("cannot set net/ipv4/{path}")))
+    let there = BRIDGE_SETTINGS.iter().filter(|(path, _)| Path::new("/proc/sys/net").join(path).exists());
+    SETTINGS.iter().chain(there).try_for_each(|(path, value)| {
+        std::fs::write(Path::new("/proc/sys/net").join(path), value)
+            .map_err(Error::io(format!("cannot set net/{path}")))
     })
 }
 

@@ -17,7 +17,7 @@ use nlink::netlink::nftables::{
     BaseChain, Chain, CtState, Expr, Family, FilterHook, MasqExpr, NatHook, Priority, Set, SetDataType, SetElement,
     SetKeyType, Transaction, Verdict as KernelVerdict,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The table's name.
@@ -210,8 +210,9 @@ pub fn change(batch: Transaction, change: &Change, layout: Layout) -> Transactio
     let batch = removed.iter().fold(batch, take);
     let batch = change.made.iter().fold(batch, |batch, name| batch.add_chain(chain(name, family)));
     let mut batch = added.iter().fold(batch, put);
+    let made: BTreeSet<&String> = change.made.iter().collect();
     for (name, rules) in &change.written {
-        if !change.made.contains(name) {
+        if !made.contains(name) {
             batch = batch.flush_chain(TABLE, name, family);
         }
         for rule in rules {
@@ -252,7 +253,7 @@ fn steps_of(rule: &Rule, layout: Layout) -> Vec<Vec<Expr>> {
             ];
             let begin = vec![
                 // Where it was before is gone: an element's value cannot be changed.
-                nft::forget(Kind::Clients.name(), client),
+                nft::forget(Kind::Clients.name(), client, target + 1),
                 nft::remember(Kind::Clients.name(), client, target + 1, *timeout),
                 layout.send_to(target + 1),
             ];
