@@ -14,6 +14,7 @@ pub mod auth;
 pub mod bootstrap;
 pub mod decode;
 pub mod discovery;
+pub mod eviction;
 pub mod form;
 pub mod identity;
 pub mod listen;

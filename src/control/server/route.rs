@@ -4,7 +4,7 @@ use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
-use super::{Api, auth, discovery, read, resource, watch, write};
+use super::{Api, auth, discovery, eviction, read, resource, watch, write};
 use crate::api::{Kind, Reason, Status};
 use axum::body::Body;
 use bytes::Bytes;
@@ -70,7 +70,7 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
 
 async fn resource_request(call: Call, kind: &'static Kind, body: Body) -> Result<Answer, Status> {
     match (call.attributes().verb.as_str(), call.attributes().subresource.as_str()) {
-        ("get", "" | "status") => read::get(&call, kind),
+        ("get", "" | "status" | "ephemeralcontainers" | "resize" | "approval") => read::get(&call, kind),
         ("get", "scale") => read::scale(&call, kind),
         ("list", "") => read::list(&call, kind),
         ("watch", "") => watch::start(&call, kind),
@@ -79,6 +79,7 @@ async fn resource_request(call: Call, kind: &'static Kind, body: Body) -> Result
             auth::token_request::create(&call, &collect(body).await?)
         }
         ("create", "") => write::create(&call, kind, collect(body).await?).await,
+        ("create", "eviction") if kind.plural == "pods" => eviction::create(&call, kind, collect(body).await?).await,
         ("create", "binding") => write::bind(&call, kind, collect(body).await?).await,
         ("update", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
             write::update(&call, kind, collect(body).await?).await

@@ -35,6 +35,13 @@ impl TestServer {
         self.server.client(Identity::new("admin", &["system:masters"]))
     }
 
+    /// Makes the account that pods of `default` run as; no controller does it here.
+    pub async fn account(&self) {
+        let accounts: Door<k8s_openapi::api::core::v1::ServiceAccount> = Door::namespaced(self.admin(), "default");
+        let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
+        accounts.create(&PostParams::default(), &account).await.unwrap();
+    }
+
     fn config_maps(&self) -> Door<ConfigMap> {
         Door::namespaced(self.admin(), "default")
     }
@@ -150,6 +157,7 @@ async fn status_and_object_are_written_apart() {
 #[tokio::test]
 async fn a_pod_on_a_node_ends_with_grace_and_a_pod_on_none_at_once() {
     let test = server().await;
+    test.account().await;
     let pods: Door<Pod> = Door::namespaced(test.admin(), "default");
     let pod = |name: &str, node: Option<&str>| -> Pod {
         serde_json::from_value(json!({"metadata": {"name": name},

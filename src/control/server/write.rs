@@ -33,10 +33,10 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
     stamp_new(&mut object, kind);
     (kind.rules.prepare_create)(&mut object);
     (kind.rules.default)(&mut object);
-    admit(call, kind, &mut object, None, Verb::Create).await?;
+    let mut warnings = admit(call, kind, &mut object, None, Verb::Create).await?;
     refuse_invalid(kind, &object, (kind.rules.validate)(&object))?;
     let claim = assign(call, kind, &mut object, None)?;
-    let warnings = (kind.rules.warnings)(&object);
+    warnings.extend((kind.rules.warnings)(&object));
     if call.options.is_dry_run() {
         if call.api.store.get(&objects::key(kind, object.namespace(), object.name())).is_some() {
             return Err(Status::already_exists(kind.group(), &kind.plural, object.name()));
@@ -86,12 +86,12 @@ async fn change(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, mut object
     (kind.rules.prepare_update)(&mut object, &old);
     (kind.rules.default)(&mut object);
     count_generation(&mut object, &old, kind);
-    admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
+    let mut warnings = admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
     let mut causes = (kind.rules.validate)(&object);
     causes.extend((kind.rules.validate_update)(&object, &old));
     refuse_invalid(kind, &object, causes)?;
     let claim = assign(call, kind, &mut object, Some(&old))?;
-    let warnings = (kind.rules.warnings)(&object);
+    warnings.extend((kind.rules.warnings)(&object));
     object.set(&["metadata", "resourceVersion"], old.resource_version());
     if object == old {
         return stored(call, kind, entry, StatusCode::OK, &warnings);
@@ -168,6 +168,14 @@ pub async fn bind(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answe
     let mut pod = objects::stored(&entry)?;
     let name = pod.name().to_string();
     let refusal = |why: String| Status::conflict("", "pods/binding", &name, &why);
+    let uid = binding["metadata"]["uid"].as_str().unwrap_or_default();
+    if !uid.is_empty() && uid != pod.uid() {
+        let own = pod.uid();
+        return Err(refusal(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}")));
+    }
+    if pod.at(&["spec", "schedulingGates"]).and_then(Value::as_array).is_some_and(|gates| !gates.is_empty()) {
+        return Err(refusal(format!("pod {name} has non-empty .spec.schedulingGates")));
+    }
     if pod.is_terminating() {
         return Err(refusal(format!("pod {name} is being deleted, cannot be assigned to a host")));
     }
@@ -404,11 +412,16 @@ fn name_new(object: &mut Object, kind: &Kind, wanted: &super::Attributes) -> Res
             };
             return Err(Status::invalid(kind.group(), &kind.kind, "", vec![cause]));
         }
-        let end: String = (0..5).map(|_| LETTERS[rand::random_range(0..LETTERS.len())] as char).collect();
-        let room = prefix.len().min(58);
-        object.set(&["metadata", "name"], format!("{}{end}", &prefix[..room]));
+        let room = prefix.char_indices().map(|(at, one)| at + one.len_utf8()).take_while(|end| *end <= 58).last();
+        let room = room.unwrap_or(0);
+        object.set(&["metadata", "name"], format!("{}{}", &prefix[..room], random_letters()));
     }
     Ok(())
+}
+
+/// What a generated name ends with.
+pub fn random_letters() -> String {
+    (0..5).map(|_| LETTERS[rand::random_range(0..LETTERS.len())] as char).collect()
 }
 
 /// What the server alone says of a new object.
@@ -495,6 +508,8 @@ fn keep_parts(object: &mut Object, old: &Object, kind: &Kind, subresource: &str)
             }
             object.remove(&["metadata", "resourceVersion"]);
         }
+        "ephemeralcontainers" => keep_all_but(object, old, &["ephemeralContainers"]),
+        "resize" => keep_all_but_resources(object, old),
         "finalize" => {
             let finalizers = object.remove(&["spec", "finalizers"]);
             object.0 = old.0.clone();
@@ -505,6 +520,37 @@ fn keep_parts(object: &mut Object, old: &Object, kind: &Kind, subresource: &str)
     }
 }
 
+/// Takes over some fields of the spec, and nothing else.
+fn keep_all_but(object: &mut Object, old: &Object, fields: &[&str]) {
+    let new = std::mem::replace(object, old.clone());
+    for field in fields {
+        match new.at(&["spec", field]) {
+            Some(value) => object.set(&["spec", field], value.clone()),
+            None => drop(object.remove(&["spec", field])),
+        }
+    }
+    object.remove(&["metadata", "resourceVersion"]);
+}
+
+/// Takes over what containers ask for and are held to, container by container.
+fn keep_all_but_resources(object: &mut Object, old: &Object) {
+    let new = std::mem::replace(object, old.clone());
+    object.remove(&["metadata", "resourceVersion"]);
+    for list in ["containers", "initContainers"] {
+        let wanted = new.at(&["spec", list]).and_then(Value::as_array);
+        let own = object.0.get_mut("spec").and_then(|spec| spec.get_mut(list)).and_then(Value::as_array_mut);
+        for container in own.into_iter().flatten() {
+            let is_same = |other: &&Value| other["name"] == container["name"];
+            let Some(other) = wanted.into_iter().flatten().find(is_same) else { continue };
+            for field in ["resources", "resizePolicy"] {
+                if let Some(value) = other.get(field) {
+                    container[field] = value.clone();
+                }
+            }
+        }
+    }
+}
+
 fn count_generation(object: &mut Object, old: &Object, kind: &Kind) {
     if kind.raises_generation(object, old) {
         let generation = old.at(&["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(0);
@@ -512,21 +558,23 @@ fn count_generation(object: &mut Object, old: &Object, kind: &Kind) {
     }
 }
 
+/// Asks every plugin; returns what the client is warned of.
 async fn admit(
     call: &Call,
     kind: &'static Kind,
     object: &mut Object,
     old: Option<&Object>,
     verb: Verb,
-) -> Result<(), Status> {
-    let mut change = Change { verb, kind, object, old, user: &call.user, attributes: call.attributes() };
+) -> Result<Vec<String>, Status> {
+    let (user, attributes, is_dry_run) = (&call.user, call.attributes(), call.options.is_dry_run());
+    let mut change = Change { verb, kind, object, old, user, attributes, is_dry_run, warnings: Vec::new() };
     for plugin in &call.api.admission {
         plugin.mutate(&call.api, &mut change).await?;
     }
     for plugin in &call.api.admission {
-        plugin.validate(&call.api, &change).await?;
+        plugin.validate(&call.api, &mut change).await?;
     }
-    Ok(())
+    Ok(change.warnings)
 }
 
 fn refuse_invalid(kind: &Kind, object: &Object, causes: Vec<crate::api::Cause>) -> Result<(), Status> {

@@ -5,7 +5,7 @@
 mod columns;
 mod qos;
 
-use super::edit::{Fields, each, object, text};
+use super::edit::{each, object};
 use super::entry::columns::NAME;
 use super::{CREATE_ONLY, Column, Generation, Kind, NO_RULES, Object, PART_VERBS, Rules, podspec, print};
 use serde_json::{Value, json};
@@ -79,7 +79,6 @@ fn default(pod: &mut Object) {
 fn prepare_create(pod: &mut Object) {
     let mut status = json!({"phase": "Pending", "qosClass": qos::class(pod)});
     let spec = object(&mut pod.0, "spec");
-    tolerate_node_loss(spec);
     if each(spec, "schedulingGates").next().is_some() {
         status["conditions"] = json!([{
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
@@ -94,26 +93,6 @@ fn prepare_create(pod: &mut Object) {
 fn prepare_update(pod: &mut Object, old: &Object) {
     if let Some(class) = old.at(&["status", "qosClass"]) {
         pod.set(&["status", "qosClass"], class.clone());
-    }
-}
-
-/// A pod outlives its node by five minutes, unless it says something else.
-/// Source: plugin/pkg/admission/defaulttolerationseconds.
-fn tolerate_node_loss(spec: &mut Fields) {
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let tolerated = each(spec, "tolerations").any(|toleration| {
-            let (of, effect) = (text(toleration, "key"), text(toleration, "effect"));
-            (of.is_empty() || of == key) && (effect.is_empty() || effect == "NoExecute")
-        });
-        if tolerated {
-            continue;
-        }
-        let list = spec.entry("tolerations").or_insert(Value::Null);
-        if !list.is_array() {
-            *list = Value::Array(Vec::new());
-        }
-        let toleration = json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
-        list.as_array_mut().into_iter().for_each(|list| list.push(toleration.clone()));
     }
 }
 
@@ -140,23 +119,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_pod_waits_and_tolerates_the_loss_of_its_node() {
-        let mut pod = Object::from_value(json!({"spec": {"containers": [{"name": "a", "image": "b"}],
-            "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists"}]}}))
-        .unwrap();
+    fn a_new_pod_waits() {
+        let mut pod = Object::from_value(json!({"spec": {"containers": [{"name": "a", "image": "b"}]}})).unwrap();
         default(&mut pod);
         prepare_create(&mut pod);
         assert_eq!(pod.at(&["status"]), Some(&json!({"phase": "Pending", "qosClass": "BestEffort"})));
-        let tolerations = print::list(&pod, &["spec", "tolerations"]);
-        assert_eq!(tolerations.len(), 2);
-        assert_eq!(tolerations[1]["key"], "node.kubernetes.io/unreachable");
         assert_eq!(pod.text(&["spec", "dnsPolicy"]), "ClusterFirst");
-    }
-
-    #[test]
-    fn a_pod_that_tolerates_everything_gets_no_further_toleration() {
-        let mut spec = json!({"tolerations": [{"operator": "Exists"}]});
-        tolerate_node_loss(spec.as_object_mut().unwrap());
-        assert_eq!(spec["tolerations"].as_array().unwrap().len(), 1);
     }
 }

@@ -16,7 +16,7 @@ pub struct NoEscalation;
 
 #[async_trait]
 impl Plugin for NoEscalation {
-    async fn validate(&self, api: &Api, change: &Change<'_>) -> Result<(), Status> {
+    async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
         if change.kind.group() != GROUP || change.verb == Verb::Delete || change.user.is_in(MASTERS) {
             return Ok(());
         }

@@ -1,0 +1,37 @@
+//! NamespaceLifecycle: objects are made only in namespaces that are there and not ending; some namespaces stay.
+
+use super::{Api, Change, Plugin, Verb, find};
+use crate::api::{Cause, Reason, Status};
+use async_trait::async_trait;
+
+/// Namespaces that cannot be deleted.
+const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
+
+pub struct NamespaceLifecycle;
+
+#[async_trait]
+impl Plugin for NamespaceLifecycle {
+    async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+        if change.is_of("", "namespaces") && change.verb == Verb::Delete && IMMORTAL.contains(&change.object.name()) {
+            return Err(change.forbidden("this namespace may not be deleted"));
+        }
+        if change.verb != Verb::Create || !change.kind.is_namespaced() {
+            return Ok(());
+        }
+        let name = change.object.namespace();
+        let namespace =
+            find(api, "", "namespaces", "", name)?.ok_or_else(|| Status::not_found("", "namespaces", name))?;
+        if !namespace.is_terminating() {
+            return Ok(());
+        }
+        let why = format!("unable to create new content in namespace {name} because it is being terminated");
+        let mut status = change.forbidden(why);
+        debug_assert_eq!(status.reason, Reason::Forbidden);
+        status.causes.push(Cause {
+            reason: "NamespaceTerminating".into(),
+            message: format!("namespace {name} is being terminated"),
+            field: "metadata.namespace".into(),
+        });
+        Err(status)
+    }
+}

@@ -1,0 +1,149 @@
+//! Admission: what is done to, and asked of, an object between its defaults and its validation. A table of plugins in
+//! upstream's order, one file each (or one for those that share an object).
+
+mod certificates;
+mod ingress;
+mod lifecycle;
+mod limits;
+mod nodes;
+mod pod_security;
+mod priority;
+mod quota;
+mod runtime_class;
+mod service_account;
+mod storage;
+mod tolerations;
+
+use super::identity::{Attributes, Identity};
+use super::{Api, ServerConfig, objects, resource};
+use crate::api::{Kind, Object, Reason, Status, kinds};
+use crate::control::store::Store;
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+/// What happens to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Create,
+    Update,
+    Delete,
+}
+
+/// One change on its way to the store.
+pub struct Change<'a> {
+    pub verb: Verb,
+    pub kind: &'static Kind,
+    pub object: &'a mut Object,
+    pub old: Option<&'a Object>,
+    pub user: &'a Identity,
+    pub attributes: &'a Attributes,
+    /// Whether nothing will be written.
+    pub is_dry_run: bool,
+    /// What the client is warned of.
+    pub warnings: Vec<String>,
+}
+
+impl Change<'_> {
+    /// Whether a whole object of a kind is changed, not one of its parts.
+    pub fn is(&self, group: &str, plural: &str) -> bool {
+        self.is_of(group, plural) && self.attributes.subresource.is_empty()
+    }
+
+    /// Whether an object of a kind, or a part of it, is changed.
+    pub fn is_of(&self, group: &str, plural: &str) -> bool {
+        self.kind.plural == plural && self.kind.group() == group
+    }
+
+    /// `RESOURCE "NAME" is forbidden: WHY`.
+    pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
+        let (group, plural, name) = (self.kind.group(), &self.kind.plural, self.object.name());
+        let qualified = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };
+        Status::new(Reason::Forbidden, format!("{qualified} \"{name}\" is forbidden: {why}")).about(group, plural, name)
+    }
+}
+
+/// One admission plugin.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// Changes the object.
+    async fn mutate(&self, _api: &Api, _change: &mut Change<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+
+    /// Refuses the object, or warns of something.
+    async fn validate(&self, _api: &Api, _change: &mut Change<'_>) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// Every plugin, in the order in which they are asked.
+///
+/// Source: pkg/kubeapiserver/options/plugins.go.
+pub fn plugins(_config: &ServerConfig, _store: &Store) -> Vec<Box<dyn Plugin>> {
+    vec![
+        Box::new(lifecycle::NamespaceLifecycle),
+        Box::new(limits::LimitRanger),
+        Box::new(service_account::ServiceAccount),
+        Box::new(nodes::NodeRestriction),
+        Box::new(pod_security::PodSecurity),
+        Box::new(priority::Priority),
+        Box::new(tolerations::DefaultTolerationSeconds),
+        Box::new(storage::DefaultStorageClass),
+        Box::new(storage::PersistentVolumeClaimResize),
+        Box::new(runtime_class::RuntimeClass),
+        Box::new(certificates::CertificateApproval),
+        Box::new(certificates::CertificateSigning),
+        Box::new(certificates::CertificateSubjectRestriction),
+        Box::new(ingress::DefaultIngressClass),
+        Box::new(super::auth::escalation::NoEscalation),
+        Box::new(quota::ResourceQuota),
+    ]
+}
+
+/// An object of a built-in kind, or nothing.
+fn find(api: &Api, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>, Status> {
+    let kind = kinds::KINDS.iter().find(|kind| kind.plural == plural && kind.group() == group);
+    let kind = kind.ok_or_else(|| Status::internal(format!("no kind of {plural}")))?;
+    let entry = api.store.get(&objects::key(kind, namespace, name));
+    entry.map(|entry| objects::stored(&entry)).transpose()
+}
+
+/// All objects of a built-in kind, in one namespace or all.
+fn list(api: &Api, group: &str, plural: &str, namespace: Option<&str>) -> Result<Vec<Object>, Status> {
+    let kind = kinds::KINDS.iter().find(|kind| kind.plural == plural && kind.group() == group);
+    let kind = kind.ok_or_else(|| Status::internal(format!("no kind of {plural}")))?;
+    let listing = api.store.list(&resource::store_name(kind), namespace, None);
+    let listing = listing.map_err(|error| objects::failure(kind, error))?;
+    listing.entries.iter().map(|entry| objects::stored(entry)).collect()
+}
+
+/// The list at a path, made if it is not there.
+fn list_at<'a>(object: &'a mut Object, path: &[&str]) -> &'a mut Vec<Value> {
+    let value = object.entry(path);
+    if !value.is_array() {
+        *value = json!([]);
+    }
+    value.as_array_mut().expect("made just above")
+}
+
+/// The list at a path of a value, empty if it is not there.
+fn items<'a>(value: &'a Value, field: &str) -> &'a [Value] {
+    value[field].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The spec of an object.
+fn spec(object: &Object) -> &Value {
+    object.0.get("spec").unwrap_or(&Value::Null)
+}
+
+/// The newest of the objects that are marked as default by an annotation; the first by name among equals.
+fn default_of(objects: Vec<Object>, annotation: &str) -> Option<Object> {
+    let is_default = |object: &Object| object.annotations().any(|(key, value)| key == annotation && value == "true");
+    let mut marked: Vec<Object> = objects.into_iter().filter(is_default).collect();
+    let time = |object: &Object| object.text(&["metadata", "creationTimestamp"]).to_string();
+    marked.sort_by(|a, b| time(b).cmp(&time(a)).then_with(|| a.name().cmp(b.name())));
+    marked.into_iter().next()
+}
+
+#[cfg(test)]
+mod tests;
