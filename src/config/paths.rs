@@ -44,6 +44,11 @@ impl NodePaths {
         self.below("var/lib/kubelet/pods")
     }
 
+    /// Volumes of pods that the node agent writes (tokens, secrets, configuration): in memory, `UID/VOLUME`.
+    pub fn memory_volumes(&self) -> PathBuf {
+        self.below("run/coracle/volumes")
+    }
+
     /// Volumes of the local provisioner.
     pub fn volumes(&self) -> PathBuf {
         self.below("var/lib/coracle/volumes")

@@ -252,8 +252,9 @@ fn remove_folders(node: &Node, known: &HashSet<&str>) {
     };
     let folders = gone(&node.paths.pods(), |name| name);
     let logs = gone(&node.paths.pod_logs(), |name| name.rsplit('_').next().unwrap_or(name));
-    for folder in folders.into_iter().chain(logs) {
-        if let Err(error) = std::fs::remove_dir_all(&folder) {
+    let memory = gone(&node.paths.memory_volumes(), |name| name);
+    for folder in folders.into_iter().chain(logs).chain(memory) {
+        if let Err(error) = super::volumes::remove_unmounted(&folder) {
             tracing::warn!(%error, folder = %folder.display(), "folder of a pod that is gone not removed");
         }
     }

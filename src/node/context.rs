@@ -37,4 +37,9 @@ impl Node {
     pub fn pod_folder(&self, uid: &str) -> std::path::PathBuf {
         self.paths.pods().join(uid)
     }
+
+    /// Folder of a pod's volumes whose content is kept in memory.
+    pub fn memory_folder(&self, uid: &str) -> std::path::PathBuf {
+        self.paths.memory_volumes().join(uid)
+    }
 }

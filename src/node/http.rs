@@ -72,11 +72,25 @@ fn words(url: &str, error: &reqwest::Error) -> String {
         let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
         return format!("Get \"{url}\": {why}");
     }
-    let mut cause: &dyn std::error::Error = error;
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    format!("Get \"{url}\": {cause}")
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(refused) if error.is_connect() => {
+            let at = error.url().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+            format!("Get \"{url}\": dial tcp {}: connect: {}", at.unwrap_or_default(), plain(refused))
+        }
+        _ => format!("Get \"{url}\": {cause}"),
+    }
+}
+
+/// An error of the kernel as Go prints it: lower case, without its number.
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn client() -> Result<&'static reqwest::Client, String> {

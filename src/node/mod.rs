@@ -17,8 +17,10 @@ mod machine;
 mod objects;
 mod pod;
 mod pods;
+mod probes;
 mod quantity;
 mod register;
+mod volumes;
 
 pub use agent::{Setup, run};
 pub use border::{Credentials, Image, ImageConfig, ImageError, Images, Links};

@@ -7,6 +7,8 @@ use super::status::{Ended, Waiting};
 use super::worker::{Outcome, Stage, Starting, Step, Worker};
 use super::{messages, parts, sandbox, stop};
 use crate::client::Level;
+use crate::node::context::Node;
+use crate::node::volumes::{self, Follower};
 use crate::runtime::{Container, State};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
@@ -61,7 +63,9 @@ impl Worker {
         if plan.finished {
             return self.end();
         }
-        if plan.make_sandbox {
+        if self.volumes.is_none() {
+            self.mount_volumes();
+        } else if plan.make_sandbox {
             self.make_sandbox();
         } else if self.addresses.is_empty() {
             self.link();
@@ -76,6 +80,13 @@ impl Worker {
 
     fn hold(&mut self, name: &str, duration: Duration) {
         self.not_before.insert(name.to_string(), Instant::now() + duration);
+    }
+
+    fn mount_volumes(&mut self) {
+        let cancel = CancellationToken::new();
+        let mounting = volumes::mount(self.node.clone(), self.pod.clone(), cancel.clone());
+        let outcome = async move { Outcome::Volumes(mounting.await) };
+        self.starting = Some(Starting { cancel, outcome: outcome.boxed() });
     }
 
     fn make_sandbox(&mut self) {
@@ -159,6 +170,7 @@ impl Worker {
             sandbox,
             addresses: self.addresses.clone(),
             pulls: self.pulls.clone(),
+            volumes: self.volumes.as_ref().map(Follower::places).unwrap_or_default(),
             cancel: cancel.clone(),
         };
         let outcome = async move {
@@ -179,6 +191,12 @@ impl Worker {
 
     pub(super) fn take_outcome(&mut self, outcome: Outcome) {
         match outcome {
+            Outcome::Volumes(volumes) => {
+                if let Some(volumes) = &volumes {
+                    volumes.pod_changed(self.pod.clone());
+                }
+                self.volumes = volumes;
+            }
             Outcome::Sandbox(Ok((sandbox, addresses))) => {
                 self.history.take_sandbox(sandbox);
                 self.addresses = addresses;
@@ -212,7 +230,10 @@ impl Worker {
         if let (true, Some((_, spec))) = (alive, parts::container(&self.pod, name)) {
             let health =
                 Health { started: spec.startup_probe.is_none(), ready: spec.readiness_probe.is_none(), failed: None };
-            self.healths.insert(id, health);
+            self.healths.insert(id.clone(), health);
+            if let Some(container) = self.history.by_id(&id).cloned() {
+                self.probe(&container);
+            }
         }
     }
 
@@ -236,6 +257,7 @@ impl Worker {
             starting.cancel.cancel();
             return;
         }
+        self.probe_less();
         let grace = parts::grace_seconds(&self.pod);
         let running = self.history.all().filter(|one| is_running(one) && !self.stopping_ids.contains(&one.id));
         let running: Vec<Container> = running.cloned().collect();
@@ -290,7 +312,8 @@ impl Worker {
 
     fn clean(&mut self, after: Duration) {
         let ids: Vec<String> = self.history.sandboxes.iter().map(|sandbox| sandbox.id.clone()).collect();
-        let node = self.node.clone();
+        self.volumes = None;
+        let (node, uid) = (self.node.clone(), parts::uid(&self.pod).to_string());
         let alive = self.history.all().filter(|one| !matches!(one.state, State::Exited { .. }));
         let alive: Vec<String> = alive.map(|one| one.id.clone()).collect();
         let cleaning = async move {
@@ -298,6 +321,7 @@ impl Worker {
             for id in &ids {
                 sandbox::end(&node, id).await?;
             }
+            tear_down(node.clone(), uid).await?;
             let mut ended = Vec::new();
             for id in &alive {
                 // One that is gone has nothing more to tell.
@@ -347,6 +371,12 @@ impl Worker {
         let removing = messages::remove_pod(self.node.clone(), Arc::clone(&self.pod), ids);
         self.stage = Stage::Removing { removing: removing.boxed() };
     }
+}
+
+/// There may be many files.
+async fn tear_down(node: Arc<Node>, uid: String) -> Result<(), String> {
+    let torn = tokio::task::spawn_blocking(move || volumes::tear_down(&node, &uid)).await;
+    torn.map_err(|error| error.to_string())?.map_err(|error| format!("volumes not taken down: {error}"))
 }
 
 /// Whole seconds as Go prints them: `10s`, `1m20s`, `5m0s`.

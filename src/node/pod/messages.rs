@@ -2,6 +2,7 @@
 
 use super::parts;
 use crate::node::context::Node;
+use crate::node::volumes;
 use crate::runtime::{Container, State};
 use k8s_openapi::api::core::v1::Pod;
 use std::io::{Read, Seek, SeekFrom};
@@ -85,11 +86,8 @@ pub async fn remove_pod(node: Arc<Node>, pod: Arc<Pod>, sandboxes: Vec<String>) 
         }
     }
     for folder in [log_folder(&node, &pod), node.pod_folder(parts::uid(&pod))] {
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                tracing::warn!(%error, folder = %folder.display(), "folder not removed");
-            }
-            _ => {}
+        if let Err(error) = volumes::remove_unmounted(&folder) {
+            tracing::warn!(%error, folder = %folder.display(), "folder not removed");
         }
     }
 }

@@ -3,6 +3,10 @@
 pub mod backoff;
 pub mod conditions;
 mod drive;
+pub mod environment;
+pub mod expand;
+pub mod fields;
+mod files;
 pub mod history;
 pub mod hooks;
 pub mod image;
@@ -13,10 +17,12 @@ pub mod publish;
 pub mod resources;
 pub mod sandbox;
 pub mod secrets;
+mod security;
 pub mod spec;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod user;
 pub mod worker;
 
 use jiff::Timestamp;

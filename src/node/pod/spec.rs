@@ -1,30 +1,26 @@
 //! From a container of the API to what the runtime is asked for.
 
-use super::resources;
+use super::environment::{self, Environment};
+use super::expand::expand;
 use super::start::Start;
+use super::{files, parts, resources, security, user};
 use crate::node::border::Image;
-use crate::runtime::{ContainerSpec, Security, User};
+use crate::node::volumes;
+use crate::runtime::{ContainerSpec, Device, Mount};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// Search path of an image that names none.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The specification, or why the container cannot be made, in words for its status.
 pub async fn build(start: &Start, image: &Image) -> Result<ContainerSpec, String> {
     let container = &start.container;
-    let mut env: Vec<(String, String)> = Vec::new();
-    for pair in &image.config.env {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        set(&mut env, name, value);
+    let own = environment::of(start).await?;
+    let (user, home) = user::of(start, image).await?;
+    let argv = argv(start, image, &own)?;
+    let (mounts, devices) = mounts(start, &own)?;
+    let mut env = environment::over_image(start, image, own);
+    if env.get("HOME").is_none() {
+        env.set("HOME", home);
     }
-    if env.iter().all(|(name, _)| name != "PATH") {
-        set(&mut env, "PATH", PATH);
-    }
-    for variable in container.env.iter().flatten() {
-        set(&mut env, &variable.name, variable.value.as_deref().unwrap_or_default());
-    }
-    let argv = argv(start, image)?;
     Ok(ContainerSpec {
         name: container.name.clone(),
         attempt: start.attempt,
@@ -32,33 +28,48 @@ pub async fn build(start: &Start, image: &Image) -> Result<ContainerSpec, String
         image_reference: container.image.clone().unwrap_or_default(),
         argv,
         working_directory: working_directory(start, image),
-        env,
-        mounts: Vec::new(),
-        devices: Vec::new(),
-        user: User::default(),
-        security: Security::default(),
+        env: env.into_pairs(),
+        mounts,
+        devices,
+        user,
+        security: security::of(start),
         resources: resources::container(&start.pod, container, &start.node.machine),
         log_path: PathBuf::from(format!("{}/{}.log", container.name, start.attempt)),
         stdin: container.stdin.unwrap_or(false),
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
         stop_signal: stop_signal(start, image),
-        labels: BTreeMap::from([("io.kubernetes.pod.uid".to_string(), super::parts::uid(&start.pod).to_string())]),
+        labels: labels(start),
         annotations: BTreeMap::new(),
     })
 }
 
-fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
-    match env.iter_mut().find(|(known, _)| known == name) {
-        Some((_, known)) => *known = value.to_string(),
-        None => env.push((name.to_string(), value.to_string())),
-    }
+fn labels(start: &Start) -> BTreeMap<String, String> {
+    let labels = [
+        ("io.kubernetes.container.name", start.container.name.as_str()),
+        ("io.kubernetes.pod.name", parts::name(&start.pod)),
+        ("io.kubernetes.pod.namespace", parts::namespace(&start.pod)),
+        ("io.kubernetes.pod.uid", parts::uid(&start.pod)),
+    ];
+    labels.map(|(key, value)| (key.to_string(), value.to_string())).into()
 }
 
-fn argv(start: &Start, image: &Image) -> Result<Vec<String>, String> {
-    let container = &start.container;
-    let command = container.command.clone().unwrap_or_default();
-    let args = container.args.clone().unwrap_or_default();
+/// Volumes and the node's files, outer ones first.
+fn mounts(start: &Start, own: &Environment) -> Result<(Vec<Mount>, Vec<Device>), String> {
+    let (mut mounts, devices) = volumes::mounts(start, |name| own.get(name).map(String::from))?;
+    let taken: Vec<&str> = mounts.iter().map(|mount| mount.container_path.as_str()).collect();
+    let files = files::mounts(start, &taken)?;
+    mounts.extend(files);
+    mounts.sort_by_key(|mount| mount.container_path.split('/').filter(|part| !part.is_empty()).count());
+    Ok((mounts, devices))
+}
+
+fn argv(start: &Start, image: &Image, own: &Environment) -> Result<Vec<String>, String> {
+    let expanded = |list: &Option<Vec<String>>| -> Vec<String> {
+        list.iter().flatten().map(|text| expand(text, |name| own.get(name).map(String::from))).collect()
+    };
+    let command = expanded(&start.container.command);
+    let args = expanded(&start.container.args);
     let argv: Vec<String> = match (command.is_empty(), args.is_empty()) {
         (false, _) => command.into_iter().chain(args).collect(),
         (true, false) => image.config.entrypoint.iter().cloned().chain(args).collect(),

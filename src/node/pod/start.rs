@@ -7,6 +7,7 @@ use super::status::Waiting;
 use super::{hooks, image, parts};
 use crate::client::Level;
 use crate::node::context::Node;
+use crate::node::volumes::Places;
 use crate::runtime::{self, Sandbox, State};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use std::net::IpAddr;
@@ -44,6 +45,7 @@ pub struct Start {
     pub sandbox: Sandbox,
     pub addresses: Vec<IpAddr>,
     pub pulls: Arc<Pulls>,
+    pub volumes: Arc<Places>,
     /// Ends waiting for images and hooks; what the runtime does is always waited for.
     pub cancel: CancellationToken,
 }

@@ -21,12 +21,14 @@ use super::backoff::Backoffs;
 use super::history::{History, is_running};
 use super::image::Pulls;
 use super::parts;
-use super::plan::{Health, Healths};
+use super::plan::{Failed, Health, Healths};
 use super::start::Refused;
 use super::status::{self, Ended, Facts, Waiting};
 use super::{messages, publish};
 use crate::node::context::Node;
 use crate::node::pods::{Attempt, Seen};
+use crate::node::probes::{self, Probed, Probes, Subject};
+use crate::node::volumes::Follower;
 use crate::runtime::{self, Container, Sandbox, State};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -85,6 +87,8 @@ pub(super) enum Stage {
 
 /// What a start came to.
 pub(super) enum Outcome {
+    /// Nothing when the wait for them was given up.
+    Volumes(Option<Follower>),
     Sandbox(Result<(Sandbox, Vec<IpAddr>), String>),
     Container(String, Result<Container, Refused>),
 }
@@ -104,6 +108,9 @@ pub struct Worker {
     inbox: mpsc::UnboundedReceiver<Message>,
     pub(super) history: History,
     pub(super) healths: Healths,
+    /// By container id.
+    probes: HashMap<String, Probes>,
+    probed: (mpsc::UnboundedSender<Probed>, mpsc::UnboundedReceiver<Probed>),
     pub(super) addresses: Vec<IpAddr>,
     pub(super) waiting: BTreeMap<String, Waiting>,
     /// Not before: containers by name, the sandbox and the deletion under names no container can have.
@@ -112,6 +119,8 @@ pub struct Worker {
     /// When the newest attempt of a container ended, by container name.
     pub(super) exited: HashMap<String, Instant>,
     pub(super) pulls: Arc<Pulls>,
+    /// The volumes, once all of them are set up.
+    pub(super) volumes: Option<Follower>,
     messages: HashMap<String, String>,
     start_time: Time,
     /// `start_time` by the process's clock.
@@ -144,12 +153,15 @@ impl Worker {
             inbox,
             history: History::default(),
             healths: Healths::new(),
+            probes: HashMap::new(),
+            probed: mpsc::unbounded_channel(),
             addresses: Vec::new(),
             waiting: BTreeMap::new(),
             not_before: BTreeMap::new(),
             backoffs: Backoffs::default(),
             exited: HashMap::new(),
             pulls: Arc::default(),
+            volumes: None,
             messages: HashMap::new(),
             started: earlier(start_time.0),
             start_time,
@@ -198,6 +210,41 @@ impl Worker {
             let known = parts::status(&self.pod).pod_ips.iter().flatten();
             self.addresses = known.filter_map(|address| address.ip.parse().ok()).collect();
         }
+        let running: Vec<Container> = self.history.all().filter(|one| is_running(one)).cloned().collect();
+        running.iter().for_each(|container| self.probe(container));
+    }
+
+    /// Starts the probes of a container that runs.
+    pub(super) fn probe(&mut self, container: &Container) {
+        let Some((_, spec)) = parts::container(&self.pod, &container.spec.name) else { return };
+        if !probes::has_any(&spec) || matches!(self.stage, Stage::Ending { .. }) {
+            return;
+        }
+        let started = self.healths.get(&container.id).is_some_and(|health| health.started);
+        let subject = Subject {
+            node: self.node.clone(),
+            pod: self.pod.clone(),
+            spec: spec.into_owned(),
+            container: container.clone(),
+            address: self.addresses.first().copied(),
+        };
+        self.probes.insert(container.id.clone(), Probes::start(subject, started, &self.probed.0));
+    }
+
+    fn take_probed(&mut self, probed: &Probed) {
+        let Some(health) = self.healths.get_mut(&probed.id) else { return };
+        match (probed.kind, probed.success) {
+            (probes::Kind::Startup, true) => health.started = true,
+            (probes::Kind::Startup, false) => health.failed = Some(Failed::Startup),
+            (probes::Kind::Readiness, ready) => health.ready = ready,
+            (probes::Kind::Liveness, true) => {}
+            (probes::Kind::Liveness, false) => health.failed = Some(Failed::Liveness),
+        }
+    }
+
+    /// The pod ends: from now on only readiness is asked for.
+    pub(super) fn probe_less(&mut self) {
+        self.probes.values_mut().for_each(Probes::only_readiness);
     }
 
     fn adopted_health(&self, id: &str, name: &str) -> Health {
@@ -219,6 +266,7 @@ impl Worker {
                 Some(message) => self.take(message),
                 None => return false,
             },
+            Some(probed) = self.probed.1.recv() => self.take_probed(&probed),
             outcome = outcome(&mut self.starting) => {
                 self.starting = None;
                 self.take_outcome(outcome);
@@ -266,7 +314,22 @@ impl Worker {
         {
             return;
         }
+        if pod.metadata.annotations != self.pod.metadata.annotations || pod.metadata.labels != self.pod.metadata.labels
+        {
+            self.retry_configuration();
+        }
+        if let Some(volumes) = &self.volumes {
+            volumes.pod_changed(pod.clone());
+        }
         self.pod = pod;
+    }
+
+    /// What a container's configuration lacked may be there now.
+    fn retry_configuration(&mut self) {
+        let lacking = self.waiting.iter().filter(|(_, waiting)| waiting.reason == "CreateContainerConfigError");
+        for (name, _) in lacking {
+            self.not_before.remove(name);
+        }
     }
 
     fn relist(&mut self, sandboxes: Vec<Sandbox>, containers: Vec<Container>) {
@@ -293,6 +356,7 @@ impl Worker {
             self.messages.insert(id.clone(), message);
             self.exited.insert(name, earlier(finished_at));
             self.healths.remove(&id);
+            self.probes.remove(&id);
         }
         self.history.take(container);
         for old in self.history.expire() {
