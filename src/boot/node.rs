@@ -25,12 +25,15 @@ pub enum Error {
     Network(#[from] net::Error),
     #[error("the container runtime cannot be used")]
     Runtime(#[from] runtime::Error),
+    #[error("the port of the node agent cannot be used")]
+    Listen(#[source] std::io::Error),
     #[error("the node agent failed")]
     Agent(#[from] node::Error),
 }
 
 /// Runs the node agent until shutdown; `client` has the identity of the node.
 pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: Shutdown) -> Result<(), Error> {
+    let listener = std::net::TcpListener::bind(("0.0.0.0", profile.agent_port)).map_err(Error::Listen)?;
     let (store, links) = tokio::try_join!(image_store(&paths), async { Ok(PodLinks::new(&profile, &paths).await?) })?;
     let runtime = runtime::Supervised::new(paths.supervisor_socket());
     let setup = Setup {
@@ -40,6 +43,7 @@ pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: S
         runtime: Arc::new(runtime),
         images: Arc::new(ImageStore(store)),
         links: Arc::new(PodNetwork(links)),
+        listener: Some(listener),
     };
     Ok(node::run(setup, shutdown).await?)
 }

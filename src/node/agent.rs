@@ -9,7 +9,7 @@ use super::pod::parts;
 use super::pod::sandbox::GRACE;
 use super::pod::worker::{Message, Worker};
 use super::pods::Pods;
-use super::register;
+use super::{register, server};
 use crate::base::Shutdown;
 use crate::client::follow::Selection;
 use crate::client::{Cache, Caches, Change, Client, Recorder};
@@ -39,22 +39,35 @@ pub struct Setup {
     pub runtime: Arc<dyn Runtime>,
     pub images: Arc<dyn Images>,
     pub links: Arc<dyn Links>,
+    /// The socket of the kubelet API; without one it is not served.
+    pub listener: Option<std::net::TcpListener>,
 }
 
 /// Runs the node agent until shutdown. Containers go on without it; the next agent adopts them.
-pub async fn run(setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
+pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
+    let listener = setup.listener.take();
     let node = Arc::new(node(setup));
     std::fs::create_dir_all(node.paths.pods()).map_err(|error| Error::file(&node.paths.pods(), error))?;
     register::register(&node).await;
     let alive = tokio::spawn(register::keep_alive(node.clone(), node.images_changed.clone(), shutdown.clone()));
+    let serving = {
+        let (node, shutdown) = (node.clone(), shutdown.clone());
+        async move {
+            match listener {
+                Some(listener) => server::serve(node, listener, shutdown).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
     let mut agent = Agent { node: node.clone(), workers: HashMap::new(), tasks: JoinSet::new() };
-    tokio::select! {
-        () = shutdown.wait() => {}
-        () = agent.follow() => {}
-    }
+    let result = tokio::select! {
+        () = shutdown.wait() => Ok(()),
+        () = agent.follow() => Ok(()),
+        result = serving => result,
+    };
     alive.abort();
     agent.tasks.shutdown().await;
-    Ok(())
+    result
 }
 
 /// What every part of the agent is given.

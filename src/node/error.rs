@@ -14,7 +14,10 @@ pub enum Error {
     File { path: String, source: std::io::Error },
     /// The agent's certificates.
     #[error("cannot use the certificates of the node agent")]
-    Tls(#[from] rustls::Error),
+    Pki(#[from] crate::pki::Error),
+    /// The socket of the kubelet API.
+    #[error("cannot serve the kubelet API")]
+    Listen(#[source] std::io::Error),
 }
 
 impl Error {

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -116,15 +116,22 @@ struct Things {
 pub struct FakeRuntime {
     things: Arc<Mutex<Things>>,
     events: broadcast::Sender<Event>,
+    /// What every port of every sandbox leads to.
+    ports: Option<SocketAddr>,
 }
 
 impl Default for FakeRuntime {
     fn default() -> Self {
-        Self { things: Arc::default(), events: broadcast::channel(1000).0 }
+        Self { things: Arc::default(), events: broadcast::channel(1000).0, ports: None }
     }
 }
 
 impl FakeRuntime {
+    /// A runtime whose sandboxes listen on every port.
+    pub fn listening(address: SocketAddr) -> Self {
+        Self { ports: Some(address), ..Self::default() }
+    }
+
     /// What was asked for, in order.
     pub fn calls(&self) -> Vec<String> {
         self.things.lock().calls.clone()
@@ -246,7 +253,8 @@ impl Runtime for FakeRuntime {
     }
 
     async fn connect(&self, sandbox: &str, _: u16) -> Result<tokio::net::TcpStream, Error> {
-        Err(Error::NotFound(sandbox.into()))
+        let address = self.ports.ok_or_else(|| Error::NotFound(sandbox.into()))?;
+        tokio::net::TcpStream::connect(address).await.map_err(|error| Error::Other(error.to_string()))
     }
 
     async fn reopen_log(&self, _: &str) -> Result<(), Error> {
@@ -327,6 +335,7 @@ pub fn setup(api: &FakeApi, runtime: &FakeRuntime) -> (Setup, tempfile::TempDir)
         runtime: Arc::new(runtime.clone()),
         images: Arc::new(FakeImages),
         links: Arc::new(FakeLinks),
+        listener: None,
     };
     (setup, folder)
 }

@@ -20,6 +20,8 @@ mod pods;
 mod probes;
 mod quantity;
 mod register;
+mod server;
+mod sys;
 mod volumes;
 
 pub use agent::{Setup, run};

@@ -1,0 +1,157 @@
+//! The kubelet API: what the API server (and metrics collectors) ask the node agent for, over HTTPS.
+//!
+//! ```text
+//! TLS ─▶ access ─┬─ containerLogs        a log, followed or not
+//!                ├─ exec, attach, run    processes      ┐ SPDY or WebSocket
+//!                ├─ portForward          connections    ┘
+//!                ├─ pods, runningpods    what is here
+//!                ├─ logs                 files below /var/log
+//!                └─ healthz
+//! ```
+//!
+//! Source of paths and wording: pkg/kubelet/server/server.go.
+
+mod access;
+mod answer;
+mod channels;
+mod files;
+mod find;
+mod logs;
+mod pods;
+mod port_forward;
+mod remote;
+mod run;
+mod spdy;
+mod upgrade;
+mod websocket;
+
+use super::context::Node;
+use super::error::Error;
+use crate::base::Shutdown;
+use crate::pki::tls;
+use access::PeerCertificate;
+use answer::Answer;
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a client may take for its handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Serves the kubelet API until shutdown, which cuts streams: their processes go on.
+pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: Shutdown) -> Result<(), Error> {
+    let files = tls::ServerFiles { name: "kubelet", client_authorities: &["ca"], anonymous: true };
+    let acceptor = TlsAcceptor::from(tls::server(&node.paths.pki(), &files)?);
+    listener.set_nonblocking(true).map_err(Error::Listen)?;
+    let listener = TcpListener::from_std(listener).map_err(Error::Listen)?;
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    continue;
+                }
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+            () = shutdown.wait() => return Ok(()),
+        };
+        let (node, acceptor) = (node.clone(), acceptor.clone());
+        connections.spawn(async move {
+            if let Err(error) = connection(node, acceptor, stream).await {
+                tracing::debug!(error, "a connection ended");
+            }
+        });
+    }
+}
+
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+async fn connection(node: Arc<Node>, acceptor: TlsAcceptor, stream: TcpStream) -> Result<(), Failed> {
+    stream.set_nodelay(true)?;
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+    let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let peer = peer.map(|certificate| PeerCertificate(certificate.to_vec()));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (node, peer) = (node.clone(), peer.clone());
+        async move {
+            let mut request = request.map(Body::new);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            Ok::<_, Infallible>(handle(&node, request).await)
+        }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await
+}
+
+/// Answers one request.
+async fn handle(node: &Arc<Node>, request: Request<Body>) -> Answer {
+    let (parts, body) = request.into_parts();
+    if let Err(refused) = access::check(node, &parts).await {
+        return refused;
+    }
+    let request = Request::from_parts(parts, body);
+    let is_head = request.method() == Method::HEAD;
+    let mut answer = route(node, request).await;
+    if is_head {
+        *answer.body_mut() = Body::empty();
+    }
+    answer
+}
+
+async fn route(node: &Arc<Node>, request: Request<Body>) -> Answer {
+    let path = request.uri().path().to_string();
+    let query = request.uri().query().unwrap_or_default().to_string();
+    let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let streams = matches!(*request.method(), Method::GET | Method::POST);
+    match segments.as_slice() {
+        ["healthz"] | ["healthz", "ping" | "log" | "syncloop"] if reads => answer::text(StatusCode::OK, "ok"),
+        ["pods"] | ["pods", ""] if reads => pods::all(node),
+        ["runningpods"] | ["runningpods", ""] if reads => pods::running(node).await,
+        ["containerLogs", namespace, pod, container] if reads => {
+            logs::answer(node, [namespace, pod, container], &query).await
+        }
+        ["logs", rest @ ..] if reads => files::answer(node, rest).await,
+        ["exec", namespace, pod, rest @ ..] if streams && matches!(rest.len(), 1 | 2) => {
+            remote::answer(node, remote::Action::Exec, place(namespace, pod, rest), request).await
+        }
+        ["attach", namespace, pod, rest @ ..] if streams && matches!(rest.len(), 1 | 2) => {
+            remote::answer(node, remote::Action::Attach, place(namespace, pod, rest), request).await
+        }
+        ["run", namespace, pod, rest @ ..] if request.method() == Method::POST && matches!(rest.len(), 1 | 2) => {
+            run::answer(node, place(namespace, pod, rest), &query).await
+        }
+        ["portForward", namespace, pod, rest @ ..] if streams && rest.len() < 2 => {
+            let uid = rest.first().copied().unwrap_or_default();
+            port_forward::answer(node, [namespace, pod, uid], request).await
+        }
+        [known, ..] if KNOWN.contains(known) && !reads => {
+            answer::text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed")
+        }
+        _ => answer::text(StatusCode::NOT_FOUND, "404 page not found\n"),
+    }
+}
+
+/// First segments of paths that are served.
+const KNOWN: &[&str] =
+    &["healthz", "pods", "runningpods", "containerLogs", "logs", "exec", "attach", "run", "portForward"];
+
+/// Namespace, pod, uid (empty if not given), container.
+fn place<'a>(namespace: &'a str, pod: &'a str, rest: &[&'a str]) -> [&'a str; 4] {
+    match rest {
+        [uid, container] => [namespace, pod, uid, container],
+        _ => [namespace, pod, "", rest.first().copied().unwrap_or_default()],
+    }
+}
