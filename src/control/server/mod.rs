@@ -19,6 +19,7 @@ pub mod form;
 pub mod identity;
 pub mod listen;
 pub mod objects;
+pub mod proxy;
 pub mod read;
 pub mod request;
 pub mod resource;
@@ -68,6 +69,8 @@ pub struct Api {
     pub admission: Vec<Box<dyn admission::Plugin>>,
     /// Addresses and node ports of Services.
     pub services: services::Services,
+    /// How node agents are reached.
+    pub agents: proxy::Agents,
 }
 
 /// The running server: cheap to clone.
@@ -85,6 +88,7 @@ impl Server {
             authenticators: auth::authenticators(&accounts),
             authorizer: auth::Rules::new(&store),
             accounts,
+            agents: proxy::Agents::load(&config.paths.pki())?,
             admission: admission::plugins(&config, &store),
             services: services::Services::load(&config.profile, &store),
             profile: config.profile,

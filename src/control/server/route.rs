@@ -4,7 +4,7 @@ use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
-use super::{Api, auth, discovery, eviction, read, resource, watch, write};
+use super::{Api, auth, discovery, eviction, proxy, read, resource, watch, write};
 use crate::api::{Kind, Reason, Status};
 use axum::body::Body;
 use bytes::Bytes;
@@ -51,15 +51,20 @@ pub async fn answer(api: Arc<Api>, request: Request<Body>) -> Answer {
 }
 
 async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
     let user = auth::impersonate::user(&api.authorizer, authenticate(&api, &parts)?, &parts.headers)?;
     let options = Options::parse(parts.uri.query().unwrap_or_default());
     let target = request::target(&parts.method, parts.uri.path(), &options);
     authorize(&api, &user, &target.attributes)?;
+    let query = parts.uri.query().unwrap_or_default().to_string();
     let accepted = Accepted::of(&parts.headers, true).unwrap_or_default();
     let mut call = Call { api, user, target, options, headers: parts.headers, accepted, method: parts.method };
     if !call.attributes().is_resource() {
         return Ok(accept::recoded(discovery::answer(&call)?, accepted.media).await);
+    }
+    if proxy::is_for(call.attributes()) {
+        return proxy::answer(&call, proxy::Incoming { query, body, upgrade }).await;
     }
     let kind = resource::find(call.attributes())?;
     resource::check_scope(kind, call.attributes())?;

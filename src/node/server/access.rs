@@ -50,10 +50,8 @@ pub async fn check(node: &Node, parts: &Parts) -> Result<(), Answer> {
         }
     }
     let name = user.username.unwrap_or_default();
-    let why = format!(
-        "Forbidden (user={name}, verb={verb}, resource=nodes, subresource(s)=[{}])",
-        subresources.join(" ")
-    );
+    let why =
+        format!("Forbidden (user={name}, verb={verb}, resource=nodes, subresource(s)=[{}])", subresources.join(" "));
     Err(answer::text(StatusCode::FORBIDDEN, why))
 }
 

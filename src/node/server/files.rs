@@ -111,7 +111,8 @@ mod tests {
         };
         assert_eq!(read(&["pods", "a%20b.log"]).await.unwrap(), "text");
         assert!(read(&["pods", ""]).await.unwrap().contains("<a href=\"a b.log\">"));
-        for outside in [&["..", "secret"][..], &["%2e%2e", "secret"], &["..%2fsecret"], &["link"], &["%2fetc%2fpasswd"]] {
+        for outside in [&["..", "secret"][..], &["%2e%2e", "secret"], &["..%2fsecret"], &["link"], &["%2fetc%2fpasswd"]]
+        {
             assert_eq!(read(outside).await, None, "{outside:?}");
         }
     }

@@ -147,7 +147,9 @@ async fn over_spdy<Io: AsyncRead + AsyncWrite + Send + 'static>(io: Io, pod: Pod
             forwards.spawn(forward_streams(pod.clone(), port, data, error));
         }
         // The client has given up what it did not complete.
-        pairs.retain(|_, pair| [&pair.data, &pair.error].into_iter().flatten().all(|stream| !stream.reset.is_cancelled()));
+        pairs.retain(|_, pair| {
+            [&pair.data, &pair.error].into_iter().flatten().all(|stream| !stream.reset.is_cancelled())
+        });
     }
 }
 

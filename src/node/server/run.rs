@@ -20,8 +20,7 @@ pub async fn answer(node: &Node, place: [&str; 4], query: &str) -> Answer {
     match node.runtime.exec_sync(&container.id, argv, LONGEST).await {
         Ok(output) => {
             let text = [output.stdout, output.stderr].concat();
-            let status =
-                if output.exit_code == 0 { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
+            let status = if output.exit_code == 0 { StatusCode::OK } else { StatusCode::INTERNAL_SERVER_ERROR };
             answer::of_type(status, "text/plain; charset=utf-8", text.into())
         }
         Err(error) => find::failed(error),

@@ -192,7 +192,7 @@ impl<Read: AsyncRead + Unpin> Input<Read> {
     }
 
     async fn opened(&mut self, id: u32, fin: bool, headers: Headers) {
-        if id % 2 == 0 || id <= self.newest {
+        if id.is_multiple_of(2) || id <= self.newest {
             return self.tell(Outgoing::Reset(id, frame::PROTOCOL_ERROR)).await;
         }
         self.newest = id;
