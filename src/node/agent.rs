@@ -1,5 +1,6 @@
 //! Bringing the agent up and handing every change to the worker of its pod.
 
+use super::admit;
 use super::border::{Images, Links};
 use super::context::Node;
 use super::error::Error;
@@ -7,17 +8,18 @@ use super::machine::Machine;
 use super::objects::Objects;
 use super::pod::parts;
 use super::pod::sandbox::GRACE;
+use super::pod::status::Ended;
 use super::pod::worker::{Message, Worker};
-use super::pods::Pods;
+use super::pods::{Pods, Seen};
 use super::{register, server};
 use crate::base::Shutdown;
 use crate::client::follow::Selection;
-use crate::client::{Cache, Caches, Change, Client, Recorder};
+use crate::client::{Cache, Caches, Change, Client, Level, Recorder};
 use crate::config::{NodePaths, Profile};
 use crate::runtime::{self, Container, Event, Runtime, Sandbox};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
 use kube::Api;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -59,7 +61,8 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
             }
         }
     };
-    let mut agent = Agent { node: node.clone(), workers: HashMap::new(), tasks: JoinSet::new() };
+    let mut agent =
+        Agent { node: node.clone(), own: own_object(&node), workers: HashMap::new(), tasks: JoinSet::new() };
     let result = tokio::select! {
         () = shutdown.wait() => Ok(()),
         () = agent.follow() => Ok(()),
@@ -68,6 +71,10 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     alive.abort();
     agent.tasks.shutdown().await;
     result
+}
+
+fn own_object(node: &Node) -> Arc<Cache<NodeObject>> {
+    node.caches.some(Selection { labels: String::new(), fields: format!("metadata.name={}", node.name) })
 }
 
 /// What every part of the agent is given.
@@ -97,6 +104,8 @@ struct Handle {
 
 struct Agent {
     node: Arc<Node>,
+    /// The Node object.
+    own: Arc<Cache<NodeObject>>,
     /// By pod uid.
     workers: HashMap<String, Handle>,
     /// Each ends with the uid of its pod.
@@ -108,6 +117,7 @@ impl Agent {
         let selection = Selection { labels: String::new(), fields: format!("spec.nodeName={}", self.node.name) };
         let pods: Cache<Pod> = Cache::start(Api::all(self.node.client.clone()), selection);
         pods.ready().await;
+        self.own.ready().await;
         let (mut events, sandboxes, containers) = self.runtime().await;
         self.adopt(&pods, sandboxes, containers);
         let mut changes = pods.changes();
@@ -172,13 +182,28 @@ impl Agent {
 
     fn spawn(&mut self, pod: Arc<Pod>, found: (Vec<Sandbox>, Vec<Container>)) {
         let uid = parts::uid(&pod).to_string();
+        let refused = self.refuse(&pod, &found);
+        // The next pod is measured against this one, before its worker says anything.
+        let (is_over, addresses, attempts) = (refused.is_some(), Vec::new(), Vec::new());
+        self.node.pods.set(Seen { pod: pod.clone(), sandbox: None, addresses, attempts, is_over });
         let (inbox, receiver) = mpsc::unbounded_channel();
-        let worker = Worker::new(self.node.clone(), pod, receiver, found);
+        let worker = Worker::new(self.node.clone(), pod, receiver, found, refused);
         self.workers.insert(uid.clone(), Handle { inbox });
         self.tasks.spawn(async move {
             worker.run().await;
             uid
         });
+    }
+
+    /// A pod that was begun before is not measured again.
+    fn refuse(&self, pod: &Pod, found: &Found) -> Option<Ended> {
+        let is_new = found.0.is_empty() && found.1.is_empty() && parts::status(pod).start_time.is_none();
+        if !is_new || parts::is_deleted(pod) {
+            return None;
+        }
+        let refused = admit::check(&self.node, self.own.get("", &self.node.name).as_deref(), pod)?;
+        parts::tell(&self.node, pod, None, Level::Warning, &refused.reason, refused.message.clone());
+        Some(refused)
     }
 
     fn pod_changed(&mut self, change: Change<Pod>) {
@@ -362,6 +387,38 @@ mod tests {
         assert!((10..12).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         let events = world.api.below("/api/v1/namespaces/default/events/");
         assert!(events.iter().any(|event| event["reason"] == "BackOff"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_that_does_not_fit_fails_and_makes_nothing() {
+        let big = json!({"name": "web", "image": "i", "resources": {"requests": {"cpu": "4000"}}});
+        let world = world(json!({"containers": [big]}));
+        world.api.until(PATH, |pod| pod.unwrap()["status"]["phase"] == "Failed").await;
+        assert_eq!(world.api.get(PATH).unwrap()["status"]["reason"], "OutOfcpu");
+        assert!(world.runtime.calls().is_empty(), "{:?}", world.runtime.calls());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_container_that_fails_its_liveness_probe_is_restarted() {
+        let probe = json!({"exec": {"command": ["false"]}, "periodSeconds": 5, "failureThreshold": 2});
+        let world = world(json!({"containers": [{"name": "web", "image": "i", "livenessProbe": probe}]}));
+        world.api.until(PATH, |pod| pod.unwrap()["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+        let calls = world.runtime.calls();
+        let expected =
+            ["sandbox s0", "create web/0", "exec web false", "exec web false", "stop web 30s", "create web/1"];
+        assert_eq!(calls[..6], expected);
+        let events = world.api.below("/api/v1/namespaces/default/events/");
+        assert!(events.iter().any(|event| event["reason"] == "Unhealthy"), "{events:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_is_ready_when_its_readiness_probe_says_so() {
+        let probe = json!({"exec": {"command": ["true"]}, "initialDelaySeconds": 30});
+        let began = tokio::time::Instant::now();
+        let world = world(json!({"containers": [{"name": "web", "image": "i", "readinessProbe": probe,
+            "startupProbe": {"exec": {"command": ["true"]}, "initialDelaySeconds": 20}}]}));
+        world.api.until(PATH, is_ready).await;
+        assert!(began.elapsed() >= Duration::from_secs(49), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@
 //!   └── runtime events ──▶ the worker of the container's pod
 //! ```
 
+mod admit;
 mod agent;
 pub mod border;
 mod context;

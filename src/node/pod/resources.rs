@@ -100,16 +100,6 @@ pub fn container(pod: &Pod, container: &Container, machine: &Machine) -> Resourc
 /// Limits of the pod's cgroup: sums over its containers, where every container has one.
 pub fn sandbox(pod: &Pod) -> Resources {
     let own = parts::spec(pod).resources.as_ref();
-    let request = |name| match quantity::of(own.and_then(|own| own.requests.as_ref()), name) {
-        amount if amount.is_positive() => amount,
-        _ => sum(pod, |container| {
-            let resources = container.resources.as_ref();
-            let request = quantity::of(resources.and_then(|all| all.requests.as_ref()), name);
-            let limit = quantity::of(resources.and_then(|all| all.limits.as_ref()), name);
-            Some(if request.is_positive() { request } else { limit })
-        })
-        .unwrap_or_default(),
-    };
     let limit = |name| {
         let stated = quantity::of(own.and_then(|own| own.limits.as_ref()), name);
         let summed = || {
@@ -122,12 +112,30 @@ pub fn sandbox(pod: &Pod) -> Resources {
     };
     let cpu_limit = limit("cpu");
     Resources {
-        cpu_shares: Some(shares(request("cpu"))),
+        cpu_shares: Some(shares(request(pod, "cpu"))),
         cpu_quota: cpu_limit.map(quota),
         cpu_period: cpu_limit.map(|_| PERIOD as u64),
         memory_limit: limit("memory").map(Amount::value),
         ..Resources::default()
     }
+}
+
+/// What the pod asks for of one resource: its own figure, or what its containers ask for together.
+pub fn request(pod: &Pod, name: &str) -> Amount {
+    let own = parts::spec(pod).resources.as_ref().and_then(|own| own.requests.as_ref());
+    let of_containers = || {
+        sum(pod, |container| {
+            let resources = container.resources.as_ref();
+            let request = quantity::of(resources.and_then(|all| all.requests.as_ref()), name);
+            let limit = quantity::of(resources.and_then(|all| all.limits.as_ref()), name);
+            Some(if request.is_positive() { request } else { limit })
+        })
+    };
+    let amount = match quantity::of(own, name) {
+        amount if amount.is_positive() => amount,
+        _ => of_containers().unwrap_or_default(),
+    };
+    amount + quantity::of(parts::spec(pod).overhead.as_ref(), name)
 }
 
 /// What the pod needs at most at once: regular containers and sidecars together, or the biggest init container.

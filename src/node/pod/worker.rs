@@ -139,12 +139,13 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker for `pod`, of which the runtime has `sandboxes` and `containers`.
+    /// A worker for `pod`, of which the runtime has what was `found`; one that was `refused` only tells why.
     pub fn new(
         node: Arc<Node>,
         pod: Arc<Pod>,
         inbox: mpsc::UnboundedReceiver<Message>,
         found: (Vec<Sandbox>, Vec<Container>),
+        refused: Option<Ended>,
     ) -> Self {
         let start_time = parts::status(&pod).start_time.clone().unwrap_or_else(super::now);
         let mut worker = Self {
@@ -165,7 +166,7 @@ impl Worker {
             messages: HashMap::new(),
             started: earlier(start_time.0),
             start_time,
-            ended: None,
+            ended: refused,
             stage: Stage::Running,
             api_gone: false,
             starting: None,

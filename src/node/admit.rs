@@ -1,0 +1,178 @@
+//! Whether a pod that was given to this node may run here: the node's own check, whoever bound the pod.
+//!
+//! Source of rules and wording: kubelet `pkg/kubelet/lifecycle/predicate.go`.
+
+use super::context::Node;
+use super::pod::status::Ended;
+use super::pod::{parts, resources};
+use super::pods::Seen;
+use super::quantity::Amount;
+use crate::api::selector::{Requirement, Selector};
+use k8s_openapi::api::core::v1::{Node as NodeObject, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use std::sync::Arc;
+
+/// Why the pod may not run here; nothing if it may. `own` is the Node object.
+pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> {
+    let others: Vec<Arc<Seen>> =
+        node.pods.list().into_iter().filter(|seen| !seen.is_over && !parts::is_terminal(&seen.pod)).collect();
+    let found = resources_fit(node, pod, &others)
+        .or_else(|| {
+            own.filter(|own| !fits(own, pod))
+                .map(|_| predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"))
+        })
+        .or_else(|| {
+            let taken = others.iter().any(|other| ports_meet(pod, &other.pod));
+            taken.then(|| predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
+        });
+    found.map(|(reason, message)| Ended { reason, message: format!("Pod was rejected: {message}") })
+}
+
+type Reason = (String, String);
+
+fn predicate(name: &str, why: &str) -> Reason {
+    (name.to_string(), format!("Predicate {name} failed: {why}"))
+}
+
+fn resources_fit(node: &Node, pod: &Pod, others: &[Arc<Seen>]) -> Option<Reason> {
+    let limit = i64::from(node.profile.max_pods);
+    let count = others.len() as i64;
+    if count + 1 > limit {
+        return Some(lacking("pods", 1, count, limit));
+    }
+    let whole = |value: u64| Amount::units(i64::try_from(value).unwrap_or(i64::MAX));
+    let machine = &node.machine;
+    let offered =
+        [("cpu", whole(machine.cpus)), ("memory", whole(machine.memory)), ("ephemeral-storage", whole(machine.disk))];
+    offered.into_iter().find_map(|(name, capacity)| {
+        let wanted = resources::request(pod, name);
+        let used = others.iter().fold(Amount::default(), |sum, other| sum + resources::request(&other.pod, name));
+        let number = |amount: Amount| if name == "cpu" { amount.milli() } else { amount.value() };
+        (wanted.is_positive() && used + wanted > capacity)
+            .then(|| lacking(name, number(wanted), number(used), number(capacity)))
+    })
+}
+
+fn lacking(name: &str, requested: i64, used: i64, capacity: i64) -> Reason {
+    let message =
+        format!("Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}");
+    (format!("OutOf{name}"), message)
+}
+
+/// Whether the node is one that the pod's selector and required affinity allow.
+fn fits(own: &NodeObject, pod: &Pod) -> bool {
+    let spec = parts::spec(pod);
+    let label = |name: &str| own.metadata.labels.as_ref()?.get(name).map(String::as_str);
+    let selected = spec.node_selector.iter().flatten().all(|(name, value)| label(name) == Some(value));
+    let affinity = spec.affinity.as_ref().and_then(|affinity| affinity.node_affinity.as_ref());
+    let required = affinity.and_then(|affinity| affinity.required_during_scheduling_ignored_during_execution.as_ref());
+    let term_fits = |term: &NodeSelectorTerm| {
+        let (labels, fields) = (selector(term.match_expressions.as_deref()), selector(term.match_fields.as_deref()));
+        let field = |name: &str| own.metadata.name.as_deref().filter(|_| name == "metadata.name");
+        // An empty term selects nothing, and so does one that cannot be read.
+        let (Some(labels), Some(fields)) = (labels, fields) else { return false };
+        !(labels.is_everything() && fields.is_everything()) && labels.matches(label) && fields.matches(field)
+    };
+    selected && required.is_none_or(|required| required.node_selector_terms.iter().any(term_fits))
+}
+
+fn selector(requirements: Option<&[NodeSelectorRequirement]>) -> Option<Selector> {
+    let one = |wanted: &NodeSelectorRequirement| {
+        let (key, values) = (wanted.key.clone(), wanted.values.clone().unwrap_or_default());
+        let number = || values.first()?.parse::<i64>().ok();
+        Some(match wanted.operator.as_str() {
+            "In" => Requirement::In(key, values),
+            "NotIn" => Requirement::NotIn(key, values),
+            "Exists" => Requirement::Exists(key),
+            "DoesNotExist" => Requirement::Absent(key),
+            "Gt" => Requirement::Greater(key, number()?),
+            "Lt" => Requirement::Less(key, number()?),
+            _ => return None,
+        })
+    };
+    requirements.unwrap_or_default().iter().map(one).collect::<Option<Vec<_>>>().map(Selector)
+}
+
+/// Ports of the node that a pod wants: protocol, number, address.
+fn ports(pod: &Pod) -> Vec<(&str, i32, &str)> {
+    let containers = parts::spec(pod)
+        .containers
+        .iter()
+        .chain(parts::init_containers(pod).iter().filter(|one| parts::is_sidecar(one)));
+    let all = containers.flat_map(|container| container.ports.iter().flatten());
+    let wanted = all.filter_map(|port| {
+        let number = port.host_port.filter(|number| *number > 0)?;
+        let address = port.host_ip.as_deref().filter(|address| !matches!(*address, "" | "0.0.0.0" | "::"));
+        Some((port.protocol.as_deref().unwrap_or("TCP"), number, address.unwrap_or_default()))
+    });
+    wanted.collect()
+}
+
+fn ports_meet(one: &Pod, other: &Pod) -> bool {
+    let taken = ports(other);
+    ports(one).iter().any(|(protocol, number, address)| {
+        taken.iter().any(|(their_protocol, their_number, their_address)| {
+            let addresses_meet = address.is_empty() || their_address.is_empty() || address == their_address;
+            protocol == their_protocol && number == their_number && addresses_meet
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::node::fake::{FakeApi, FakeRuntime, node, pod};
+    use serde_json::{Value, json};
+
+    fn with(container: Value, more: Value) -> Pod {
+        let mut spec = more;
+        let mut container = container;
+        container["name"] = json!("web");
+        container["image"] = json!("i");
+        spec["containers"] = json!([container]);
+        pod(spec)
+    }
+
+    fn seen(pod: Pod) -> Seen {
+        Seen { pod: Arc::new(pod), sandbox: None, addresses: vec![], attempts: vec![], is_over: false }
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_told_in_numbers() {
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        let mut other = with(json!({"resources": {"requests": {"cpu": "100m"}}}), json!({}));
+        other.metadata.uid = Some("other".into());
+        node.pods.set(seen(other));
+        let cpus = node.machine.cpus;
+        let big = with(json!({"resources": {"requests": {"cpu": cpus.to_string()}}}), json!({}));
+        let refused = check(&node, None, &big).unwrap();
+        assert_eq!(refused.reason, "OutOfcpu");
+        let milli = cpus * 1000;
+        let expected = format!(
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: {milli}, used: 100, capacity: {milli}"
+        );
+        assert_eq!(refused.message, expected);
+        assert!(check(&node, None, &with(json!({}), json!({}))).is_none());
+    }
+
+    #[tokio::test]
+    async fn selectors_and_ports_are_checked() {
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        let own: NodeObject =
+            serde_json::from_value(json!({"metadata": {"name": "coracle", "labels": {"disk": "ssd"}}})).unwrap();
+        let reason = |pod: &Pod| check(&node, Some(&own), pod).map(|ended| ended.reason);
+        assert_eq!(reason(&with(json!({}), json!({"nodeSelector": {"disk": "ssd"}}))), None);
+        assert_eq!(reason(&with(json!({}), json!({"nodeSelector": {"disk": "hdd"}}))).unwrap(), "NodeAffinity");
+        let affinity = |operator: &str| {
+            json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+            {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": operator, "values": ["ssd"]}]}]}}}})
+        };
+        assert_eq!(reason(&with(json!({}), affinity("In"))), None);
+        assert_eq!(reason(&with(json!({}), affinity("NotIn"))).unwrap(), "NodeAffinity");
+        let port = |address: &str| json!({"ports": [{"containerPort": 1, "hostPort": 80, "hostIP": address}]});
+        let mut other = with(port("127.0.0.1"), json!({}));
+        other.metadata.uid = Some("other".into());
+        node.pods.set(seen(other));
+        assert_eq!(reason(&with(port("127.0.0.2"), json!({}))), None);
+        assert_eq!(reason(&with(port(""), json!({}))).unwrap(), "NodePorts");
+    }
+}
