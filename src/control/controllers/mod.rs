@@ -2,6 +2,7 @@
 
 mod deployment;
 mod discovery;
+mod endpoints;
 mod namespace;
 mod pods;
 mod replica_set;
@@ -34,6 +35,9 @@ static CONTROLLERS: &[&Controller] = &[
     &namespace::CONTROLLER,
     &service_account::CONTROLLER,
     &root_ca::CONTROLLER,
+    &endpoints::SLICES,
+    &endpoints::ENDPOINTS,
+    &endpoints::MIRRORING,
 ];
 
 /// A loop that makes what one kind of object asks for.
