@@ -1,6 +1,7 @@
 //! Which kinds the server serves now, custom ones included.
 
 use super::{Context, Error};
+use crate::client::Client;
 use kube::api::ApiResource;
 use kube::discovery::{Discovery, Scope, verbs};
 
@@ -34,7 +35,12 @@ impl Served {
 
 /// Every kind in its preferred version.
 pub async fn served(context: &Context) -> Result<Vec<Served>, Error> {
-    let discovery = Discovery::new(context.client.clone()).run_aggregated().await?;
+    served_by(&context.client).await
+}
+
+/// The same for a client alone.
+pub async fn served_by(client: &Client) -> Result<Vec<Served>, Error> {
+    let discovery = Discovery::new(client.clone()).run_aggregated().await?;
     let mut all = Vec::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {

@@ -3,6 +3,7 @@
 mod deployment;
 mod discovery;
 mod endpoints;
+mod garbage;
 mod namespace;
 mod pods;
 mod replica_set;
@@ -35,6 +36,7 @@ static CONTROLLERS: &[&Controller] = &[
     &namespace::CONTROLLER,
     &service_account::CONTROLLER,
     &root_ca::CONTROLLER,
+    &garbage::CONTROLLER,
     &endpoints::SLICES,
     &endpoints::ENDPOINTS,
     &endpoints::MIRRORING,
@@ -137,9 +139,21 @@ pub struct Context {
     config: ControllerConfig,
     /// Recorders by the name of their controller.
     recorders: Mutex<HashMap<&'static str, Recorder>>,
+    /// What the garbage collector knows of all objects.
+    garbage: garbage::Collector,
 }
 
 impl Context {
+    fn new(client: Client, config: ControllerConfig) -> Self {
+        Self {
+            caches: Caches::new(client.clone()),
+            client,
+            config,
+            recorders: Mutex::default(),
+            garbage: garbage::Collector::default(),
+        }
+    }
+
     /// Records an event as `controller` about `object`.
     fn record<K>(&self, controller: &'static str, object: &K, level: Level, reason: &str, message: impl Into<String>)
     where
@@ -165,8 +179,7 @@ fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
 
 /// Runs all controllers until shutdown.
 pub async fn run(client: Client, config: ControllerConfig, shutdown: Shutdown) {
-    let context =
-        Arc::new(Context { caches: Caches::new(client.clone()), client, config, recorders: Mutex::default() });
+    let context = Arc::new(Context::new(client, config));
     let run =
         |controller: &&'static Controller| tokio::spawn(runner::run(controller, context.clone(), shutdown.clone()));
     join_all(CONTROLLERS.iter().map(run)).await;

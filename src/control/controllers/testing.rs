@@ -1,7 +1,7 @@
 //! Controllers against the real API server, in process: what they make of objects together.
 
 #[cfg(test)]
-mod whole {
+pub mod whole {
     use super::super::*;
     use crate::base::shutdown::Trigger;
     use crate::client::wait;

@@ -8,6 +8,8 @@ mod legacy;
 mod mirroring;
 mod packing;
 mod slices;
+#[cfg(test)]
+mod whole;
 
 pub(super) use legacy::CONTROLLER as ENDPOINTS;
 pub(super) use mirroring::CONTROLLER as MIRRORING;

@@ -63,11 +63,10 @@ async fn reconcile(context: &Context, key: Key) -> Result<Next, Error> {
         node.metadata.labels.as_ref()?.get("topology.kubernetes.io/zone").cloned()
     };
     let plan = plan(&service, &backends, existing, zone);
-    apply(context, plan).await.map_err(|error| {
+    apply(context, plan).await.inspect_err(|error| {
         let text =
-            format!("Error updating Endpoint Slices for Service {}/{}: {}", key.namespace, key.name, chain(&error));
+            format!("Error updating Endpoint Slices for Service {}/{}: {}", key.namespace, key.name, chain(error));
         context.record(CONTROLLER.name, &*service, Level::Warning, "FailedToUpdateEndpointSlices", text);
-        error
     })?;
     Ok(Next::Wait)
 }
