@@ -4,14 +4,19 @@ mod deployment;
 mod discovery;
 mod endpoints;
 mod garbage;
+mod load_balancer;
 mod namespace;
+mod nodes;
+mod pod_garbage;
 mod pods;
 mod replica_set;
 mod root_ca;
 mod runner;
 mod service_account;
+mod taints;
 #[cfg(test)]
 pub(crate) mod testing;
+mod ttl_after_finished;
 mod watches;
 mod write;
 
@@ -37,6 +42,11 @@ static CONTROLLERS: &[&Controller] = &[
     &service_account::CONTROLLER,
     &root_ca::CONTROLLER,
     &garbage::CONTROLLER,
+    &pod_garbage::CONTROLLER,
+    &ttl_after_finished::CONTROLLER,
+    &load_balancer::CONTROLLER,
+    &nodes::CONTROLLER,
+    &nodes::EVICTION,
     &endpoints::SLICES,
     &endpoints::ENDPOINTS,
     &endpoints::MIRRORING,
@@ -141,6 +151,14 @@ pub struct Context {
     recorders: Mutex<HashMap<&'static str, Recorder>>,
     /// What the garbage collector knows of all objects.
     garbage: garbage::Collector,
+    /// Signs of life of nodes.
+    signs: nodes::Signs,
+    /// Pods that are to leave tainted nodes.
+    evictions: nodes::Evictions,
+    /// Since when nodes that pods are on are missing.
+    missing_nodes: Mutex<HashMap<String, tokio::time::Instant>>,
+    /// Held while the address of a Service is chosen.
+    choosing_address: tokio::sync::Mutex<()>,
 }
 
 impl Context {
@@ -151,6 +169,10 @@ impl Context {
             config,
             recorders: Mutex::default(),
             garbage: garbage::Collector::default(),
+            signs: nodes::Signs::default(),
+            evictions: nodes::Evictions::default(),
+            missing_nodes: Mutex::default(),
+            choosing_address: tokio::sync::Mutex::default(),
         }
     }
 
