@@ -10,6 +10,7 @@ use futures::channel::mpsc::UnboundedSender;
 use kube::Api;
 use kube::discovery::verbs;
 use parking_lot::Mutex;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,10 +88,10 @@ fn change(
     });
     let mut listed = Vec::new();
     for kind in wanted {
-        if !followed.contains_key(&kind) {
+        if let Entry::Vacant(vacant) = followed.entry(kind) {
             let (sender, receiver) = oneshot::channel();
-            let task = tokio::spawn(one(shared.clone(), Arc::new(kind.clone()), sender));
-            followed.insert(kind, task.abort_handle());
+            let task = tokio::spawn(one(shared.clone(), Arc::new(vacant.key().clone()), sender));
+            vacant.insert(task.abort_handle());
             listed.push(receiver);
         }
     }
