@@ -4,6 +4,7 @@ mod deployment;
 mod discovery;
 mod endpoints;
 mod garbage;
+mod job;
 mod load_balancer;
 mod namespace;
 mod nodes;
@@ -44,6 +45,7 @@ static CONTROLLERS: &[&Controller] = &[
     &garbage::CONTROLLER,
     &pod_garbage::CONTROLLER,
     &ttl_after_finished::CONTROLLER,
+    &job::CONTROLLER,
     &load_balancer::CONTROLLER,
     &nodes::CONTROLLER,
     &nodes::EVICTION,

@@ -2,11 +2,15 @@
 //!
 //! Source of the rules: kubernetes `pkg/controller/controller_utils.go` and `controller_ref_manager.go`.
 
+use super::replica_set::{is_namespace_terminating, plain};
 use super::watches::controller_of;
 use super::{Context, Error, write};
+use crate::client::Level;
+use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodCondition, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use kube::Resource;
 use kube::core::{Selector, SelectorExt};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
@@ -95,6 +99,39 @@ pub fn from_template(template: &PodTemplateSpec, namespace: &str, prefix: &str, 
         spec: template.spec.clone(),
         status: None,
     }
+}
+
+/// Creates pods of `owner` in batches of 1, 2, 4, …, each at once, so that a template that is refused is not tried hundreds
+/// of times. Tells of each, and of the first failure.
+pub async fn create_all<K: Resource<DynamicType = ()>>(
+    context: &Context,
+    controller: &'static str,
+    owner: &K,
+    pods: Vec<Pod>,
+) -> Result<(), Error> {
+    let (mut left, mut batch) = (pods.as_slice(), 1);
+    while !left.is_empty() {
+        let (some, rest) = left.split_at(left.len().min(batch));
+        for made in join_all(some.iter().map(|pod| write::create(context, pod))).await {
+            match made {
+                Ok(pod) => {
+                    let name = pod.metadata.name.as_deref().unwrap_or_default();
+                    let text = format!("Created pod: {name}");
+                    context.record(controller, owner, Level::Normal, "SuccessfulCreate", text);
+                }
+                // Nothing can be made in a namespace that goes; the owner will go as well.
+                Err(error) if is_namespace_terminating(&error) => return Ok(()),
+                Err(error) => {
+                    let text = format!("Error creating: {}", plain(&error));
+                    context.record(controller, owner, Level::Warning, "FailedCreate", text);
+                    return Err(error);
+                }
+            }
+        }
+        left = rest;
+        batch *= 2;
+    }
+    Ok(())
 }
 
 /// The prefix of generated names: `NAME-`.
