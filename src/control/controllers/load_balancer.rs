@@ -144,7 +144,7 @@ async fn release(context: &Context, service: Arc<Service>) -> Result<(), Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::controllers::testing::whole::{eventually, world};
+    use crate::control::controllers::testing::{eventually, world};
     use kube::api::{DeleteParams, Patch, PatchParams};
 
     fn address(last: u8) -> Ipv4Addr {

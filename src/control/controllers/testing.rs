@@ -1,7 +1,9 @@
 //! Controllers against the real API server, in process: what they make of objects together.
 
+pub use whole::{World, deployment, eventually, make_ready, world};
+
 #[cfg(test)]
-pub mod whole {
+mod whole {
     use super::super::*;
     use crate::base::shutdown::Trigger;
     use crate::client::wait;

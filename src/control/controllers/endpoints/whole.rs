@@ -1,6 +1,6 @@
 //! Endpoints on the real server.
 
-use crate::control::controllers::testing::whole::{eventually, make_ready, world};
+use crate::control::controllers::testing::{eventually, make_ready, world};
 use k8s_openapi::api::core::v1::{Endpoints, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};

@@ -1,6 +1,6 @@
 //! The garbage collector on the real server.
 
-use crate::control::controllers::testing::whole::{World, deployment, eventually, world};
+use crate::control::controllers::testing::{World, deployment, eventually, world};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{DeleteParams, ListParams, PropagationPolicy};

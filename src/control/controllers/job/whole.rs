@@ -1,6 +1,6 @@
 //! Jobs on the real server.
 
-use crate::control::controllers::testing::whole::{World, eventually, world};
+use crate::control::controllers::testing::{World, eventually, world};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PropagationPolicy};
