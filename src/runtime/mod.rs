@@ -4,10 +4,16 @@
 //! first one talks to the supervisor (`coracle supervisor`), which outlives the server: containers are its children, it
 //! holds their stdio, writes their logs, reaps them and answers over a unix socket ([`Supervised`] is the client).
 
+mod capabilities;
+mod cgroups;
+mod child;
 mod client;
 pub mod spec;
 mod streams;
+pub mod supervisor;
 mod sys;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use client::Supervised;

@@ -165,6 +165,19 @@ pub async fn receive<T: DeserializeOwned>(stream: &UnixStream) -> io::Result<Opt
     Ok(Some((serde_json::from_slice(&bytes)?, descriptors)))
 }
 
+/// Everything until the other side closes.
+pub async fn receive_all(stream: &UnixStream) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    let (mut bytes, mut descriptors) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 512];
+    loop {
+        let part = &mut buffer[..];
+        match stream.async_io(Interest::READABLE, || receive_some(stream.as_fd(), part, &mut descriptors)).await? {
+            0 => return Ok((bytes, descriptors)),
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
 /// Fills `buffer`; false when the other side went away before the first byte.
 async fn fill(stream: &UnixStream, buffer: &mut [u8], descriptors: &mut Vec<OwnedFd>) -> io::Result<bool> {
     let mut filled = 0;

@@ -1,0 +1,313 @@
+//! The runtime as the node agent sees it: a real supervisor in a process and a mount namespace of its own, real containers
+//! whose image is busybox.
+//!
+//! The supervisor has to be a process with a single working thread, so it is this test program again, running the one test
+//! [`supervisor_process`]. Without root, or without a static busybox, the tests say that they skip.
+
+use super::supervisor::{self, Paths};
+use super::*;
+use crate::images::Store;
+use futures::StreamExt;
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Says to the process that it is a supervisor, and where.
+const HOME: &str = "CORACLE_TEST_SUPERVISOR";
+const BUSYBOX: &str = "/bin/busybox";
+const PROGRAMS: &[&str] =
+    &["sh", "sleep", "echo", "cat", "ls", "id", "pwd", "env", "mount", "touch", "hostname", "stat", "grep", "kill", "ps", "wc",
+      "dd", "tail", "mkdir", "mknod", "nc", "stty", "true", "false", "ip", "readlink", "head", "tr", "unshare"];
+
+/// Not a test of its own: what [`World::new`] starts.
+#[test]
+fn supervisor_process() {
+    let Some(home) = std::env::var_os(HOME).map(PathBuf::from) else { return };
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL)).unwrap();
+    // SAFETY: mounts are all that is left, so that nothing leaks to the machine that runs the tests.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+    // As a node's root is.
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC).unwrap();
+    let stdin: OwnedFd = std::os::fd::AsFd::as_fd(&std::io::stdin()).try_clone_to_owned().unwrap();
+    supervisor::main(paths(&home), UnixListener::from(stdin)).unwrap();
+}
+
+fn paths(home: &Path) -> Paths {
+    Paths { containers: home.join("containers"), namespaces: home.join("run"), images: home.join("images") }
+}
+
+/// A supervisor with one image.
+struct World {
+    folder: tempfile::TempDir,
+    listener: UnixListener,
+    process: Option<Child>,
+    image: String,
+    runtime: Supervised,
+}
+
+impl World {
+    /// Nothing without the rights or the programs.
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() || !Path::new(BUSYBOX).exists() {
+            println!("skipped: needs root and {BUSYBOX}");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let store = Store::open(folder.path().join("images")).unwrap();
+        let image = store.load(&image()[..]).unwrap().remove(0).id;
+        let socket = folder.path().join("supervisor.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut world = Self { folder, listener, process: None, image, runtime: Supervised::new(socket) };
+        world.start();
+        Some(world)
+    }
+
+    fn start(&mut self) {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "runtime::tests::supervisor_process", "--nocapture", "--test-threads=1"]);
+        command.env(HOME, self.folder.path()).stdout(Stdio::null());
+        self.process = Some(command.stdin(OwnedFd::from(self.listener.try_clone().unwrap())).spawn().unwrap());
+    }
+
+    /// Kills the supervisor as a fault would.
+    fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn sandbox_spec(&self, name: &str) -> SandboxSpec {
+        SandboxSpec {
+            name: name.into(),
+            namespace: "default".into(),
+            uid: name.into(),
+            attempt: 0,
+            hostname: format!("{name}-host"),
+            host_network: false,
+            host_pid: false,
+            host_ipc: false,
+            share_pid: false,
+            sysctls: BTreeMap::new(),
+            cgroup: format!("coracle-test-{}/pod{name}", self.home().file_name().unwrap().display()),
+            resources: Resources::default(),
+            log_directory: self.home().join("logs").join(name),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    async fn sandbox(&self, name: &str) -> Sandbox {
+        self.runtime.run_sandbox(self.sandbox_spec(name)).await.unwrap()
+    }
+
+    fn spec(&self, name: &str, script: &str) -> ContainerSpec {
+        ContainerSpec {
+            name: name.into(),
+            attempt: 0,
+            image: self.image.clone(),
+            image_reference: "busybox".into(),
+            argv: vec!["sh".into(), "-c".into(), script.into()],
+            working_directory: "/".into(),
+            env: vec![("PATH".into(), "/bin".into())],
+            mounts: vec![],
+            devices: vec![],
+            user: User::default(),
+            security: Security { capabilities: vec!["CHOWN".into(), "KILL".into()], ..Security::default() },
+            resources: Resources::default(),
+            log_path: format!("{name}/0.log").into(),
+            stdin: false,
+            stdin_once: false,
+            tty: false,
+            stop_signal: "SIGTERM".into(),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    async fn run(&self, sandbox: &Sandbox, spec: ContainerSpec) -> Container {
+        let made = self.runtime.create_container(&sandbox.id, spec).await.unwrap();
+        assert_eq!(made.state, State::Created);
+        self.runtime.start_container(&made.id).await.unwrap();
+        self.runtime.container(&made.id).await.unwrap()
+    }
+
+    /// Runs a script to its end; returns its exit code and what it printed.
+    async fn outcome(&self, sandbox: &Sandbox, spec: ContainerSpec) -> (i32, String) {
+        let log = sandbox.spec.log_directory.join(&spec.log_path);
+        let mut events = self.runtime.events().await.unwrap();
+        let made = self.runtime.create_container(&sandbox.id, spec).await.unwrap();
+        self.runtime.start_container(&made.id).await.unwrap();
+        let ended = ended(&mut events, &made.id).await;
+        let State::Exited { exit_code, .. } = ended.state else { unreachable!() };
+        (exit_code, printed(&log))
+    }
+
+    async fn sh(&self, id: &str, script: &str) -> String {
+        let argv = ["sh", "-c", script].map(String::from).to_vec();
+        let output = self.runtime.exec_sync(id, argv, Duration::from_secs(20)).await.unwrap();
+        String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let pid = rustix::process::Pid::from_child(&process);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+            process.wait().ok();
+        }
+        let name = format!("coracle-test-{}", self.home().file_name().unwrap().display());
+        if let Ok(cgroups) = super::cgroups::Cgroups::discover() {
+            cgroups.remove(&name).ok();
+        }
+    }
+}
+
+async fn ended(events: &mut futures::stream::BoxStream<'static, Event>, id: &str) -> Container {
+    loop {
+        match events.next().await.unwrap() {
+            Event::Container(one) if one.id == id && matches!(one.state, State::Exited { .. }) => return one,
+            _ => {}
+        }
+    }
+}
+
+/// The text of a log without times and tags.
+fn printed(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap();
+    text.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap().to_string() + "\n").collect()
+}
+
+/// As `docker save` writes it.
+fn image() -> Vec<u8> {
+    let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+    let mut layer = tar::Builder::new(Vec::new());
+    let mut header = |kind, size: usize, mode| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(size as u64);
+        header.set_mode(mode);
+        header
+    };
+    for folder in ["bin", "etc", "tmp"] {
+        layer.append_data(&mut header(tar::EntryType::Directory, 0, 0o777), folder, std::io::empty()).unwrap();
+    }
+    let files = [
+        ("bin/busybox", std::fs::read(BUSYBOX).unwrap()),
+        ("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nweb:x:101:102::/srv:/bin/sh\n".to_vec()),
+        ("etc/plain", b"text".to_vec()),
+    ];
+    for (path, bytes) in files {
+        let mode = if path.starts_with("bin") { 0o755 } else { 0o644 };
+        layer.append_data(&mut header(tar::EntryType::Regular, bytes.len(), mode), path, &bytes[..]).unwrap();
+    }
+    for name in PROGRAMS {
+        layer.append_link(&mut header(tar::EntryType::Symlink, 0, 0o777), format!("bin/{name}"), "busybox").unwrap();
+    }
+    let layer = layer.into_inner().unwrap();
+    let config = json!({ "config": {}, "rootfs": { "diff_ids": [format!("sha256:{}", digest(&layer))] } }).to_string();
+    let manifest = json!([{ "Config": "c.json", "RepoTags": ["busybox:latest"], "Layers": ["l.tar"] }]).to_string();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, bytes) in [("l.tar", &layer[..]), ("c.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())] {
+        archive.append_data(&mut header(tar::EntryType::Regular, bytes.len(), 0o644), path, bytes).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+#[tokio::test]
+async fn a_container_runs_prints_and_ends() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("plain").await;
+    let script = "echo $HOSTNAME $HOME; hostname; pwd; id -u; echo bad >&2; exit 3";
+    let (code, text) = world.outcome(&sandbox, world.spec("c", script)).await;
+    assert_eq!((code, text.lines().collect::<Vec<_>>().join(",")), (3, "plain-host /root,plain-host,/,0,bad".into()));
+    let (sandboxes, containers) = world.runtime.list().await.unwrap();
+    assert_eq!((sandboxes.len(), containers.len()), (1, 1));
+    world.runtime.stop_sandbox(&sandbox.id).await.unwrap();
+    assert!(!world.runtime.list().await.unwrap().0[0].ready);
+    world.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+    assert_eq!(world.runtime.list().await.unwrap(), (vec![], vec![]));
+    assert!(matches!(world.runtime.container(&containers[0].id).await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn programs_that_cannot_be_started_say_why() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("refused").await;
+    let cases = [
+        ("foo", "exec: \"foo\": executable file not found in $PATH"),
+        ("/etc/plain", "exec: \"/etc/plain\": permission denied"),
+        ("/nothing", "exec: \"/nothing\": stat /nothing: no such file or directory"),
+    ];
+    for (program, expected) in cases {
+        let spec = ContainerSpec { argv: vec![program.into()], ..world.spec("c", "") };
+        let made = world.runtime.create_container(&sandbox.id, spec).await.unwrap();
+        let Err(Error::Start(why)) = world.runtime.start_container(&made.id).await else { panic!("{program} started") };
+        let prefix = "unable to start container process: error during container init: ";
+        assert_eq!(why, format!("{prefix}{expected}"));
+        let state = world.runtime.container(&made.id).await.unwrap().state;
+        assert!(matches!(&state, State::Exited { exit_code: 128, message, .. } if *message == why), "{state:?}");
+        world.runtime.remove_container(&made.id).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn stopping_asks_first_and_kills_after_the_grace() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("stop").await;
+    let script = "trap 'exit 7' TERM; echo up; while true; do sleep 0.1; done";
+    let mut events = world.runtime.events().await.unwrap();
+    let polite = world.run(&sandbox, world.spec("polite", script)).await;
+    // Its trap is set when it has printed.
+    let log = sandbox.spec.log_directory.join("polite/0.log");
+    while printed(&log).is_empty() {
+        world.sh(&polite.id, "true").await;
+    }
+    world.runtime.stop_container(&polite.id, Duration::from_secs(60)).await.unwrap();
+    let State::Exited { exit_code, signal, .. } = ended(&mut events, &polite.id).await.state else { unreachable!() };
+    assert_eq!((exit_code, signal), (7, 0));
+    let deaf = world.run(&sandbox, world.spec("deaf", "sleep 1000")).await;
+    world.runtime.stop_container(&deaf.id, Duration::from_millis(100)).await.unwrap();
+    let state = world.runtime.container(&deaf.id).await.unwrap().state;
+    assert!(matches!(state, State::Exited { exit_code: 137, signal: 9, .. }), "{state:?}");
+    world.runtime.stop_container(&deaf.id, Duration::from_secs(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn commands_run_in_the_container() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("exec").await;
+    let web = world.run(&sandbox, world.spec("web", "sleep 1000")).await;
+    assert_eq!(world.sh(&web.id, "hostname; readlink /proc/self/ns/pid; echo bad >&2").await.lines().count(), 3);
+    let own = world.sh(&web.id, "readlink /proc/1/ns/pid; readlink /proc/self/ns/pid").await;
+    let own: Vec<&str> = own.lines().collect();
+    assert_eq!(own[0], own[1]);
+    let run = |argv: &[&str]| argv.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+    let second = Duration::from_secs(1);
+    let output = world.runtime.exec_sync(&web.id, run(&["sh", "-c", "exit 5"]), second * 20).await.unwrap();
+    assert_eq!(output.exit_code, 5);
+    let missing = world.runtime.exec_sync(&web.id, run(&["foo"]), second).await;
+    let expected = "exec failed: unable to start container process: exec: \"foo\": executable file not found in $PATH";
+    assert!(matches!(&missing, Err(Error::Start(why)) if why == expected), "{missing:?}");
+    let slow = world.runtime.exec_sync(&web.id, run(&["sleep", "1000"]), Duration::from_millis(50)).await;
+    assert!(matches!(slow, Err(Error::Timeout(_))), "{slow:?}");
+    let left = world.runtime.exec_sync(&web.id, run(&["sh", "-c", "sleep 1000 & echo out"]), second * 20).await.unwrap();
+    assert_eq!(left.stdout, b"out\n");
+    world.runtime.stop_container(&web.id, Duration::ZERO).await.unwrap();
+    assert!(matches!(world.runtime.exec_sync(&web.id, run(&["true"]), second).await, Err(Error::NotRunning(_))));
+}
