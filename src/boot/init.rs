@@ -7,16 +7,20 @@
 
 use super::mounts;
 use crate::config::NodePaths;
+use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::process::{Command, Stdio};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What PID 1 keeps running, in the order in which it is started; it ends in reverse order.
-const SERVICES: &[&str] = &["server"];
+const SERVICES: &[&str] = &["supervisor", "server"];
 /// How long one service may take to end: the supervisor waits for its containers' grace.
 const END_SECONDS: u64 = 15;
 /// The longest pause before something that keeps failing is started again.
@@ -25,14 +29,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Runs until SIGTERM or SIGINT.
 pub fn main() -> io::Result<()> {
     mounts::mount_all()?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run())
 }
 
 /// The services that run, by pid, and when each was last started.
-#[derive(Default)]
 struct Services {
+    /// The supervisor's socket lives here, so that its clients wait while it is started again, instead of failing.
+    supervisor: UnixListener,
     running: BTreeMap<i32, &'static str>,
     started: BTreeMap<&'static str, Instant>,
     pauses: BTreeMap<&'static str, Duration>,
@@ -43,7 +48,9 @@ async fn run() -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (due_sender, mut due) = tokio::sync::mpsc::unbounded_channel();
-    let mut services = Services::default();
+    let supervisor = listen(&NodePaths::default().supervisor_socket())?;
+    let mut services =
+        Services { supervisor, running: BTreeMap::new(), started: BTreeMap::new(), pauses: BTreeMap::new() };
     for service in SERVICES {
         services.start(service)?;
     }
@@ -76,8 +83,8 @@ impl Services {
         let mut command = Command::new("/coracle");
         command.arg(service).stdout(log.try_clone()?).stderr(log);
         // The server inherits the listening socket that this process was given as stdin; nobody else does.
-        if service != "server" {
-            command.stdin(Stdio::null());
+        if service == "supervisor" {
+            command.stdin(OwnedFd::from(self.supervisor.try_clone()?));
         }
         let process = command.spawn()?;
         self.running.insert(process.id() as i32, service);
@@ -122,7 +129,16 @@ impl Services {
     }
 }
 
-fn append(path: &std::path::Path) -> io::Result<File> {
+/// A socket that only root may connect to.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let before = rustix::process::umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    listener
+}
+
+fn append(path: &Path) -> io::Result<File> {
     std::fs::create_dir_all(path.parent().unwrap_or(path))?;
     File::options().append(true).create(true).open(path)
 }

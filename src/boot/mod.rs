@@ -7,3 +7,4 @@ pub mod mounts;
 pub mod network;
 pub mod node;
 pub mod server;
+pub mod supervisor;

@@ -24,9 +24,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// Says to the process that it is a supervisor, and where.
 const HOME: &str = "CORACLE_TEST_SUPERVISOR";
 const BUSYBOX: &str = "/bin/busybox";
-const PROGRAMS: &[&str] =
-    &["sh", "sleep", "echo", "cat", "ls", "id", "pwd", "env", "mount", "touch", "hostname", "stat", "grep", "kill", "ps", "wc",
-      "dd", "tail", "mkdir", "mknod", "nc", "stty", "true", "false", "ip", "readlink", "head", "tr", "unshare"];
+const PROGRAMS: &[&str] = &[
+    "sh", "sleep", "echo", "cat", "ls", "id", "pwd", "env", "mount", "touch", "hostname", "stat", "grep", "kill", "ps",
+    "wc", "dd", "tail", "mkdir", "mknod", "nc", "stty", "true", "false", "ip", "readlink", "head", "tr", "unshare",
+];
 
 /// Not a test of its own: what [`World::new`] starts.
 #[test]
@@ -223,7 +224,8 @@ fn image() -> Vec<u8> {
     let config = json!({ "config": {}, "rootfs": { "diff_ids": [format!("sha256:{}", digest(&layer))] } }).to_string();
     let manifest = json!([{ "Config": "c.json", "RepoTags": ["busybox:latest"], "Layers": ["l.tar"] }]).to_string();
     let mut archive = tar::Builder::new(Vec::new());
-    for (path, bytes) in [("l.tar", &layer[..]), ("c.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())] {
+    for (path, bytes) in [("l.tar", &layer[..]), ("c.json", config.as_bytes()), ("manifest.json", manifest.as_bytes())]
+    {
         archive.append_data(&mut header(tar::EntryType::Regular, bytes.len(), 0o644), path, bytes).unwrap();
     }
     archive.into_inner().unwrap()
@@ -306,7 +308,8 @@ async fn commands_run_in_the_container() {
     assert!(matches!(&missing, Err(Error::Start(why)) if why == expected), "{missing:?}");
     let slow = world.runtime.exec_sync(&web.id, run(&["sleep", "1000"]), Duration::from_millis(50)).await;
     assert!(matches!(slow, Err(Error::Timeout(_))), "{slow:?}");
-    let left = world.runtime.exec_sync(&web.id, run(&["sh", "-c", "sleep 1000 & echo out"]), second * 20).await.unwrap();
+    let left =
+        world.runtime.exec_sync(&web.id, run(&["sh", "-c", "sleep 1000 & echo out"]), second * 20).await.unwrap();
     assert_eq!(left.stdout, b"out\n");
     world.runtime.stop_container(&web.id, Duration::ZERO).await.unwrap();
     assert!(matches!(world.runtime.exec_sync(&web.id, run(&["true"]), second).await, Err(Error::NotRunning(_))));

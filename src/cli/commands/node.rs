@@ -12,6 +12,9 @@ pub enum Part {
     /// PID 1 of a node
     #[command(hide = true)]
     Init,
+    /// What containers are children of
+    #[command(hide = true)]
+    Supervisor,
     /// Control plane and node agent
     #[command(hide = true)]
     Server,
@@ -42,6 +45,7 @@ pub enum Part {
 pub fn run(part: Part) -> Result<Exit, Failure> {
     match part {
         Part::Init => boot::init::main()?,
+        Part::Supervisor => boot::supervisor::main()?,
         Part::Server => boot::server::main()?,
         Part::Hello { port } => boot::hello::main(port)?,
         Part::NodeLaunch { profile_json, root } => {

@@ -114,7 +114,8 @@ fn try_command(plan: &CommandPlan, status: &UnixStream) -> Result<std::convert::
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::CONTROL_GROUP;
-    sys::join_process(plan.container, kinds).map_err(|error| format!("cannot join the container: {}", words(&error)))?;
+    sys::join_process(plan.container, kinds)
+        .map_err(|error| format!("cannot join the container: {}", words(&error)))?;
     if let Some(terminal) = plan.stdio.connect(&plan.process.user)? {
         tell_terminal(status, &terminal.master)?;
     }

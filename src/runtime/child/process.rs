@@ -72,7 +72,8 @@ impl Stdio {
                 Ok(None)
             }
             Stdio::Terminal => {
-                let terminal = open_terminal(user).map_err(|error| format!("cannot make a terminal: {}", words(&error)))?;
+                let terminal =
+                    open_terminal(user).map_err(|error| format!("cannot make a terminal: {}", words(&error)))?;
                 Ok(Some(terminal))
             }
         }
@@ -88,7 +89,8 @@ fn open_terminal(user: &User) -> io::Result<Terminal> {
         return Err(io::Error::other("/dev/pts is not a file system of terminals"));
     }
     rustix::pty::unlockpt(&master)?;
-    let slave = rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    let slave =
+        rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     let path = rustix::pty::ptsname(&master, Vec::new())?;
     rustix::fs::fchown(&slave, Some(Uid::from_raw(user.uid)), None)?;
     rustix::process::ioctl_tiocsctty(&slave)?;

@@ -104,9 +104,8 @@ impl Rootfs {
         let shm = files::copy_mounts(&self.shm, false).map_err(|error| failed(&self.shm, error))?;
         make_private(&shm).map_err(|error| failed(&self.shm, error))?;
         let executable = self.executable.as_deref().map(|path| {
-            let opened = files::copy_mounts(path, false).and_then(|tree| {
-                sys::set_mount(&tree, RDONLY | NODEV, Some(Sharing::Private), false).map(|()| tree)
-            });
+            let opened = files::copy_mounts(path, false)
+                .and_then(|tree| sys::set_mount(&tree, RDONLY | NODEV, Some(Sharing::Private), false).map(|()| tree));
             opened.map_err(|error| failed(path, error))
         });
         let mounts = self.mounts.iter().map(|mount| {
@@ -149,7 +148,9 @@ impl Rootfs {
             true => every_device(Path::new("/dev")).into_iter().map(|path| (path.clone(), path)).collect(),
             false => DEVICES.iter().map(|name| Path::new("/dev").join(name)).map(|path| (path.clone(), path)).collect(),
         };
-        wanted.extend(self.devices.iter().map(|device| (PathBuf::from(&device.container_path), device.host_path.clone())));
+        wanted.extend(
+            self.devices.iter().map(|device| (PathBuf::from(&device.container_path), device.host_path.clone())),
+        );
         let opened = wanted.into_iter().map(|(path, source)| {
             let opened = files::copy_mounts(&source, false).and_then(|tree| make_private(&tree).map(|()| tree));
             let failed = |error: io::Error| {
@@ -196,12 +197,8 @@ impl Rootfs {
         // Relative names keep the options within a page.
         rustix::process::chdir(&self.layers_folder)?;
         let layers: Vec<String> = self.layers.iter().map(|layer| layer.display().to_string()).collect();
-        let plain = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            layers.join(":"),
-            self.upper.display(),
-            self.work.display()
-        );
+        let plain =
+            format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), self.upper.display(), self.work.display());
         let flags = if self.privileged { MountFlags::empty() } else { MountFlags::NODEV };
         let attempt = |options: &str| -> io::Result<()> {
             let options = CString::new(options)?;
@@ -212,7 +209,12 @@ impl Rootfs {
     }
 
     /// Everything to put in place, what is above first. A mount of the user's replaces one of ours.
-    fn parts(&self, shm: OwnedFd, mounts: Vec<(String, OwnedFd)>, devices: Vec<(PathBuf, OwnedFd)>) -> Vec<(String, Part)> {
+    fn parts(
+        &self,
+        shm: OwnedFd,
+        mounts: Vec<(String, OwnedFd)>,
+        devices: Vec<(PathBuf, OwnedFd)>,
+    ) -> Vec<(String, Part)> {
         let own = [
             ("/proc", Part::Proc),
             ("/dev", Part::Devices(devices)),

@@ -53,7 +53,18 @@ fn try_sandbox(plan: &SandboxPlan) -> Result<(), String> {
 fn parameter(name: &str) -> PathBuf {
     let first = name.find(['.', '/']).map(|at| name.as_bytes()[at]);
     let path: String = match first {
-        Some(b'.') => name.chars().map(|letter| if letter == '.' { '/' } else if letter == '/' { '.' } else { letter }).collect(),
+        Some(b'.') => name
+            .chars()
+            .map(|letter| {
+                if letter == '.' {
+                    '/'
+                } else if letter == '/' {
+                    '.'
+                } else {
+                    letter
+                }
+            })
+            .collect(),
         _ => name.into(),
     };
     Path::new("/proc/sys").join(path)

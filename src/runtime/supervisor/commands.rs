@@ -65,7 +65,8 @@ impl Supervisor {
             },
         };
         sent?;
-        let reply = ended.map_or_else(|| Reply::Failed(Failure::NotRunning(id.into())), |exit| Reply::Exited(exit.code));
+        let reply =
+            ended.map_or_else(|| Reply::Failed(Failure::NotRunning(id.into())), |exit| Reply::Exited(exit.code));
         wire::send(stream, &reply, &[]).await
     }
 

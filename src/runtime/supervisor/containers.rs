@@ -463,7 +463,11 @@ impl Supervisor {
         Ok(Process {
             argv: spec.argv.clone(),
             env,
-            working_directory: if spec.working_directory.is_empty() { "/".into() } else { spec.working_directory.clone() },
+            working_directory: if spec.working_directory.is_empty() {
+                "/".into()
+            } else {
+                spec.working_directory.clone()
+            },
             user: spec.user.clone(),
             capabilities,
             no_new_privileges: security.no_new_privileges,
@@ -481,7 +485,8 @@ fn streams(spec: &ContainerSpec) -> io::Result<(Ends, Stdio)> {
     }
     let (stdout, their_stdout) = io::pipe()?;
     let (stderr, their_stderr) = io::pipe()?;
-    let (their_stdin, stdin) = if spec.stdin { io::pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
+    let (their_stdin, stdin) =
+        if spec.stdin { io::pipe().map(|(read, write)| (Some(read), Some(write)))? } else { (None, None) };
     let ends = Ends { stdin: stdin.map(Into::into), stdout: Some(stdout.into()), stderr: Some(stderr.into()) };
     let theirs = Stdio::Pipes {
         stdin: their_stdin.map(Into::into),

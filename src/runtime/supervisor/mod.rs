@@ -127,6 +127,8 @@ impl Supervisor {
         let mut child = signal(SignalKind::child())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        // Children that ended before the signal was listened to.
+        self.reap();
         loop {
             tokio::select! {
                 _ = child.recv() => self.reap(),
@@ -186,9 +188,7 @@ impl Supervisor {
             let Some((request, descriptors)) = wire::receive::<Request>(&stream).await? else { return Ok(()) };
             match request {
                 Request::Events => self.serve_events(&stream).await,
-                Request::Exec { id, spec, timeout } => {
-                    self.serve_exec(&stream, &id, spec, timeout, descriptors).await
-                }
+                Request::Exec { id, spec, timeout } => self.serve_exec(&stream, &id, spec, timeout, descriptors).await,
                 Request::Attach { id, spec } => self.serve_attach(&stream, &id, spec).await,
                 Request::Sockets(id) => self.serve_sockets(&stream, &id).await,
                 request => {

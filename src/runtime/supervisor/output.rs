@@ -119,7 +119,8 @@ impl Output {
         drained: tokio::sync::oneshot::Sender<()>,
     ) {
         let mut pending = Pending { stream, text: Vec::new() };
-        let Ok(source) = rustix::io::ioctl_fionbio(&source, true).map_err(io::Error::from).and_then(|()| sys::watch(source))
+        let Ok(source) =
+            rustix::io::ioctl_fionbio(&source, true).map_err(io::Error::from).and_then(|()| sys::watch(source))
         else {
             return;
         };
