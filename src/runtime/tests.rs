@@ -198,7 +198,7 @@ fn printed(log: &Path) -> String {
 fn image() -> Vec<u8> {
     let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let mut layer = tar::Builder::new(Vec::new());
-    let mut header = |kind, size: usize, mode| {
+    let header = |kind, size: usize, mode| {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_size(size as u64);
@@ -313,4 +313,270 @@ async fn commands_run_in_the_container() {
     assert_eq!(left.stdout, b"out\n");
     world.runtime.stop_container(&web.id, Duration::ZERO).await.unwrap();
     assert!(matches!(world.runtime.exec_sync(&web.id, run(&["true"]), second).await, Err(Error::NotRunning(_))));
+}
+
+fn command(argv: &[&str], tty: bool) -> ExecSpec {
+    let argv = argv.iter().map(|word| word.to_string()).collect();
+    ExecSpec { argv, tty, stdin: true, stdout: true, stderr: !tty }
+}
+
+async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), text: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(text) {
+        let mut buffer = [0; 256];
+        let count = stream.read(&mut buffer).await.unwrap();
+        assert!(count > 0, "ended after {:?}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8(read).unwrap()
+}
+
+#[tokio::test]
+async fn commands_have_streams() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("streams").await;
+    let web = world.run(&sandbox, world.spec("web", "sleep 1000")).await;
+    let mut session =
+        world.runtime.exec(&web.id, command(&["sh", "-c", "cat; echo bad >&2; exit 4"], false)).await.unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"hello").await.unwrap();
+    session.stdin = None;
+    let (mut out, mut bad) = (String::new(), String::new());
+    session.stdout.unwrap().read_to_string(&mut out).await.unwrap();
+    session.stderr.unwrap().read_to_string(&mut bad).await.unwrap();
+    assert_eq!((out.as_str(), bad.as_str(), session.exit.await.unwrap()), ("hello", "bad\n", 4));
+}
+
+#[tokio::test]
+async fn commands_have_terminals_of_any_size() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("terminal").await;
+    let web = world.run(&sandbox, world.spec("web", "sleep 1000")).await;
+    let script = "trap 'stty size' WINCH; echo ready; read x; stty size; echo $TERM; exit 6";
+    let mut session = world.runtime.exec(&web.id, command(&["sh", "-c", script], true)).await.unwrap();
+    let mut output = session.stdout.take().unwrap();
+    read_until(&mut output, "ready").await;
+    session.resize.send((101, 42)).await.unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"\n").await.unwrap();
+    read_until(&mut output, "42 101\r\nxterm").await;
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).await.unwrap();
+    assert_eq!(session.exit.await.unwrap(), 6);
+}
+
+#[tokio::test]
+async fn attachments_share_a_container() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("attach").await;
+    let spec = ContainerSpec { stdin: true, ..world.spec("cat", "while read line; do echo got $line; done; exit 9") };
+    let cat = world.run(&sandbox, spec).await;
+    let mut one = world.runtime.attach(&cat.id, command(&[], false)).await.unwrap();
+    let mut two = world.runtime.attach(&cat.id, command(&[], false)).await.unwrap();
+    one.stdin.as_mut().unwrap().write_all(b"a\n").await.unwrap();
+    read_until(&mut one.stdout.as_mut().unwrap(), "got a\n").await;
+    read_until(&mut two.stdout.as_mut().unwrap(), "got a\n").await;
+    drop(one);
+    two.stdin.as_mut().unwrap().write_all(b"b\n").await.unwrap();
+    read_until(&mut two.stdout.as_mut().unwrap(), "got b\n").await;
+    world.runtime.stop_container(&cat.id, Duration::ZERO).await.unwrap();
+    assert_eq!(two.exit.await.unwrap(), 137);
+    assert_eq!(printed(&sandbox.spec.log_directory.join("cat/0.log")), "got a\ngot b\n");
+}
+
+#[tokio::test]
+async fn stdin_ends_after_the_first_attachment_if_it_is_for_once() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("once").await;
+    let mut events = world.runtime.events().await.unwrap();
+    let spec = ContainerSpec { stdin: true, stdin_once: true, ..world.spec("cat", "cat; echo end") };
+    let cat = world.run(&sandbox, spec).await;
+    let mut session = world.runtime.attach(&cat.id, command(&[], false)).await.unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"a\n").await.unwrap();
+    session.stdin = None;
+    assert_eq!(session.exit.await.unwrap(), 0);
+    ended(&mut events, &cat.id).await;
+    assert_eq!(printed(&sandbox.spec.log_directory.join("cat/0.log")), "a\nend\n");
+}
+
+#[tokio::test]
+async fn containers_have_terminals() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("tty").await;
+    let script = "echo start; read line; echo got $line; stty size; test -c /dev/console && exit 2";
+    let spec = ContainerSpec { stdin: true, tty: true, ..world.spec("tty", script) };
+    let shell = world.run(&sandbox, spec).await;
+    let mut session = world.runtime.attach(&shell.id, command(&[], true)).await.unwrap();
+    session.resize.send((90, 30)).await.unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"hi\n").await.unwrap();
+    read_until(&mut session.stdout.as_mut().unwrap(), "got hi\r\n30 90").await;
+    assert_eq!(session.exit.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn containers_see_what_they_may() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("confined").await;
+    let script = "ls /dev | tr '\\n' ' '; echo; cat /proc/sys/kernel/hostname; \
+        touch /sys/x 2>&1; echo 1 2>&1 > /proc/sys/net/ipv4/ip_forward; cat /proc/interrupts | wc -c; \
+        grep Cap /proc/self/status | tr '\\n\\t' '  '; echo; ls /sys/fs/cgroup/memory/cgroup.procs; \
+        mount -t tmpfs x /tmp 2>&1; ip addr show lo | grep -o 127.0.0.1/8; ls /proc | grep -c '^[0-9]'; echo hi > /root.txt; \
+        mknod /tmp/d b 254 0 2>&1; stat -c %T /dev/shm /dev/null";
+    let (code, text) = world.outcome(&sandbox, world.spec("c", script)).await;
+    println!("{text}");
+    assert_eq!(code, 0, "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero ");
+    assert_eq!(lines[1], "confined-host");
+    assert!(lines[2].ends_with("Read-only file system") && lines[3].ends_with("Read-only file system"), "{text}");
+    assert_eq!(lines[4], "0");
+    assert!(lines[5].contains("CapPrm: 0000000000000021 CapEff: 0000000000000021 CapBnd: 0000000000000021"), "{text}");
+    assert!(lines[7].contains("permission denied"), "{text}");
+    assert_eq!(lines[8], "127.0.0.1/8");
+}
+
+#[tokio::test]
+async fn users_are_who_they_are_asked_to_be() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("user").await;
+    let user = User { uid: 101, gid: 102, additional_gids: vec![55, 66] };
+    let spec = ContainerSpec {
+        user,
+        working_directory: "/work/here".into(),
+        ..world.spec(
+            "c",
+            "id; pwd; echo $HOME; \
+        echo x > /dev/stdout; cat /root.txt; grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status",
+        )
+    };
+    let spec = ContainerSpec { security: Security { no_new_privileges: true, ..spec.security.clone() }, ..spec };
+    let (_, text) = world.outcome(&sandbox, spec).await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[..4], ["uid=101(web) gid=102 groups=55,66", "/work/here", "/srv", "x"], "{text}");
+    assert!(lines[5].ends_with("0000000000000000") && lines[6].ends_with('1'), "{text}");
+}
+
+#[tokio::test]
+async fn mounts_are_as_asked() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("mounts").await;
+    let folder = world.home().join("volume");
+    std::fs::create_dir_all(folder.join("inner")).unwrap();
+    std::fs::write(folder.join("file"), "node").unwrap();
+    let mount = |path: &str, from: &Path, read_only| Mount {
+        container_path: path.into(),
+        host_path: from.into(),
+        read_only,
+        recursive_read_only: false,
+        propagation: Propagation::Private,
+    };
+    let mut spec =
+        world.spec("c", "cat /etc/file; cat /data/file; touch /data/x 2>&1; touch /rw/y; touch /x 2>&1; ls /");
+    spec.mounts = vec![
+        mount("/rw/deep", &folder.join("inner"), false),
+        mount("/data", &folder, true),
+        mount("/rw", &folder, false),
+        mount("/etc/file", &folder.join("file"), true),
+    ];
+    spec.security.read_only_root = true;
+    let (code, text) = world.outcome(&sandbox, spec).await;
+    assert_eq!(code, 0);
+    assert!(
+        text.starts_with("nodenodetouch: /data/x: Read-only file system\ntouch: /x: Read-only file system\n"),
+        "{text}"
+    );
+    assert!(folder.join("y").exists() && folder.join("deep").is_dir());
+    let mut spec = world.spec("gone", "true");
+    spec.mounts = vec![mount("/data", Path::new("/nothing/here"), false)];
+    let made = world.runtime.create_container(&sandbox.id, spec).await.unwrap();
+    let failed = world.runtime.start_container(&made.id).await.unwrap_err().to_string();
+    assert!(
+        failed.ends_with("error mounting \"/nothing/here\" to rootfs at \"/data\": no such file or directory"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn containers_of_a_pod_share_what_they_should() {
+    let Some(world) = World::new() else { return };
+    let spec = SandboxSpec { share_pid: true, ..world.sandbox_spec("shared") };
+    let sandbox = world.runtime.run_sandbox(spec).await.unwrap();
+    let one = world.run(&sandbox, world.spec("one", "echo hi > /dev/shm/note; sleep 1000")).await;
+    let two = world.run(&sandbox, world.spec("two", "nc -l -p 8080 -e echo heard & sleep 1000")).await;
+    assert_eq!(world.sh(&two.id, "cat /dev/shm/note").await, "hi\n");
+    let processes = world.sh(&two.id, "ps").await;
+    assert!(processes.contains("1 65535") && processes.matches("sleep 1000").count() >= 2, "{processes}");
+    let mut stream = loop {
+        if let Ok(stream) = world.runtime.connect(&sandbox.id, 8080).await {
+            break stream;
+        }
+    };
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "heard\n");
+    world.runtime.stop_container(&one.id, Duration::ZERO).await.unwrap();
+    assert_eq!(world.sh(&two.id, "ps | grep -c 'sleep 1000'").await.trim(), "4");
+    world.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn limits_are_kept_and_counted() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("limits").await;
+    let mut spec = world.spec("greedy", "head -c 200000000 /dev/zero | tail -c 190000000 | wc -c");
+    spec.resources = Resources { memory_limit: Some(32 << 20), cpu_shares: Some(256), ..Resources::default() };
+    let greedy = world.runtime.create_container(&sandbox.id, spec.clone()).await.unwrap();
+    spec.argv = vec!["sh".into(), "-c".into(), "exec tail -c 190000000 /dev/zero".into()];
+    let mut events = world.runtime.events().await.unwrap();
+    world.runtime.remove_container(&greedy.id).await.unwrap();
+    let greedy = world.run(&sandbox, spec).await;
+    let State::Exited { exit_code, oom_killed, .. } = ended(&mut events, &greedy.id).await.state else {
+        unreachable!()
+    };
+    assert_eq!((exit_code, oom_killed), (137, true));
+    let web = world.run(&sandbox, world.spec("web", "echo x > /file; sleep 1000")).await;
+    let limit = Resources { memory_limit: Some(64 << 20), pids_limit: Some(20), ..Resources::default() };
+    world.runtime.update_container(&web.id, limit).await.unwrap();
+    let limit = world
+        .sh(&web.id, "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null")
+        .await;
+    assert_eq!(limit, "67108864\n");
+    let (stats, all) = (world.runtime.stats(&web.id).await.unwrap(), world.runtime.stats(&sandbox.id).await.unwrap());
+    assert!(stats.memory_usage_bytes > 0 && stats.processes >= 1 && stats.disk_used_bytes > 0, "{stats:?}");
+    assert!(all.cpu_nanoseconds >= stats.cpu_nanoseconds && stats.cpu_nanoseconds > 0, "{all:?}");
+}
+
+#[tokio::test]
+async fn a_supervisor_that_was_killed_leaves_a_truth_behind() {
+    let Some(mut world) = World::new() else { return };
+    let sandbox = world.sandbox("killed").await;
+    let web = world.run(&sandbox, world.spec("web", "sleep 1000")).await;
+    let made = world.runtime.create_container(&sandbox.id, world.spec("made", "true")).await.unwrap();
+    let events = world.runtime.events().await.unwrap();
+    world.kill();
+    assert_eq!(events.count().await, 0, "the stream ends with the supervisor");
+    world.start();
+    let (sandboxes, containers) = world.runtime.list().await.unwrap();
+    assert_eq!(sandboxes.len(), 1);
+    let state = |id: &str| containers.iter().find(|one| one.id == id).unwrap().state.clone();
+    assert!(matches!(state(&web.id), State::Exited { exit_code: 137, .. }), "{:?}", state(&web.id));
+    assert_eq!(state(&made.id), State::Created);
+    world.runtime.remove_sandbox(&sandbox.id).await.unwrap();
+    assert_eq!(world.runtime.list().await.unwrap(), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn logs_are_reopened() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("logs").await;
+    let spec = ContainerSpec { stdin: true, ..world.spec("c", "echo one; read x; echo two; read x") };
+    let web = world.run(&sandbox, spec).await;
+    let log = sandbox.spec.log_directory.join("c/0.log");
+    let mut session = world.runtime.attach(&web.id, command(&[], false)).await.unwrap();
+    while printed(&log).is_empty() {
+        world.sh(&web.id, "true").await;
+    }
+    std::fs::rename(&log, log.with_extension("old")).unwrap();
+    world.runtime.reopen_log(&web.id).await.unwrap();
+    session.stdin.as_mut().unwrap().write_all(b"\n").await.unwrap();
+    read_until(session.stdout.as_mut().unwrap(), "two").await;
+    assert_eq!((printed(&log.with_extension("old")), printed(&log)), ("one\n".into(), "two\n".into()));
 }
