@@ -1,6 +1,7 @@
 //! The order of components in the server process: start, wait ready, drain; and what `init` does as PID 1.
 
 pub mod controllers;
+pub mod dns;
 pub mod hello;
 pub mod init;
 pub mod mounts;

@@ -15,6 +15,12 @@ pub async fn from_kubeconfig(file: Option<&Path>, context: Option<&str>) -> Resu
     Ok(Client::try_from(config)?)
 }
 
+/// A client for a pod: with its service account's token, which is read again as it is renewed.
+pub fn in_cluster() -> Result<Client, Error> {
+    let config = Config::incluster().map_err(Box::new)?;
+    Ok(Client::try_from(config)?)
+}
+
 /// A client of `server` with a client certificate; authority, certificate and key are base64 of PEM, as a kubeconfig has them.
 pub async fn with_certificate(server: &str, authority: &str, certificate: &str, key: &str) -> Result<Client, Error> {
     let kubeconfig = Kubeconfig::from_yaml(

@@ -27,6 +27,9 @@ pub enum Error {
     /// The kubeconfig cannot be read or lacks the context.
     #[error("no usable kubeconfig")]
     Kubeconfig(#[from] Box<kube::config::KubeconfigError>),
+    /// The process is not in a pod, or the pod has no service account.
+    #[error("no service account to reach the API server with")]
+    InCluster(#[from] Box<kube::config::InClusterError>),
     /// The server serves no such kind: a definition may be missing.
     #[error("the server does not serve kind `{kind}` of `{api_version}`")]
     UnknownKind { api_version: String, kind: String, source: Box<kube::Error> },

@@ -1,6 +1,8 @@
 //! The network of the node: pod links, service rules, DNS.
 
 mod cidr;
+pub mod dns;
+mod kinds;
 mod leases;
 mod ledger;
 mod nft;

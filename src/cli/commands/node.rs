@@ -24,6 +24,16 @@ pub enum Part {
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },
+    /// Cluster DNS, in its pod
+    #[command(hide = true)]
+    Dns {
+        /// The cluster's domain
+        #[arg(long, default_value = "cluster.local")]
+        domain: String,
+        /// The machine's address, which `host.coracle.internal` names
+        #[arg(long)]
+        host_address: std::net::IpAddr,
+    },
     /// Leaves the host's namespaces and starts PID 1 (native driver)
     #[command(hide = true)]
     NodeLaunch {
@@ -48,6 +58,7 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
         Part::Supervisor => boot::supervisor::main()?,
         Part::Server => boot::server::main()?,
         Part::Hello { port } => boot::hello::main(port)?,
+        Part::Dns { domain, host_address } => boot::dns::main(domain, host_address)?,
         Part::NodeLaunch { profile_json, root } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
             native::launch::launch(&profile, &root)?;

@@ -14,9 +14,8 @@ mod table;
 mod tests;
 mod wanted;
 
-pub use host_ports::Pod;
-
 use super::cidr::Cidr;
+use super::kinds::{Pod, SERVICE_LABEL};
 use super::nft::{self, Layout};
 use super::{Error, chain};
 use crate::base::Shutdown;
@@ -34,8 +33,6 @@ use std::time::Duration;
 use table::Networks;
 use wanted::{Owner, Place};
 
-/// Names the service of an EndpointSlice.
-const SERVICE_LABEL: &str = "kubernetes.io/service-name";
 /// When the kernel refuses even a new table: how long until the next attempt.
 const RETRY: Duration = Duration::from_secs(5);
 
