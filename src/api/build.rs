@@ -50,7 +50,7 @@ macro_rules! served {
             api::scheduling::v1: PriorityClass;
             api::storage::v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass;
             apiextensions_apiserver::pkg::apis::apiextensions::v1: CustomResourceDefinition;
-            apimachinery::pkg::apis::meta::v1: APIGroup APIGroupList APIResourceList APIVersions DeleteOptions ListMeta Status;
+            apimachinery::pkg::apis::meta::v1: APIGroup APIGroupList APIResourceList APIVersions DeleteOptions ListMeta Patch Status;
             apimachinery::pkg::version: Info;
             kube_aggregator::pkg::apis::apiregistration::v1: APIService;
         }

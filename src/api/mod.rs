@@ -1,8 +1,10 @@
 //! The vocabulary of the API: objects, kinds, selectors, patches, errors. Pure: no I/O, no async, no storage.
 
+pub mod fields;
 pub mod kinds;
 pub mod names;
 pub mod object;
+pub mod openapi;
 pub mod protobuf;
 pub mod quantity;
 pub mod schema;

@@ -19,6 +19,8 @@ pub mod form;
 pub mod identity;
 pub mod listen;
 pub mod objects;
+pub mod options;
+pub mod patch;
 pub mod proxy;
 pub mod read;
 pub mod request;

@@ -4,7 +4,7 @@ use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
-use super::{Api, auth, discovery, eviction, proxy, read, resource, watch, write};
+use super::{Api, auth, discovery, eviction, patch, proxy, read, resource, watch, write};
 use crate::api::{Kind, Reason, Status};
 use axum::body::Body;
 use bytes::Bytes;
@@ -90,7 +90,7 @@ async fn resource_request(call: Call, kind: &'static Kind, body: Body) -> Result
             write::update(&call, kind, collect(body).await?).await
         }
         ("patch", "" | "status" | "finalize" | "approval" | "ephemeralcontainers" | "resize") => {
-            write::patch(&call, kind, collect(body).await?).await
+            patch::patch(&call, kind, collect(body).await?).await
         }
         ("update", "scale") => write::scale(&call, kind, collect(body).await?, false).await,
         ("patch", "scale") => write::scale(&call, kind, collect(body).await?, true).await,

@@ -1,39 +1,54 @@
-//! Create, update, patch and delete: every rule between a body and the store.
+//! Create, update and delete: every rule between a body and the store.
 
 use super::admission::{Change, Verb};
 use super::answer::{self, Answer};
 use super::form::Form;
 use super::objects;
 use super::route::{Call, method_not_allowed};
-use super::{decode, read, services};
-use crate::api::{Kind, Object, Reason, Status};
+use super::{decode, options, patch, read, services};
+use crate::api::{Kind, Object, Reason, Status, fields};
 use crate::control::store::{self, Entry, Expected, Op};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// How often a patch is tried again when somebody else was faster.
+/// How often a deletion is tried again when somebody else was faster.
 const TRIES: usize = 10;
 /// Letters of generated names: no vowels and no digits that look like some (k8s.io/apimachinery `pkg/util/rand`).
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// How the managers of an object's fields are found.
+pub enum Noted {
+    /// The writer takes what it changes.
+    Update,
+    /// An apply has found them already: `metadata.managedFields`.
+    Applied(Value),
+}
 
 /// A new object.
 pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
     if !kind.is_stored() {
         return Err(super::resource::no_subresource(kind, "create"));
     }
-    let mut object = decode::body(call, kind, &body)?;
-    let wanted = call.attributes();
-    if !object.resource_version().is_empty() {
+    options::check(call, false)?;
+    let mut sent = decode::body(call, kind, &body)?;
+    if !sent.object.resource_version().is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    name_new(&mut object, kind, wanted)?;
-    objects::to_stored(kind, wanted, &mut object);
+    name_new(&mut sent.object, kind, call.attributes())?;
+    objects::to_stored(kind, call.attributes(), &mut sent.object);
+    make(call, kind, sent, Noted::Update).await
+}
+
+/// Stores a new object, which has its name and is in the stored version.
+pub async fn make(call: &Call, kind: &'static Kind, sent: decode::Sent, noted: Noted) -> Result<Answer, Status> {
+    let decode::Sent { mut object, mut warnings } = sent;
     stamp_new(&mut object, kind);
     (kind.rules.prepare_create)(&mut object);
     (kind.rules.default)(&mut object);
-    let mut warnings = admit(call, kind, &mut object, None, Verb::Create).await?;
+    note(call, kind, &mut object, None, noted);
+    warnings.extend(admit(call, kind, &mut object, None, Verb::Create).await?);
     refuse_invalid(kind, &object, (kind.rules.validate)(&object))?;
     let claim = assign(call, kind, &mut object, None)?;
     warnings.extend((kind.rules.warnings)(&object));
@@ -48,36 +63,33 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
     stored(call, kind, &entry, StatusCode::CREATED, &warnings)
 }
 
+/// Says who manages the object's fields.
+fn note(call: &Call, kind: &Kind, object: &mut Object, old: Option<&Object>, noted: Noted) {
+    match noted {
+        Noted::Update => fields::owner::update(&options::writer(call, kind), old, object),
+        Noted::Applied(Value::Null) => drop(object.remove(&["metadata", "managedFields"])),
+        Noted::Applied(managers) => object.set(&["metadata", "managedFields"], managers),
+    }
+}
+
 /// A whole new version of an object, or of one part of it.
 pub async fn update(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
-    let mut object = decode::body(call, kind, &body)?;
-    objects::to_stored(kind, call.attributes(), &mut object);
+    options::check(call, false)?;
+    let mut sent = decode::body(call, kind, &body)?;
+    objects::to_stored(kind, call.attributes(), &mut sent.object);
     let entry = objects::current(&call.api.store, kind, call.attributes())?;
-    change(call, kind, &entry, object).await
+    change(call, kind, &entry, sent, Noted::Update).await
 }
 
-/// A patch: applied to the newest version, again if somebody else was faster.
-pub async fn patch(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
-    let patch = decode::Patch::read(call, &body)?;
-    for _ in 1..TRIES {
-        match patch_once(call, kind, &patch).await {
-            Err(status) if status.reason == Reason::Conflict && !patch.names_version() => {}
-            other => return other,
-        }
-    }
-    patch_once(call, kind, &patch).await
-}
-
-async fn patch_once(call: &Call, kind: &'static Kind, patch: &decode::Patch) -> Result<Answer, Status> {
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
-    let before = objects::in_version(kind, call.attributes(), objects::stored(&entry)?);
-    let mut object = patch.apply(kind, before)?;
-    objects::to_stored(kind, call.attributes(), &mut object);
-    change(call, kind, &entry, object).await
-}
-
-/// Puts `object` in the place of what is in `entry`.
-async fn change(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, mut object: Object) -> Result<Answer, Status> {
+/// Puts an object, which is in the stored version, in the place of what is in `entry`.
+pub async fn change(
+    call: &Call,
+    kind: &'static Kind,
+    entry: &Arc<Entry>,
+    sent: decode::Sent,
+    noted: Noted,
+) -> Result<Answer, Status> {
+    let decode::Sent { mut object, mut warnings } = sent;
     let old = objects::stored(entry)?;
     let wanted = call.attributes();
     check_same(kind, &object, &old, wanted)?;
@@ -85,8 +97,9 @@ async fn change(call: &Call, kind: &'static Kind, entry: &Arc<Entry>, mut object
     keep_parts(&mut object, &old, kind, &wanted.subresource);
     (kind.rules.prepare_update)(&mut object, &old);
     (kind.rules.default)(&mut object);
+    note(call, kind, &mut object, Some(&old), noted);
     count_generation(&mut object, &old, kind);
-    let mut warnings = admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
+    warnings.extend(admit(call, kind, &mut object, Some(&old), Verb::Update).await?);
     let mut causes = (kind.rules.validate)(&object);
     causes.extend((kind.rules.validate_update)(&object, &old));
     refuse_invalid(kind, &object, causes)?;
@@ -133,7 +146,7 @@ pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool
     let mut object = objects::stored(&entry)?;
     let before = read::scale_of(kind, &object)?;
     let after = match is_patch {
-        true => decode::Patch::read(call, &body)?.apply_value(before)?,
+        true => patch::part(call, "io.k8s.api.autoscaling.v1.Scale", &body, before)?,
         false => decode::value(&call.headers, &body)?,
     };
     let version = after["metadata"]["resourceVersion"].as_str().unwrap_or_default();
@@ -151,6 +164,7 @@ pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool
     }
     let old = object.clone();
     object.set(&read::fields(&paths.spec_replicas), replicas);
+    note(call, kind, &mut object, Some(&old), Noted::Update);
     count_generation(&mut object, &old, kind);
     admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
     if !call.options.is_dry_run() && object != old {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 /// Answers a question.
 pub fn create(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> {
-    let mut review = decode::body(call, kind, body)?;
+    let mut review = decode::body(call, kind, body)?.object;
     let status = match kind.kind.as_ref() {
         "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
         "TokenReview" => token_review(call, &review)?,
