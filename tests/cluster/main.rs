@@ -3,6 +3,7 @@
 //! Each test cluster has a home, a kubeconfig and a name of its own, so tests run side by side. They need root; without it
 //! each says that it is skipped.
 
+mod apply;
 mod harness;
 mod life;
 mod objects;

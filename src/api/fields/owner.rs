@@ -19,15 +19,15 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 /// Fields of `metadata` that nobody manages.
 const UNMANAGED: &[&str] = &[
-    "name",
-    "namespace",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-    "clusterName",
-    "generation",
-    "managedFields",
-    "resourceVersion",
+    "f:name",
+    "f:namespace",
+    "f:creationTimestamp",
+    "f:selfLink",
+    "f:uid",
+    "f:clusterName",
+    "f:generation",
+    "f:managedFields",
+    "f:resourceVersion",
 ];
 
 /// Who writes, and how.
@@ -116,13 +116,11 @@ impl Writer<'_> {
             "status" => set.cut(&["spec"]),
             _ => {}
         }
-        set.cut(&["apiVersion"]);
-        set.cut(&["kind"]);
-        for name in UNMANAGED {
-            set.cut(&["metadata", name]);
-        }
+        set.below.remove("f:apiVersion");
+        set.below.remove("f:kind");
         if let Some(metadata) = set.below.get_mut("f:metadata") {
             metadata.own = false;
+            metadata.below.retain(|step, _| !UNMANAGED.contains(&step.as_str()));
             if metadata.is_empty() {
                 set.below.remove("f:metadata");
             }
@@ -143,7 +141,7 @@ impl Versions<'_> {
     }
 
     /// The object, which is in the stored version, in another one; nothing if the kind is not served in it.
-    fn from_stored(&self, object: &Object, api_version: &str) -> Option<Value> {
+    fn in_version(&self, object: &Object, api_version: &str) -> Option<Value> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let mut object = object.clone();
         if let Some(served) = self.kind.served_as(group, version) {
@@ -170,7 +168,7 @@ impl Versions<'_> {
         if from == to {
             return Some(value.clone());
         }
-        self.from_stored(&self.to_stored(value.clone(), from), to)
+        self.in_version(&self.to_stored(value.clone(), from), to)
     }
 }
 
@@ -202,8 +200,8 @@ impl<'a> Comparisons<'a> {
         let mut changes = if self.writer.kind.stored.api_version() == api_version {
             walk::compare_objects(at, &self.old.0, &self.new.0)
         } else {
-            let old = self.versions.from_stored(self.old, api_version)?;
-            let new = self.versions.from_stored(self.new, api_version)?;
+            let old = self.versions.in_version(self.old, api_version)?;
+            let new = self.versions.in_version(self.new, api_version)?;
             walk::compare(at, Some(&old), Some(&new))
         };
         for set in [&mut changes.added, &mut changes.modified, &mut changes.removed] {
@@ -283,7 +281,7 @@ fn try_apply(writer: &Writer, live: Option<&Object>, config: &Value, force: bool
         let first = Writer { manager: BEFORE_FIRST_APPLY, now: writer.now.clone(), ..*writer };
         note(&first, &empty, old, &mut all);
     }
-    let before = versions.from_stored(old, &api_version).ok_or(Error::NoSchema)?;
+    let before = versions.in_version(old, &api_version).ok_or(Error::NoSchema)?;
     let merged = walk::merge(at, Some(&before), Some(config)).map_err(Error::Merge)?.unwrap_or_else(|| before.clone());
     let mut named = walk::fields_of(at, config);
     writer.drop_unowned(&mut named);
@@ -299,7 +297,7 @@ fn try_apply(writer: &Writer, live: Option<&Object>, config: &Value, force: bool
     let mut comparisons = Comparisons::new(writer, old, &new);
     take(&mut comparisons, &own, &mut all, force)?;
     // Who applies the same again changed nothing: its time stays.
-    if let Some(time) = time.filter(|_| before == versions.from_stored(&new, &api_version).unwrap_or_default()) {
+    if let Some(time) = time.filter(|_| before == versions.in_version(&new, &api_version).unwrap_or_default()) {
         all.iter_mut().filter(|manager| manager.is(&own)).for_each(|manager| manager.time.clone_from(&time));
     }
     managers::write(&mut new, all);
@@ -387,7 +385,7 @@ fn last_applied_fields(writer: &Writer, live: &Object) -> Option<Set> {
         return None;
     }
     let at = Type::of(writer.schema()?);
-    let live = Versions { kind: writer.kind }.from_stored(live, &api_version)?;
+    let live = Versions { kind: writer.kind }.in_version(live, &api_version)?;
     let changes = walk::compare(at, Some(&applied), Some(&live));
     Some(walk::fields_of(at, &applied).without(&changes.modified).without(&changes.added).without(&changes.removed))
 }

@@ -172,8 +172,8 @@ fn parameters(message: &mut Message, field: u32, value: &Value) {
     for parameter in value["parameters"].as_array().into_iter().flatten() {
         let own = match parameter["in"].as_str() {
             Some("body") => one_of(1, body(parameter)),
-            Some("path") => one_of(2, one_of(4, plain(parameter, &[(6, "format"), (5, "type")], 20))),
-            _ => one_of(2, one_of(3, plain(parameter, &[(7, "format"), (6, "type")], 21))),
+            Some("path") => one_of(2, one_of(4, plain(parameter, &[(6, "format"), (5, "type")], 19))),
+            _ => one_of(2, one_of(3, plain(parameter, &[(7, "format"), (6, "type")], 20))),
         };
         message.message(field, one_of(1, own));
     }
@@ -189,7 +189,7 @@ fn body(value: &Value) -> Message {
     message
 }
 
-/// A parameter of a path or a query; `unique` is the number of `uniqueItems`, which only path parameters have one lower.
+/// A parameter of a path or a query, whose numbers differ; `unique` is that of `uniqueItems`.
 fn plain(value: &Value, typed: &[(u32, &str)], unique: u32) -> Message {
     let mut message = Message::default();
     message.flag(1, value["required"] == true);
@@ -197,6 +197,6 @@ fn plain(value: &Value, typed: &[(u32, &str)], unique: u32) -> Message {
         message.texts(field, value, name);
     }
     typed.iter().for_each(|(field, name)| message.texts(*field, value, name));
-    message.flag(unique - 1, value["uniqueItems"] == true);
+    message.flag(unique, value["uniqueItems"] == true);
     message
 }

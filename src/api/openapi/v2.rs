@@ -77,8 +77,7 @@ fn write(kinds: &[&Kind], custom: Custom, sink: &mut dyn Sink) {
     let documents = Documents::load();
     let mut identities: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut roots: BTreeSet<String> = BTreeSet::new();
-    roots.insert(paths::OBJECT_META.into());
-    roots.insert(paths::LIST_META.into());
+    roots.extend([paths::OBJECT_META, paths::LIST_META, paths::PATCH_BODY].map(String::from));
     for (kind, served) in kinds.iter().flat_map(|kind| kind.versions().map(move |served| (*kind, served))) {
         let name = definition(kind, served);
         for item in paths::of(kind, served) {
@@ -186,7 +185,7 @@ fn operation(one: &Operation, served: &GroupVersion) -> Value {
     let (group, version, kind) = &one.about;
     let is_patch = one.method == "patch";
     let mut parameters: Vec<Value> = one.query.iter().map(|name| query(name)).collect();
-    let patch = || json!({"$ref": format!("{DEFINITIONS}io.k8s.apimachinery.pkg.apis.meta.v1.Patch")});
+    let patch = || json!({"$ref": format!("{DEFINITIONS}{}", paths::PATCH_BODY)});
     let body = if is_patch { Some(patch()) } else { one.body.as_ref().map(reference) };
     if let Some(schema) = body {
         parameters.push(json!({"name": "body", "in": "body", "required": one.method != "delete", "schema": schema}));

@@ -52,7 +52,7 @@ pub fn document(served: &GroupVersion, kinds: &[&Kind], custom: Custom) -> Strin
     let mut identities: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut own: BTreeMap<String, Value> = BTreeMap::new();
     let mut items = Map::new();
-    let mut roots = BTreeSet::new();
+    let mut roots = BTreeSet::from([paths::PATCH_BODY.to_string()]);
     for kind in kinds {
         let name = definition(kind, served);
         for item in paths::of(kind, served) {
@@ -154,7 +154,7 @@ fn operation(one: &Operation, served: &GroupVersion) -> Value {
         operation["parameters"] = one.query.iter().map(|name| query(name)).collect();
     }
     if one.method == "patch" {
-        let patch = json!({"$ref": format!("{REFERENCE}io.k8s.apimachinery.pkg.apis.meta.v1.Patch")});
+        let patch = json!({"$ref": format!("{REFERENCE}{}", paths::PATCH_BODY)});
         operation["requestBody"] = json!({"required": true, "content": content(PATCHES, &patch)});
     } else if let Some(body) = &one.body {
         operation["requestBody"] =

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::route::{Call, method_not_allowed};
-use super::{auth, resource};
+use super::{auth, openapi, resource};
 use crate::api::kinds::{GroupVersion, Subresource};
 use crate::api::{KINDS, Kind, Scope, Status};
 use http::{Method, StatusCode, header};
@@ -23,6 +23,7 @@ pub fn answer(call: &Call) -> Result<Answer, Status> {
         ["version"] => Ok(answer::value(StatusCode::OK, &version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(answer::text("ok")),
         [".well-known", "openid-configuration"] => Ok(auth::oidc::configuration(&call.api)),
+        ["openapi", rest @ ..] => openapi::answer(call, rest),
         ["openid", "v1", "jwks"] => Ok(auth::oidc::keys(&call.api)),
         ["api"] if wants_aggregated(call) => Ok(aggregated(true)),
         ["apis"] if wants_aggregated(call) => Ok(aggregated(false)),

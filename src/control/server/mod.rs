@@ -19,6 +19,7 @@ pub mod form;
 pub mod identity;
 pub mod listen;
 pub mod objects;
+pub mod openapi;
 pub mod options;
 pub mod patch;
 pub mod proxy;

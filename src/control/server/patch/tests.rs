@@ -29,9 +29,17 @@ fn pod(extra: Value) -> Value {
     pod
 }
 
+/// A server in which pods can be made.
+async fn with_account() -> TestServer {
+    let test = server().await;
+    let account = json!({"metadata": {"name": "default"}});
+    send(&test, "POST", "/api/v1/namespaces/default/serviceaccounts", JSON, &account).await;
+    test
+}
+
 #[tokio::test]
 async fn unknown_fields_are_pruned_with_a_warning_or_refused() {
-    let test = server().await;
+    let test = with_account().await;
     let (code, warnings, made) = send(&test, "POST", PODS, JSON, &pod(json!({"spec": {"foo": 1}}))).await;
     assert_eq!(code, 201, "{made}");
     assert_eq!(
@@ -51,7 +59,7 @@ async fn unknown_fields_are_pruned_with_a_warning_or_refused() {
 
 #[tokio::test]
 async fn a_wrong_type_or_option_is_refused() {
-    let test = server().await;
+    let test = with_account().await;
     let (code, _, refused) = send(&test, "POST", PODS, JSON, &pod(json!({"spec": {"hostNetwork": "yes"}}))).await;
     let wanted = "Pod in version \"v1\" cannot be handled as a Pod: json: cannot unmarshal string into Go struct field \
                   PodSpec.spec.hostNetwork of type bool";
@@ -65,7 +73,7 @@ async fn a_wrong_type_or_option_is_refused() {
 
 #[tokio::test]
 async fn a_strategic_patch_merges_by_key() {
-    let test = server().await;
+    let test = with_account().await;
     send(&test, "POST", PODS, JSON, &pod(json!({}))).await;
     let patch = json!({"spec": {"containers": [{"name": "c", "image": "j"}]}});
     let (code, _, patched) =
@@ -124,7 +132,7 @@ async fn a_dry_run_of_an_apply_writes_nothing() {
 
 #[tokio::test]
 async fn a_status_has_managers_of_its_own() {
-    let test = server().await;
+    let test = with_account().await;
     send(&test, "POST", PODS, JSON, &pod(json!({}))).await;
     let patch = json!({"status": {"phase": "Running"}, "spec": {"nodeName": "n"}});
     let (code, _, patched) =

@@ -1,0 +1,204 @@
+//! `/openapi/v2` and `/openapi/v3`: documents of what is served, made when asked for.
+//!
+//! A v3 document is named by a mark that changes with it, so clients keep what they have read: kubectl asks for the index and
+//! for documents whose mark it has not seen.
+//!
+//! Source: k8s.io/kube-openapi `pkg/handler3/handler.go`.
+
+use super::answer::{self, Answer};
+use super::resource::not_served;
+use super::route::Call;
+use crate::api::kinds::GroupVersion;
+use crate::api::openapi::{v2, v3};
+use crate::api::{KINDS, Kind, Reason, Status};
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::{Map, Value, json};
+
+/// What kubectl asks the v2 document as, before and after its name was made a valid one.
+const PROTOBUF_V2: &[&str] = &[
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
+
+/// Answers `/openapi/…`; `rest` is what follows.
+pub fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
+    match rest {
+        ["v2"] => second(call),
+        ["v3"] => Ok(index()),
+        ["v3", "api", version] => third(call, "", version),
+        ["v3", "apis", group, version] => third(call, group, version),
+        _ => Err(not_served()),
+    }
+}
+
+/// Every group and version with the kinds that are served in it.
+fn served() -> Vec<(GroupVersion, Vec<&'static Kind>)> {
+    let mut all: Vec<(GroupVersion, Vec<&Kind>)> = Vec::new();
+    for kind in KINDS {
+        for version in kind.versions() {
+            match all.iter_mut().find(|(own, _)| own == version) {
+                Some((_, kinds)) => kinds.push(kind),
+                None => all.push((version.clone(), vec![kind])),
+            }
+        }
+    }
+    all
+}
+
+/// The schema of a custom kind as its definition has it.
+fn custom(_kind: &Kind, _version: &str) -> Option<Value> {
+    None
+}
+
+fn index() -> Answer {
+    let paths: Map<String, Value> = served()
+        .into_iter()
+        .map(|(version, kinds)| {
+            let place = v3::place(&version);
+            let url = format!("/openapi/v3/{place}?hash={}", v3::mark(&version, &kinds, &custom));
+            (place, json!({"serverRelativeURL": url}))
+        })
+        .collect();
+    answer::value(StatusCode::OK, &json!({"paths": paths}))
+}
+
+fn third(call: &Call, group: &str, version: &str) -> Result<Answer, Status> {
+    let all = served();
+    let found = all.iter().find(|(own, _)| own.group == group && own.version == version);
+    let (version, kinds) = found.ok_or_else(not_served)?;
+    if !accepts(call, &["application/json"]) {
+        return Err(Status::new(
+            Reason::NotAcceptable,
+            "only the following media types are accepted: application/json",
+        ));
+    }
+    let mark = v3::mark(version, kinds, &custom);
+    let asked = call.options.text("hash");
+    if !asked.is_empty() && asked != mark {
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::MOVED_PERMANENTLY;
+        set(&mut answer, header::LOCATION, &format!("/openapi/v3/{}?hash={mark}", v3::place(version)));
+        return Ok(answer);
+    }
+    let mut answer = if is_known(call, &mark) {
+        unchanged()
+    } else {
+        answer::bytes(StatusCode::OK, v3::document(version, kinds, &custom))
+    };
+    set(&mut answer, header::ETAG, &format!("\"{mark}\""));
+    set(&mut answer, header::VARY, "Accept");
+    if !asked.is_empty() {
+        // The address names this very document: it never changes.
+        set(&mut answer, header::CACHE_CONTROL, "public, immutable");
+        let year = jiff::SignedDuration::from_hours(365 * 24);
+        let expires = jiff::Timestamp::now().checked_add(year).unwrap_or(jiff::Timestamp::MAX);
+        set(&mut answer, header::EXPIRES, &expires.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+    }
+    Ok(answer)
+}
+
+fn second(call: &Call) -> Result<Answer, Status> {
+    let all = served();
+    let marks: Vec<String> = all.iter().map(|(version, kinds)| v3::mark(version, kinds, &custom)).collect();
+    let mark = format!("{:08X}", crc32fast::hash(marks.concat().as_bytes()));
+    let kinds: Vec<&Kind> = KINDS.iter().collect();
+    let wanted = PROTOBUF_V2.iter().find(|media| accepts(call, &[media]) && !accepts_first(call, "application/json"));
+    let mut answer = match wanted {
+        _ if is_known(call, &mark) => unchanged(),
+        Some(_) => {
+            let mut answer = answer::bytes(StatusCode::OK, Bytes::from(v2::protobuf(&kinds, &custom)));
+            set(&mut answer, header::CONTENT_TYPE, PROTOBUF_V2[1]);
+            answer
+        }
+        None if accepts(call, &["application/json"]) => answer::bytes(StatusCode::OK, v2::json_text(&kinds, &custom)),
+        None => {
+            let known = format!("only the following media types are accepted: application/json, {}", PROTOBUF_V2[1]);
+            return Err(Status::new(Reason::NotAcceptable, known));
+        }
+    };
+    set(&mut answer, header::ETAG, &format!("\"{mark}\""));
+    set(&mut answer, header::VARY, "Accept");
+    Ok(answer)
+}
+
+fn set(answer: &mut Answer, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        answer.headers_mut().insert(name, value);
+    }
+}
+
+fn unchanged() -> Answer {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    answer
+}
+
+/// Whether the client has the document with this mark.
+fn is_known(call: &Call, mark: &str) -> bool {
+    let known = call.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    known.split(',').any(|tag| tag.trim().trim_start_matches("W/").trim_matches('"') == mark)
+}
+
+/// The media types that a client takes, without parameters, in its order.
+fn accepted(call: &Call) -> impl Iterator<Item = &str> {
+    let text = call.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    text.split(',').filter_map(|media| media.split(';').next()).map(str::trim)
+}
+
+fn accepts(call: &Call, media: &[&str]) -> bool {
+    accepted(call)
+        .any(|own| own == "*/*" && media == ["application/json"] || own == "application/*" || media.contains(&own))
+}
+
+fn accepts_first(call: &Call, media: &str) -> bool {
+    accepted(call).next().is_some_and(|own| own == media || own == "*/*")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::control::server::tests::server;
+    use http::Request;
+    use serde_json::Value;
+
+    async fn get(path: &str, accept: &str, known: &str) -> (u16, http::HeaderMap, Vec<u8>) {
+        let test = server().await;
+        let request = Request::get(path).header("accept", accept).header("if-none-match", known);
+        let answer = test.admin().send(request.body(kube::client::Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
+        (parts.status.as_u16(), parts.headers, bytes.to_vec())
+    }
+
+    #[tokio::test]
+    async fn the_index_leads_to_documents_that_need_no_second_reading() {
+        let (code, _, body) = get("/openapi/v3", "application/json", "").await;
+        assert_eq!(code, 200);
+        let index: Value = serde_json::from_slice(&body).unwrap();
+        let path = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
+        let (code, headers, body) = get(path, "application/json", "").await;
+        assert_eq!(code, 200);
+        assert_eq!(headers["cache-control"], "public, immutable");
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        assert!(document["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"].is_object());
+        let (code, ..) = get(path, "application/json", headers["etag"].to_str().unwrap()).await;
+        assert_eq!(code, 304);
+        let (code, headers, _) = get("/openapi/v3/apis/apps/v1?hash=0", "application/json", "").await;
+        assert_eq!((code, headers["location"].to_str().unwrap()), (301, path));
+    }
+
+    #[tokio::test]
+    async fn the_second_version_comes_in_the_form_that_is_asked_for() {
+        let asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        let (code, headers, body) = get("/openapi/v2", asked, "").await;
+        assert_eq!(code, 200);
+        assert!(headers["content-type"].to_str().unwrap().contains("protobuf"));
+        assert_eq!(&body[..5], b"\x0a\x032.0");
+        let (code, headers, body) = get("/openapi/v2", "application/json", "").await;
+        assert_eq!((code, headers["content-type"].to_str().unwrap()), (200, "application/json"));
+        let document: Value = serde_json::from_slice(&body).unwrap();
+        assert!(document["definitions"]["io.k8s.api.core.v1.Pod"].is_object());
+    }
+}
