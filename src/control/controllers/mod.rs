@@ -1,5 +1,7 @@
 //! Controllers: wanted -> made, through the client only. One file each, one line each in `CONTROLLERS`.
 
+mod cron_job;
+mod daemon_set;
 mod deployment;
 mod discovery;
 mod endpoints;
@@ -8,12 +10,15 @@ mod job;
 mod load_balancer;
 mod namespace;
 mod nodes;
+mod placement;
 mod pod_garbage;
 mod pods;
 mod replica_set;
+mod revisions;
 mod root_ca;
 mod runner;
 mod service_account;
+mod stateful_set;
 mod taints;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -46,6 +51,9 @@ static CONTROLLERS: &[&Controller] = &[
     &pod_garbage::CONTROLLER,
     &ttl_after_finished::CONTROLLER,
     &job::CONTROLLER,
+    &cron_job::CONTROLLER,
+    &daemon_set::CONTROLLER,
+    &stateful_set::CONTROLLER,
     &load_balancer::CONTROLLER,
     &nodes::CONTROLLER,
     &nodes::EVICTION,
@@ -159,6 +167,8 @@ pub struct Context {
     evictions: nodes::Evictions,
     /// Since when nodes that pods are on are missing.
     missing_nodes: Mutex<HashMap<String, tokio::time::Instant>>,
+    /// Pods of DaemonSets that fail again and again.
+    daemon_failures: daemon_set::Failures,
     /// Held while the address of a Service is chosen.
     choosing_address: tokio::sync::Mutex<()>,
 }
@@ -174,6 +184,7 @@ impl Context {
             signs: nodes::Signs::default(),
             evictions: nodes::Evictions::default(),
             missing_nodes: Mutex::default(),
+            daemon_failures: daemon_set::Failures::default(),
             choosing_address: tokio::sync::Mutex::default(),
         }
     }

@@ -14,6 +14,9 @@ mod revision;
 mod rolling;
 mod status;
 
+pub(super) use revision::hash as template_hash;
+pub(super) use rolling::portion;
+
 use super::runner::Next;
 use super::watches::{changes, controlled, controller_of, own};
 use super::{Context, Controller, Error, Key, pods, write};

@@ -1,0 +1,63 @@
+//! DaemonSets on the real server.
+
+use crate::control::controllers::testing::{World, eventually, make_ready, world};
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+async fn node(world: &World, name: &str) {
+    let node: Node = serde_json::from_value(json!({"metadata": {"name": name, "labels": {"kind": "boat"}}})).unwrap();
+    world.all::<Node>().create(&PostParams::default(), &node).await.unwrap();
+    let status =
+        json!({"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "r", "message": "m"}]}});
+    world.all::<Node>().patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+}
+
+fn count(
+    of: fn(&k8s_openapi::api::apps::v1::DaemonSetStatus) -> i32,
+    wanted: i32,
+) -> impl Fn(Option<&DaemonSet>) -> bool {
+    move |set| set.and_then(|set| set.status.as_ref()).is_some_and(|status| of(status) == wanted)
+}
+
+#[tokio::test]
+async fn every_node_gets_a_pod_and_an_update_replaces_them() {
+    let world = world().await;
+    node(&world, "one").await;
+    node(&world, "two").await;
+    let template =
+        json!({"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "one"}]}});
+    let set =
+        json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": template}});
+    world.make::<DaemonSet>(set).await;
+    eventually(world.door::<DaemonSet>(), "d", count(|status| status.current_number_scheduled, 2)).await;
+    make_ready(&world).await;
+    eventually(world.door::<DaemonSet>(), "d", count(|status| status.number_available.unwrap_or(0), 2)).await;
+    let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
+    world.door::<DaemonSet>().patch("d", &PatchParams::default(), &Patch::Merge(image)).await.unwrap();
+    for _ in 0..2 {
+        let updated = |set: Option<&DaemonSet>| {
+            let status = set.and_then(|set| set.status.as_ref());
+            status.is_some_and(|status| status.updated_number_scheduled.unwrap_or(0) > 0)
+        };
+        eventually(world.door::<DaemonSet>(), "d", updated).await;
+        make_ready(&world).await;
+    }
+    let client = world.client.clone();
+    let node = async {
+        let mut changes = crate::client::Caches::new(client).of::<Pod>().changes();
+        while futures::StreamExt::next(&mut changes).await.is_some() {
+            make_ready(&world).await;
+        }
+    };
+    let done = eventually(world.door::<DaemonSet>(), "d", |set| {
+        let status = set.and_then(|set| set.status.as_ref());
+        status.is_some_and(|status| status.updated_number_scheduled == Some(2) && status.number_available == Some(2))
+    });
+    tokio::select! { _ = done => {}, () = node => {} }
+    let revisions = world.door::<ControllerRevision>().list(&ListParams::default()).await.unwrap();
+    assert_eq!(revisions.items.len(), 2);
+    let pods = world.door::<Pod>().list(&ListParams::default()).await.unwrap();
+    assert!(pods.iter().all(|pod| pod.spec.as_ref().unwrap().containers[0].image.as_deref() == Some("two")));
+}
