@@ -23,6 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const SERVICES: &[&str] = &["supervisor", "server"];
 /// How long one service may take to end: the supervisor waits for its containers' grace.
 const END_SECONDS: u64 = 15;
+/// What lived so long was not broken from the start: it is started again at once.
+const OLD: Duration = Duration::from_secs(1);
 /// The longest pause before something that keeps failing is started again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -106,7 +108,7 @@ impl Services {
         let age = self.started.get(service).map_or(Duration::MAX, Instant::elapsed);
         let pause = self.pauses.entry(service).or_default();
         *pause = match age {
-            age if age > Duration::from_secs(10) => Duration::ZERO,
+            age if age > OLD => Duration::ZERO,
             _ => (*pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE),
         };
         *pause

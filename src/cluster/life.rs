@@ -156,7 +156,7 @@ impl Cluster {
         say("starting the node");
         self.driver.start(&self.machine()?).await?;
         say("waiting for the cluster");
-        ready::wait(&self.context()?).await?;
+        ready::wait(&self.context()?, &self.profile).await?;
         self.write_context()
     }
 

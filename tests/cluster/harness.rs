@@ -85,6 +85,12 @@ impl Cluster {
         home().join("profiles").join(&self.name)
     }
 
+    /// PID 1 of the node as this machine numbers it.
+    pub fn init(&self) -> i32 {
+        let status: serde_json::Value = serde_json::from_str(&self.coracle("status -o json").out).unwrap();
+        status["Pid"].as_i64().unwrap() as i32
+    }
+
     fn run(&self, command: &mut Command) -> Said {
         command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
@@ -98,6 +104,26 @@ impl Drop for Cluster {
         }
         self.coracle("delete");
     }
+}
+
+/// Kills the server below PID 1 of a node; `false` if none runs at this moment.
+pub fn kill_server(init: i32) -> bool {
+    let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap_or_default();
+    let is_server = |pid: &i32| {
+        let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        words.split('\0').nth(1) == Some("server")
+    };
+    let server = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_server);
+    let Some(pid) = server.and_then(rustix::process::Pid::from_raw) else { return false };
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok()
+}
+
+/// A client with the administrator's rights.
+pub async fn client(cluster: &Cluster) -> kube::Client {
+    coracle::base::crypto::install();
+    let config = kube::config::Kubeconfig::read_from(cluster.kubeconfig()).unwrap();
+    let options = kube::config::KubeConfigOptions { context: Some(cluster.name.clone()), ..Default::default() };
+    kube::Client::try_from(kube::Config::from_custom_kubeconfig(config, &options).await.unwrap()).unwrap()
 }
 
 /// Everything on this machine that carries a cluster's name: links, packet rules, cgroups, mounts, processes.

@@ -1,0 +1,77 @@
+//! Faults as inputs: the server killed at any moment under load, a full disk.
+
+use super::harness::{Cluster, client, kill_server};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const KILLS: u64 = 50;
+const WRITERS: usize = 4;
+
+/// Each writer makes objects until it is told to stop; what was acknowledged is what it returns. A request that failed may
+/// or may not have been written: nothing was promised.
+async fn write(maps: Api<ConfigMap>, writer: usize, stop: Arc<AtomicBool>) -> BTreeSet<String> {
+    let mut acknowledged = BTreeSet::new();
+    for n in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let name = format!("w{writer}-{n}");
+        let map = serde_json::from_value(serde_json::json!({"metadata": {"name": name}, "data": {"n": n.to_string()}}));
+        if maps.create(&PostParams::default(), &map.unwrap()).await.is_ok() {
+            acknowledged.insert(name);
+        }
+    }
+    acknowledged
+}
+
+/// Container ids and restart counts of all pods.
+async fn containers(pods: &Api<Pod>) -> BTreeMap<String, i32> {
+    let pods = pods.list(&ListParams::default()).await.unwrap();
+    let statuses = pods.items.into_iter().filter_map(|pod| pod.status?.container_statuses);
+    statuses.flatten().map(|status| (status.container_id.unwrap_or_default(), status.restart_count)).collect()
+}
+
+#[test]
+fn a_server_killed_fifty_times_under_load_loses_nothing_and_pods_run_on() {
+    let Some(cluster) = Cluster::started("faults") else { return };
+    cluster.kubectl("create deployment web --image=coracle.local/hello --replicas=3").ok();
+    cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = client(&cluster).await;
+        let (maps, pods): (Api<ConfigMap>, Api<Pod>) =
+            (Api::default_namespaced(client.clone()), Api::all(client.clone()));
+        let before = containers(&pods).await;
+        assert!(before.len() >= 3, "{before:?}");
+        let stop = Arc::new(AtomicBool::new(false));
+        let writers: Vec<_> =
+            (0..WRITERS).map(|writer| tokio::spawn(write(maps.clone(), writer, stop.clone()))).collect();
+        let (init, mut kills) = (cluster.init(), 0);
+        while kills < KILLS {
+            // In turns: while it serves, and at a different moment of its beginning each time. A request waits in the
+            // listening socket, which outlives the server, until there is one again.
+            match kills % 2 {
+                0 => drop(client.apiserver_version().await),
+                _ => tokio::time::sleep(Duration::from_millis(kills * 37 % 400)).await,
+            }
+            kills += u64::from(kill_server(init));
+        }
+        client.apiserver_version().await.unwrap();
+        stop.store(true, Ordering::Relaxed);
+        let mut acknowledged = BTreeSet::new();
+        for writer in writers {
+            acknowledged.extend(writer.await.unwrap());
+        }
+        let there: BTreeSet<String> =
+            maps.list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect();
+        let lost: Vec<&String> = acknowledged.difference(&there).collect();
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        assert!(acknowledged.len() > KILLS as usize, "{} writes are too few to prove anything", acknowledged.len());
+        assert_eq!(containers(&pods).await, before, "a container was made anew or counted as restarted");
+    });
+}
