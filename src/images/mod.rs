@@ -24,6 +24,7 @@ mod builtin;
 mod collect;
 mod compression;
 mod ingest;
+pub mod logins;
 mod pull;
 mod read;
 mod record;

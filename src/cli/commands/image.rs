@@ -2,7 +2,7 @@
 
 use super::super::{Context, Exit, Failure};
 use crate::base::Hint;
-use crate::images::{Error, Image, Store};
+use crate::images::{Error, Image, Reference, Store, logins};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,11 @@ enum Command {
         #[arg(required = true)]
         images: Vec<String>,
     },
+    /// Pull images from their registries, with the logins of the Docker client
+    Pull {
+        #[arg(required = true)]
+        images: Vec<String>,
+    },
     /// Give an image another name
     Tag { source: String, target: String },
     /// Write images to an archive that `docker load` reads
@@ -54,6 +59,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         Command::Load { archives } => load(&store, &archives, context)?,
         Command::Ls { format } => context.printer.raw(&list(&store.list().map_err(failure)?, &format)?),
         Command::Rm { images } => images.iter().try_for_each(|image| store.remove(image)).map_err(failure)?,
+        Command::Pull { images } => pull(&store, &images, context).await?,
         Command::Tag { source, target } => store.tag(&source, &target).map_err(failure)?,
         Command::Save { image, archive } => save(&store, image, &archive)?,
     }
@@ -74,6 +80,18 @@ fn load(store: &Store, archives: &[PathBuf], context: &Context) -> Result<(), Fa
             let names = if image.repo_tags.is_empty() { vec![image.id] } else { image.repo_tags };
             names.iter().for_each(|name| context.printer.say(format!("loaded {name}")));
         }
+    }
+    Ok(())
+}
+
+async fn pull(store: &Store, images: &[String], context: &Context) -> Result<(), Failure> {
+    for image in images {
+        let steps = context.printer.steps();
+        steps.step(&format!("pulling {image}"));
+        let reference: Reference = image.parse().map_err(failure)?;
+        store.pull(&reference, &logins::of_user(reference.registry())).await.map_err(failure)?;
+        drop(steps);
+        context.printer.say(format!("pulled {reference}"));
     }
     Ok(())
 }
@@ -146,6 +164,7 @@ fn failure(error: Error) -> Failure {
         Error::NotFound(_) => ("coracle image ls", Exit::Failure),
         Error::InUse(_) => ("kubectl get pods -A -o wide", Exit::Failure),
         Error::Read { .. } => ("docker save IMAGE | coracle image load -", Exit::Failure),
+        Error::Pull { .. } => ("docker save IMAGE | coracle image load -", Exit::Failure),
         Error::Reference { .. } => ("coracle image --help", Exit::Usage),
         _ => ("", Exit::Failure),
     };
