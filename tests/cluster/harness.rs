@@ -75,6 +75,11 @@ impl Cluster {
         self.kubectl(&format!("{words} -f {}", file.display()))
     }
 
+    /// A folder of this test's own.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The kubeconfig of this test.
     pub fn kubeconfig(&self) -> PathBuf {
         self.folder.path().join("kubeconfig")

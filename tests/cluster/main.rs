@@ -8,3 +8,4 @@ mod faults;
 mod harness;
 mod life;
 mod objects;
+mod tour;
