@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use std::io;
 use std::path::Path;
 
+/// The registry that the names of built-in images have; it exists nowhere.
+pub const REGISTRY: &str = "coracle.local";
 const REPOSITORY: &str = "coracle.local/coracle";
 const HELLO: &str = "coracle.local/hello:latest";
 const HELLO_PORT: &str = "8080/tcp";

@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+/// The first pause before a probe that has never succeeded is asked out of turn; each further one is twice as long.
+const EAGER: Duration = Duration::from_millis(10);
 /// Attempts within one turn when the probe itself cannot be made.
 const ATTEMPTS: u32 = 3;
 
@@ -39,9 +41,17 @@ impl Cycle {
         let mut timer = tokio::time::interval(period);
         timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut count = Count::new(self.kind, &self.probe);
+        let mut eager = self.eager();
         loop {
-            timer.tick().await;
-            let Some(success) = self.turn(timeout).await else { continue };
+            let asked = tokio::select! {
+                _ = timer.tick() => self.turn(timeout).await,
+                () = pause(eager) => self.out_of_turn(timeout).await,
+            };
+            eager = match asked {
+                Some(true) => None,
+                _ => eager.map(|pause| pause * 2).filter(|pause| *pause < period),
+            };
+            let Some(success) = asked else { continue };
             let Some(result) = count.add(success) else { continue };
             let probed = Probed { id: self.subject.container.id.clone(), kind: self.kind, success: result };
             // Without a worker there is nobody to ask for.
@@ -65,6 +75,17 @@ impl Cycle {
             _ => 0.0,
         };
         delay.saturating_sub(Duration::from_secs_f64(age))
+    }
+
+    /// A container is often ready a moment after its start, when the first turn has just failed. Until its first success a
+    /// probe over the network is asked between its turns as well; commands are too dear for that.
+    fn eager(&self) -> Option<Duration> {
+        (self.kind != Kind::Liveness && self.probe.exec.is_none()).then_some(EAGER)
+    }
+
+    /// Only a success counts: thresholds are counted, and failures told, in turns.
+    async fn out_of_turn(&self, timeout: Duration) -> Option<bool> {
+        matches!(ask::ask(&self.subject, &self.probe, timeout).await, Ok(Answer::Success)).then_some(true)
     }
 
     /// Nothing when the probe could not be made at all.
@@ -97,6 +118,14 @@ impl Cycle {
     fn tell(&self, reason: &str, message: String) {
         let subject = &self.subject;
         parts::tell(&subject.node, &subject.pod, Some(&subject.spec.name), Level::Warning, reason, message);
+    }
+}
+
+/// Waits; for ever if there is nothing to wait for.
+async fn pause(length: Option<Duration>) {
+    match length {
+        Some(length) => tokio::time::sleep(length).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -143,7 +172,9 @@ impl Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::fake::{self, FakeApi, FakeRuntime};
     use serde_json::json;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn told(kind: Kind, probe: serde_json::Value, results: &[bool]) -> Vec<bool> {
         let mut count = Count::new(kind, &serde_json::from_value(probe).unwrap());
@@ -160,5 +191,44 @@ mod tests {
         assert_eq!(told(Kind::Liveness, json!({}), &[true, false, false, true, false, false, false]), [false]);
         assert_eq!(told(Kind::Startup, json!({"failureThreshold": 2}), &[false, true]), [true]);
         assert!(told(Kind::Readiness, probe, &[false, false, false]).is_empty());
+    }
+
+    /// Answers each connection with the next status, the last one again and again.
+    async fn answering(statuses: &'static [&'static str]) -> u16 {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            for n in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let status = statuses[n.min(statuses.len() - 1)];
+                let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+                assert_ne!(stream.read(&mut [0; 1024]).await.unwrap(), 0);
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn a_probe_that_never_succeeded_is_asked_between_its_turns() {
+        let (api, runtime) = (FakeApi::default(), FakeRuntime::default());
+        let (node, _folder) = fake::node(&api, &runtime);
+        let port = answering(&["503 Not Yet", "503 Not Yet", "200 OK"]).await;
+        let probe =
+            json!({"periodSeconds": 3600, "timeoutSeconds": 60, "httpGet": {"host": "127.0.0.1", "port": port}});
+        let pod = fake::pod(json!({"containers": [{"name": "web", "image": "i", "readinessProbe": probe}]}));
+        let subject = Subject {
+            spec: pod.spec.clone().unwrap().containers.remove(0),
+            container: fake::container("web", 0, fake::running()),
+            node: Arc::new(node),
+            pod: Arc::new(pod),
+            address: None,
+        };
+        let (results, mut told) = mpsc::unbounded_channel();
+        let cycle = Cycle::new(Arc::new(subject), Kind::Readiness, serde_json::from_value(probe).unwrap(), results);
+        tokio::select! {
+            _ = cycle.run() => unreachable!("a readiness probe does not end"),
+            probed = told.recv() => assert!(probed.unwrap().success),
+        }
     }
 }
