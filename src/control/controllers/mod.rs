@@ -4,6 +4,7 @@ mod cron_job;
 mod daemon_set;
 mod deployment;
 mod discovery;
+mod disruption;
 mod endpoints;
 mod garbage;
 mod job;
@@ -13,6 +14,7 @@ mod nodes;
 mod placement;
 mod pod_garbage;
 mod pods;
+mod quota;
 mod replica_set;
 mod revisions;
 mod root_ca;
@@ -23,6 +25,7 @@ mod taints;
 #[cfg(test)]
 pub(crate) mod testing;
 mod ttl_after_finished;
+mod volumes;
 mod watches;
 mod write;
 
@@ -54,6 +57,12 @@ static CONTROLLERS: &[&Controller] = &[
     &cron_job::CONTROLLER,
     &daemon_set::CONTROLLER,
     &stateful_set::CONTROLLER,
+    &volumes::CLAIMS,
+    &volumes::VOLUMES,
+    &volumes::CLAIM_PROTECTION,
+    &volumes::VOLUME_PROTECTION,
+    &quota::CONTROLLER,
+    &disruption::CONTROLLER,
     &load_balancer::CONTROLLER,
     &nodes::CONTROLLER,
     &nodes::EVICTION,
@@ -169,6 +178,8 @@ pub struct Context {
     missing_nodes: Mutex<HashMap<String, tokio::time::Instant>>,
     /// Pods of DaemonSets that fail again and again.
     daemon_failures: daemon_set::Failures,
+    /// Held while claims and volumes are bound to each other.
+    binding: tokio::sync::Mutex<()>,
     /// Held while the address of a Service is chosen.
     choosing_address: tokio::sync::Mutex<()>,
 }
@@ -185,6 +196,7 @@ impl Context {
             evictions: nodes::Evictions::default(),
             missing_nodes: Mutex::default(),
             daemon_failures: daemon_set::Failures::default(),
+            binding: tokio::sync::Mutex::default(),
             choosing_address: tokio::sync::Mutex::default(),
         }
     }

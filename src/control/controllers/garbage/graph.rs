@@ -11,6 +11,7 @@
 
 use super::slim::Slim;
 use crate::control::controllers::discovery::Served;
+use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -78,6 +79,8 @@ pub struct Graph {
     dependents: HashMap<String, HashSet<String>>,
     /// Uids that were seen to go: no object gets them again.
     gone: HashSet<String>,
+    /// Who is told of the namespaces in which objects come and go.
+    watchers: Vec<UnboundedSender<String>>,
 }
 
 impl Graph {
@@ -102,6 +105,9 @@ impl Graph {
         let Some(uid) = object.metadata.uid.clone() else { return Vec::new() };
         let new = Node::of(kind, object);
         let old = self.nodes.insert(uid.clone(), new.clone());
+        if old.is_none() {
+            self.announce(&new.namespace);
+        }
         let before = old.as_ref().map_or(&[][..], |old| &old.owners);
         let mut look = Vec::new();
         if before != new.owners {
@@ -148,6 +154,7 @@ impl Graph {
     /// An object is gone. Returns the uids to look at: its dependents, and owners that wait for it.
     pub fn remove(&mut self, uid: &str) -> Vec<String> {
         let Some(node) = self.nodes.remove(uid) else { return Vec::new() };
+        self.announce(&node.namespace);
         self.relate(uid, &node.owners, &[]);
         if self.gone.len() >= REMEMBERED {
             self.gone.clear();
@@ -157,6 +164,24 @@ impl Graph {
         let waits = |owner: &&OwnerReference| self.nodes.get(&owner.uid).is_some_and(Node::deletes_dependents);
         look.extend(node.owners.iter().filter(waits).map(|owner| owner.uid.clone()));
         look
+    }
+
+    /// Tells `watcher` from now on in which namespaces objects come and go.
+    pub fn watch(&mut self, watcher: UnboundedSender<String>) {
+        self.watchers.push(watcher);
+    }
+
+    fn announce(&mut self, namespace: &str) {
+        self.watchers.retain(|watcher| watcher.unbounded_send(namespace.to_string()).is_ok());
+    }
+
+    /// How many objects of a resource a namespace has.
+    pub fn count(&self, group: &str, resource: &str, namespace: &str) -> usize {
+        let is_meant = |node: &&Node| {
+            let kind = &node.kind.resource;
+            *node.namespace == *namespace && kind.plural == resource && kind.group == group
+        };
+        self.nodes.values().filter(is_meant).count()
     }
 
     /// The uids of a kind.

@@ -22,7 +22,8 @@ use super::watches::Watched;
 use super::{Context, Controller, Error, Key, write};
 use crate::client::Level;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
+use futures::stream::Stream;
 use futures::{FutureExt, StreamExt};
 use graph::{FOREGROUND, Graph, Node, ORPHAN};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -33,7 +34,7 @@ use serde_json::{Value, json};
 use slim::Slim;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub(super) const CONTROLLER: Controller = Controller {
     name: "garbage-collector-controller",
@@ -49,9 +50,25 @@ pub(super) struct Collector {
     look: Mutex<Option<UnboundedSender<Vec<Key>>>>,
     /// Kinds that owners were found to be of, by API version and kind.
     kinds: Mutex<HashMap<(String, String), Served>>,
+    /// Whether the graph holds what there was at the start.
+    listed: watch::Sender<bool>,
 }
 
 impl Collector {
+    /// The namespaces in which objects of any kind come and go, and what is done when the first list is complete.
+    pub(super) fn comings_and_goings(&self) -> (BoxFuture<'static, ()>, impl Stream<Item = String> + Send + 'static) {
+        let (sender, namespaces) = unbounded();
+        self.graph.lock().watch(sender);
+        let mut listed = self.listed.subscribe();
+        // The sender lives as long as the controllers.
+        (async move { drop(listed.wait_for(|listed| *listed).await) }.boxed(), namespaces)
+    }
+
+    /// How many objects of a resource a namespace has.
+    pub(super) fn count(&self, group: &str, resource: &str, namespace: &str) -> usize {
+        self.graph.lock().count(group, resource, namespace)
+    }
+
     fn look_at(&self, uids: impl IntoIterator<Item = String>) {
         let keys: Vec<Key> = uids.into_iter().map(|uid| Key::new("", &uid)).collect();
         if let Some(look) = &*self.look.lock() {
@@ -66,7 +83,13 @@ fn everything(context: &Context) -> Watched {
     let (ready, listed) = oneshot::channel();
     *context.garbage.look.lock() = Some(sender.clone());
     tokio::spawn(monitor::run(context.client.clone(), context.garbage.graph.clone(), sender, ready));
-    Watched { ready: listed.map(drop).boxed(), keys: keys.boxed() }
+    let complete = context.garbage.listed.clone();
+    let ready = async move {
+        // An error means that nobody follows any more: shutdown.
+        listed.await.ok();
+        complete.send_replace(true);
+    };
+    Watched { ready: ready.boxed(), keys: keys.boxed() }
 }
 
 async fn reconcile(context: &Context, uid: &str) -> Result<Next, Error> {
@@ -229,7 +252,7 @@ fn warn(context: &Context, item: &Node, uid: &str, reference: &OwnerReference) {
 }
 
 /// The kind that an owner reference names, in the version that it names.
-async fn kind_of(context: &Context, reference: &OwnerReference) -> Result<Served, Error> {
+pub(super) async fn kind_of(context: &Context, reference: &OwnerReference) -> Result<Served, Error> {
     let key = (reference.api_version.clone(), reference.kind.clone());
     if let Some(kind) = context.garbage.kinds.lock().get(&key) {
         return Ok(kind.clone());
