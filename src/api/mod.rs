@@ -11,6 +11,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod validate;
 pub mod yaml;
 
 pub use kinds::{KINDS, Kind, Scope, find, find_kind};

@@ -58,7 +58,11 @@ pub(super) const VALIDATING_ADMISSION_POLICY: Kind = kind!(
     status: true,
     generation: Generation::Spec,
     columns: Cow::Borrowed(VALIDATIONS),
-    rules: Rules { default: default_policy, prepare_create: |policy| policy.set(&["status"], Map::new()), ..NO_RULES },
+    rules: Rules {
+        default: default_policy,
+        prepare_create: |policy| policy.set(&["status"], Map::new()),
+        ..NO_RULES
+    },
 );
 
 pub(super) const VALIDATING_ADMISSION_POLICY_BINDING: Kind = kind!(

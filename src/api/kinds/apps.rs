@@ -6,6 +6,7 @@ use super::edit::{Fields, child, each, is_absent, missing, object, text, zero};
 use super::entry::REPLICAS;
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, podspec, print};
+use crate::api::validate;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -17,6 +18,7 @@ pub(super) const CONTROLLER_REVISION: Kind = kind!(
     "controllerrevisions",
     "controllerrevision",
     columns: Cow::Borrowed(REVISION_COLUMNS),
+    rules: Rules { validate_update: validate::workloads::update_revision, ..NO_RULES },
 );
 
 pub(super) const DAEMON_SET: Kind = kind!(
@@ -31,7 +33,13 @@ pub(super) const DAEMON_SET: Kind = kind!(
     status: true,
     generation: Generation::Spec,
     columns: Cow::Borrowed(DAEMON_COLUMNS),
-    rules: Rules { default: default_daemon, prepare_create: empty_status, ..NO_RULES },
+    rules: Rules {
+        validate: validate::workloads::daemon_set,
+        validate_update: validate::workloads::update,
+        default: default_daemon,
+        prepare_create: empty_status,
+        ..NO_RULES
+    },
 );
 
 pub(super) const DEPLOYMENT: Kind = kind!(
@@ -47,7 +55,13 @@ pub(super) const DEPLOYMENT: Kind = kind!(
     scale: REPLICAS,
     generation: Generation::Spec,
     columns: Cow::Borrowed(DEPLOYMENT_COLUMNS),
-    rules: Rules { default: default_deployment, prepare_create: empty_status, ..NO_RULES },
+    rules: Rules {
+        validate: validate::workloads::deployment,
+        validate_update: validate::workloads::update,
+        default: default_deployment,
+        prepare_create: empty_status,
+        ..NO_RULES
+    },
 );
 
 pub(super) const REPLICA_SET: Kind = kind!(
@@ -63,7 +77,14 @@ pub(super) const REPLICA_SET: Kind = kind!(
     scale: REPLICAS,
     generation: Generation::Spec,
     columns: Cow::Borrowed(REPLICA_COLUMNS),
-    rules: Rules { default: default_replicas, prepare_create: no_replicas_yet, fields: replica_fields, ..NO_RULES },
+    rules: Rules {
+        validate: validate::workloads::replica_set,
+        validate_update: validate::workloads::update,
+        default: default_replicas,
+        prepare_create: no_replicas_yet,
+        fields: replica_fields,
+        ..NO_RULES
+    },
 );
 
 pub(super) const REPLICATION_CONTROLLER: Kind = kind!(
@@ -79,7 +100,13 @@ pub(super) const REPLICATION_CONTROLLER: Kind = kind!(
     scale: REPLICAS,
     generation: Generation::Spec,
     columns: Cow::Borrowed(REPLICA_COLUMNS),
-    rules: Rules { default: default_controller, prepare_create: no_replicas_yet, fields: replica_fields, ..NO_RULES },
+    rules: Rules {
+        validate: validate::workloads::replication_controller,
+        default: default_controller,
+        prepare_create: no_replicas_yet,
+        fields: replica_fields,
+        ..NO_RULES
+    },
 );
 
 pub(super) const STATEFUL_SET: Kind = kind!(
@@ -95,7 +122,13 @@ pub(super) const STATEFUL_SET: Kind = kind!(
     scale: REPLICAS,
     generation: Generation::Spec,
     columns: Cow::Borrowed(STATEFUL_COLUMNS),
-    rules: Rules { default: default_stateful, prepare_create: prepare_stateful, ..NO_RULES },
+    rules: Rules {
+        validate: validate::workloads::stateful_set,
+        validate_update: validate::workloads::update_stateful_set,
+        default: default_stateful,
+        prepare_create: prepare_stateful,
+        ..NO_RULES
+    },
 );
 
 const REVISION_COLUMNS: &[Column] = &[

@@ -6,6 +6,7 @@
 use super::edit::{Fields, child, each, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, GroupVersion, Kind, NO_RULES, Object, Rules, Served, print};
+use crate::api::validate;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -21,7 +22,7 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = kind!(
     status: true,
     served: Cow::Borrowed(&[V1]),
     columns: Cow::Borrowed(COLUMNS),
-    rules: Rules { default, prepare_create, ..NO_RULES },
+    rules: Rules { validate: validate::autoscaling::autoscaler, default, prepare_create, ..NO_RULES },
 );
 
 const V1: Served = Served {

@@ -5,6 +5,7 @@
 use super::edit::{Fields, child, each, is_absent, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, podspec, print};
+use crate::api::validate;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -21,7 +22,12 @@ pub(super) const CRON_JOB: Kind = kind!(
     status: true,
     generation: Generation::Spec,
     columns: Cow::Borrowed(CRON_COLUMNS),
-    rules: Rules { default: default_cron, prepare_create: |cron| cron.set(&["status"], Map::new()), ..NO_RULES },
+    rules: Rules {
+        validate: validate::batch::cron_job,
+        default: default_cron,
+        prepare_create: |cron| cron.set(&["status"], Map::new()),
+        ..NO_RULES
+    },
 );
 
 pub(super) const JOB: Kind = kind!(
@@ -36,6 +42,8 @@ pub(super) const JOB: Kind = kind!(
     generation: Generation::Spec,
     columns: Cow::Borrowed(JOB_COLUMNS),
     rules: Rules {
+        validate: validate::batch::job,
+        validate_update: validate::batch::update_job,
         default: default_job,
         prepare_create,
         fields: |job| vec![("status.successful", print::number(job, &["status", "succeeded"]).to_string())],

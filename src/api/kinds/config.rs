@@ -3,6 +3,7 @@
 use super::edit::{Fields, object};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -16,6 +17,11 @@ pub(super) const CONFIG_MAP: Kind = kind!(
     "configmap",
     short: names!["cm"],
     columns: Cow::Borrowed(CONFIG_MAP_COLUMNS),
+    rules: Rules {
+        validate: validate::config::config_map,
+        validate_update: validate::config::update_config_map,
+        ..NO_RULES
+    },
 );
 
 pub(super) const SECRET: Kind = kind!(
@@ -27,6 +33,8 @@ pub(super) const SECRET: Kind = kind!(
     "secret",
     columns: Cow::Borrowed(SECRET_COLUMNS),
     rules: Rules {
+        validate: validate::config::secret,
+        validate_update: validate::config::update_secret,
         default: default_secret,
         fields: |secret| vec![("type", secret.text(&["type"]).into())],
         ..NO_RULES

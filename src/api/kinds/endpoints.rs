@@ -3,6 +3,7 @@
 use super::edit::{each, missing, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -30,7 +31,12 @@ pub(super) const ENDPOINT_SLICE: Kind = kind!(
     "endpointslice",
     generation: Generation::Body,
     columns: Cow::Borrowed(SLICE_COLUMNS),
-    rules: Rules { default: default_slice, ..NO_RULES },
+    rules: Rules {
+        validate: validate::networking::slice,
+        validate_update: validate::networking::update_slice,
+        default: default_slice,
+        ..NO_RULES
+    },
 );
 
 const ENDPOINTS_COLUMNS: &[Column] = &[

@@ -1,7 +1,8 @@
 //! Leases.
 
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Kind, print};
+use super::{Column, Kind, NO_RULES, Rules, print};
+use crate::api::validate;
 use std::borrow::Cow;
 
 pub(super) const LEASE: Kind = kind!(
@@ -12,6 +13,7 @@ pub(super) const LEASE: Kind = kind!(
     "leases",
     "lease",
     columns: Cow::Borrowed(COLUMNS),
+    rules: Rules { validate: validate::misc::lease, ..NO_RULES },
 );
 
 const COLUMNS: &[Column] = &[

@@ -3,6 +3,7 @@
 use super::edit::{child, each, fill, object, text};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ pub(super) const LIMIT_RANGE: Kind = kind!(
     "limitrange",
     short: names!["limits"],
     columns: Cow::Borrowed(RANGE_COLUMNS),
-    rules: Rules { default: default_range, ..NO_RULES },
+    rules: Rules { validate: validate::misc::limit_range, default: default_range, ..NO_RULES },
 );
 
 pub(super) const RESOURCE_QUOTA: Kind = kind!(
@@ -28,7 +29,12 @@ pub(super) const RESOURCE_QUOTA: Kind = kind!(
     short: names!["quota"],
     status: true,
     columns: Cow::Borrowed(QUOTA_COLUMNS),
-    rules: Rules { prepare_create: |quota| quota.set(&["status"], json!({})), ..NO_RULES },
+    rules: Rules {
+        validate: validate::misc::quota,
+        validate_update: validate::misc::update_quota,
+        prepare_create: |quota| quota.set(&["status"], json!({})),
+        ..NO_RULES
+    },
 );
 
 const RANGE_COLUMNS: &[Column] = &[

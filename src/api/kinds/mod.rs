@@ -34,6 +34,8 @@ mod storage;
 mod volumes;
 
 use super::schema::{self, Schema};
+pub use pod::qos_class;
+
 use super::{Cause, Object};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -158,8 +160,11 @@ pub struct Rules {
     pub prepare_update: fn(new: &mut Object, old: &Object),
     /// What is wrong with a new object.
     pub validate: fn(&Object) -> Vec<Cause>,
-    /// What is wrong with a change, immutable fields among it. `validate` runs as well.
-    pub validate_update: fn(new: &Object, old: &Object) -> Vec<Cause>,
+    /// What is wrong with a new object beyond what is wrong with any.
+    pub validate_new: fn(&Object) -> Vec<Cause>,
+    /// What is wrong with a change through a subresource (empty for none), immutable fields among it. `validate` runs as
+    /// well.
+    pub validate_update: fn(new: &Object, old: &Object, subresource: &str) -> Vec<Cause>,
     /// Field selectors beyond `metadata.name` and `metadata.namespace`: name and value.
     pub fields: fn(&Object) -> Vec<(&'static str, String)>,
     /// `Warning` headers for an accepted object.
@@ -172,7 +177,8 @@ pub const NO_RULES: Rules = Rules {
     prepare_create: |_| {},
     prepare_update: |_, _| {},
     validate: |_| Vec::new(),
-    validate_update: |_, _| Vec::new(),
+    validate_new: |_| Vec::new(),
+    validate_update: |_, _, _| Vec::new(),
     fields: |_| Vec::new(),
     warnings: |_| Vec::new(),
 };

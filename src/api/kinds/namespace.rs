@@ -5,6 +5,7 @@
 use super::edit::{missing, object};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::json;
 use std::borrow::Cow;
 
@@ -24,6 +25,7 @@ pub(super) const NAMESPACE: Kind = kind!(
     others: subresources!["finalize": "Namespace" &["update"]],
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules {
+        validate: validate::misc::namespace,
         default,
         prepare_create,
         prepare_update,

@@ -5,6 +5,7 @@
 use super::edit::{each, object, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -23,6 +24,7 @@ pub(super) const INGRESS: Kind = kind!(
     generation: Generation::Spec,
     columns: Cow::Borrowed(INGRESS_COLUMNS),
     rules: Rules {
+        validate: validate::networking::ingress,
         prepare_create: |ingress| ingress.set(&["status"], json!({"loadBalancer": {}})),
         ..NO_RULES
     },
@@ -37,7 +39,12 @@ pub(super) const INGRESS_CLASS: Kind = kind!(
     "ingressclass",
     generation: Generation::Spec,
     columns: Cow::Borrowed(CLASS_COLUMNS),
-    rules: Rules { default: default_class, ..NO_RULES },
+    rules: Rules {
+        validate: validate::networking::ingress_class,
+        validate_update: validate::networking::update_ingress_class,
+        default: default_class,
+        ..NO_RULES
+    },
 );
 
 pub(super) const IP_ADDRESS: Kind = kind!(
@@ -61,7 +68,7 @@ pub(super) const NETWORK_POLICY: Kind = kind!(
     short: names!["netpol"],
     generation: Generation::Spec,
     columns: Cow::Borrowed(POLICY_COLUMNS),
-    rules: Rules { default: default_policy, ..NO_RULES },
+    rules: Rules { validate: validate::networking::policy, default: default_policy, ..NO_RULES },
 );
 
 pub(super) const SERVICE_CIDR: Kind = kind!(

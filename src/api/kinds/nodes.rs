@@ -4,6 +4,7 @@ use super::edit::{fill, object};
 use super::entry::columns::{AGE, NAME};
 use super::pod::PROXY;
 use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ pub(super) const NODE: Kind = kind!(
     others: subresources!["proxy": "NodeProxyOptions" PROXY],
     columns: Cow::Borrowed(NODE_COLUMNS),
     rules: Rules {
+        validate: validate::misc::node,
+        validate_update: validate::misc::update_node,
         default: default_node,
         fields: |node| vec![("spec.unschedulable", print::flag(node, &["spec", "unschedulable"]).to_string())],
         ..NO_RULES
@@ -34,6 +37,11 @@ pub(super) const RUNTIME_CLASS: Kind = kind!(
     "runtimeclasses",
     "runtimeclass",
     columns: Cow::Borrowed(RUNTIME_CLASS_COLUMNS),
+    rules: Rules {
+        validate: validate::misc::runtime_class,
+        validate_update: validate::misc::update_runtime_class,
+        ..NO_RULES
+    },
 );
 
 const NODE_COLUMNS: &[Column] = &[

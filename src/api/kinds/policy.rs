@@ -2,6 +2,7 @@
 
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -17,6 +18,7 @@ pub(super) const POD_DISRUPTION_BUDGET: Kind = kind!(
     generation: Generation::Spec,
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules {
+        validate: validate::autoscaling::budget,
         prepare_create: |budget| {
             let zero = json!({"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0});
             budget.set(&["status"], zero);

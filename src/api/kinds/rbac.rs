@@ -5,6 +5,7 @@
 use super::edit::{each, object, text, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -18,7 +19,7 @@ pub(super) const CLUSTER_ROLE: Kind = kind!(
     "clusterroles",
     "clusterrole",
     columns: Cow::Borrowed(ROLE_COLUMNS),
-    rules: ROLE_RULES,
+    rules: Rules { validate: validate::rbac::cluster_role, ..ROLE_RULES },
 );
 
 pub(super) const CLUSTER_ROLE_BINDING: Kind = kind!(
@@ -29,7 +30,11 @@ pub(super) const CLUSTER_ROLE_BINDING: Kind = kind!(
     "clusterrolebindings",
     "clusterrolebinding",
     columns: Cow::Borrowed(BINDING_COLUMNS),
-    rules: BINDING_RULES,
+    rules: Rules {
+        validate: validate::rbac::cluster_role_binding,
+        validate_update: validate::rbac::update_binding,
+        ..BINDING_RULES
+    },
 );
 
 pub(super) const ROLE: Kind = kind!(
@@ -40,7 +45,7 @@ pub(super) const ROLE: Kind = kind!(
     "roles",
     "role",
     columns: Cow::Borrowed(ROLE_COLUMNS),
-    rules: ROLE_RULES,
+    rules: Rules { validate: validate::rbac::role, ..ROLE_RULES },
 );
 
 pub(super) const ROLE_BINDING: Kind = kind!(
@@ -51,7 +56,11 @@ pub(super) const ROLE_BINDING: Kind = kind!(
     "rolebindings",
     "rolebinding",
     columns: Cow::Borrowed(BINDING_COLUMNS),
-    rules: BINDING_RULES,
+    rules: Rules {
+        validate: validate::rbac::role_binding,
+        validate_update: validate::rbac::update_binding,
+        ..BINDING_RULES
+    },
 );
 
 const ROLE_RULES: Rules = Rules { default: default_role, ..NO_RULES };

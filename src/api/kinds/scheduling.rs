@@ -3,6 +3,7 @@
 use super::edit::missing;
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Rules, print};
+use crate::api::validate;
 use std::borrow::Cow;
 
 pub(super) const PRIORITY_CLASS: Kind = kind!(
@@ -15,6 +16,8 @@ pub(super) const PRIORITY_CLASS: Kind = kind!(
     short: names!["pc"],
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules {
+        validate: validate::misc::priority_class,
+        validate_update: validate::misc::update_priority_class,
         default: |class| missing(&mut class.0, "preemptionPolicy", "PreemptLowerPriority"),
         ..NO_RULES
     },

@@ -6,6 +6,7 @@ use super::edit::{Fields, child, each, is_absent, missing, object, text, zero};
 use super::entry::columns::{AGE, NAME};
 use super::pod::PROXY;
 use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -21,7 +22,15 @@ pub(super) const SERVICE: Kind = kind!(
     status: true,
     others: subresources!["proxy": "ServiceProxyOptions" PROXY],
     columns: Cow::Borrowed(COLUMNS),
-    rules: Rules { default, prepare_create, prepare_update, fields, ..NO_RULES },
+    rules: Rules {
+        validate: validate::service::service,
+        validate_update: validate::service::update,
+        default,
+        prepare_create,
+        prepare_update,
+        fields,
+        ..NO_RULES
+    },
 );
 
 const COLUMNS: &[Column] = &[
@@ -169,20 +178,30 @@ fn keep_node_ports(spec: &mut Fields, kind: &str, old: &Object) {
     }
 }
 
+/// What the new type has no use for goes, unless the change itself says otherwise.
+/// Source: pkg/registry/core/service/strategy.go `dropTypeDependentFields`.
 fn drop_unused(spec: &mut Fields, kind: &str, old: &Object) {
-    if kind != "ClusterIP" || !matches!(old.text(&["spec", "type"]), "NodePort" | "LoadBalancer") {
-        return;
-    }
-    let had = print::list(old, &["spec", "ports"]);
-    for port in each(spec, "ports") {
-        if had.iter().any(|before| before.get("nodePort") == port.get("nodePort")) {
-            port.remove("nodePort");
+    let had = old.text(&["spec", "type"]);
+    if kind == "ClusterIP" && matches!(had, "NodePort" | "LoadBalancer") {
+        let before = print::list(old, &["spec", "ports"]);
+        for port in each(spec, "ports") {
+            if before.iter().any(|before| before.get("nodePort") == port.get("nodePort")) {
+                port.remove("nodePort");
+            }
         }
     }
-    for field in ["externalTrafficPolicy", "allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"]
-    {
-        if spec.get(field) == old.at(&["spec", field]) {
-            spec.remove(field);
+    let has_external = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let is_external = matches!(kind, "NodePort" | "LoadBalancer") || has_external;
+    let is_local = kind == "LoadBalancer" && text(spec, "externalTrafficPolicy") == "Local";
+    let unused = [
+        ("externalTrafficPolicy", is_external),
+        ("allocateLoadBalancerNodePorts", kind == "LoadBalancer"),
+        ("loadBalancerClass", kind == "LoadBalancer"),
+        ("healthCheckNodePort", is_local),
+    ];
+    for (field, _) in unused.iter().filter(|(_, is_used)| !is_used) {
+        if spec.get(*field) == old.at(&["spec", field]) {
+            spec.remove(*field);
         }
     }
 }

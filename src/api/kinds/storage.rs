@@ -5,6 +5,7 @@
 use super::edit::{missing, object};
 use super::entry::columns::{AGE, NAME};
 use super::{Cell, Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -49,7 +50,12 @@ pub(super) const STORAGE_CLASS: Kind = kind!(
     "storageclass",
     short: names!["sc"],
     columns: Cow::Borrowed(CLASS_COLUMNS),
-    rules: Rules { default: default_class, ..NO_RULES },
+    rules: Rules {
+        validate: validate::storage::class,
+        validate_update: validate::storage::update_class,
+        default: default_class,
+        ..NO_RULES
+    },
 );
 
 pub(super) const VOLUME_ATTACHMENT: Kind = kind!(

@@ -3,6 +3,7 @@
 use super::edit::{child, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Object, Rules, podspec, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -17,6 +18,8 @@ pub(super) const PERSISTENT_VOLUME_CLAIM: Kind = kind!(
     status: true,
     columns: Cow::Borrowed(CLAIM_COLUMNS),
     rules: Rules {
+        validate: validate::storage::claim,
+        validate_update: validate::storage::update_claim,
         default: |claim| missing(object(&mut claim.0, "spec"), "volumeMode", "Filesystem"),
         prepare_create: |claim| claim.set(&["status"], json!({"phase": "Pending"})),
         ..NO_RULES
@@ -34,6 +37,8 @@ pub(super) const PERSISTENT_VOLUME: Kind = kind!(
     status: true,
     columns: Cow::Borrowed(VOLUME_COLUMNS),
     rules: Rules {
+        validate: validate::storage::volume,
+        validate_update: validate::storage::update_volume,
         default: default_volume,
         prepare_create: |volume| volume.set(&["status"], json!({"phase": "Pending"})),
         ..NO_RULES

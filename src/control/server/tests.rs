@@ -196,3 +196,57 @@ async fn every_kind_is_discovered() {
         assert!(names.iter().any(|name| name == group), "{group}: {names:?}");
     }
 }
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_reason_field_and_upstreams_words() {
+    let test = server().await;
+    let deployments: Door<k8s_openapi::api::apps::v1::Deployment> = Door::namespaced(test.admin(), "default");
+    let with = |labels: serde_json::Value| {
+        serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": {"selector": {"matchLabels": {"app": "a"}},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}))
+        .unwrap()
+    };
+    let refused = deployments.create(&PostParams::default(), &with(json!({"app": "b"}))).await.unwrap_err();
+    let (code_, reason, message) = code(refused);
+    let wanted = "Deployment.apps \"web\" is invalid: spec.template.metadata.labels: Invalid value: {\"app\":\"b\"}: \
+        `selector` does not match template `labels`";
+    assert_eq!((code_, reason.as_str(), message.as_str()), (422, "Invalid", wanted));
+    deployments.create(&PostParams::default(), &with(json!({"app": "a"}))).await.unwrap();
+    let patch = Patch::Merge(json!({"spec": {"selector": {"matchLabels": {"app": "c"}}}}));
+    let (code_, _, message) = code(deployments.patch("web", &PatchParams::default(), &patch).await.unwrap_err());
+    assert_eq!(code_, 422);
+    assert!(
+        message.contains("spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"c\"}}: field is immutable"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_is_given_an_address_and_keeps_it() {
+    let test = server().await;
+    let services: Door<k8s_openapi::api::core::v1::Service> = Door::namespaced(test.admin(), "default");
+    let service =
+        |spec: serde_json::Value| serde_json::from_value(json!({"metadata": {"name": "web"}, "spec": spec})).unwrap();
+    let node_port = json!({"type": "NodePort", "ports": [{"port": 80}]});
+    let made = services.create(&PostParams::default(), &service(node_port)).await.unwrap().spec.unwrap();
+    let (address, port) = (made.cluster_ip.unwrap(), made.ports.unwrap()[0].node_port.unwrap());
+    assert!(address.starts_with("10.") && (30_000..=32_767).contains(&port));
+    let patch = Patch::Merge(json!({"spec": {"clusterIP": "10.96.77.77", "clusterIPs": ["10.96.77.77"]}}));
+    let (code_, _, message) = code(services.patch("web", &PatchParams::default(), &patch).await.unwrap_err());
+    assert!(
+        code_ == 422
+            && message.contains("spec.clusterIPs[0]: Invalid value: [\"10.96.77.77\"]: may not change once set"),
+        "{message}"
+    );
+    let patch = Patch::Merge(json!({"spec": {"type": "ClusterIP"}}));
+    let plain = services.patch("web", &PatchParams::default(), &patch).await.unwrap().spec.unwrap();
+    assert_eq!(plain.cluster_ip.as_deref(), Some(address.as_str()));
+    assert!(plain.ports.unwrap()[0].node_port.is_none());
+    let taken = json!({"clusterIP": address, "ports": [{"port": 80}]});
+    let mut other: k8s_openapi::api::core::v1::Service = service(taken);
+    other.metadata.name = Some("other".into());
+    let (code_, _, message) = code(services.create(&PostParams::default(), &other).await.unwrap_err());
+    assert!(code_ == 422 && message.ends_with("provided IP is already allocated"), "{message}");
+    services.delete("web", &DeleteParams::default()).await.unwrap();
+    services.create(&PostParams::default(), &other).await.unwrap();
+}

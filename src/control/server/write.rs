@@ -6,6 +6,7 @@ use super::form::Form;
 use super::objects;
 use super::route::{Call, method_not_allowed};
 use super::{decode, options, patch, read, services};
+use crate::api::validate::metadata;
 use crate::api::{Kind, Object, Reason, Status, fields};
 use crate::control::store::{self, Entry, Expected, Op};
 use bytes::Bytes;
@@ -45,11 +46,15 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
 pub async fn make(call: &Call, kind: &'static Kind, sent: decode::Sent, noted: Noted) -> Result<Answer, Status> {
     let decode::Sent { mut object, mut warnings } = sent;
     stamp_new(&mut object, kind);
-    (kind.rules.prepare_create)(&mut object);
     (kind.rules.default)(&mut object);
     note(call, kind, &mut object, None, noted);
-    warnings.extend(admit(call, kind, &mut object, None, Verb::Create).await?);
-    refuse_invalid(kind, &object, (kind.rules.validate)(&object))?;
+    mutate(call, &mut change_of(call, kind, &mut object, None, Verb::Create)).await?;
+    (kind.rules.prepare_create)(&mut object);
+    let mut causes = metadata::new(kind, &object);
+    causes.extend((kind.rules.validate)(&object));
+    causes.extend((kind.rules.validate_new)(&object));
+    refuse_invalid(kind, &object, causes)?;
+    warnings.extend(confirm(call, change_of(call, kind, &mut object, None, Verb::Create)).await?);
     let claim = assign(call, kind, &mut object, None)?;
     warnings.extend((kind.rules.warnings)(&object));
     if call.options.is_dry_run() {
@@ -99,10 +104,14 @@ pub async fn change(
     (kind.rules.default)(&mut object);
     note(call, kind, &mut object, Some(&old), noted);
     count_generation(&mut object, &old, kind);
-    warnings.extend(admit(call, kind, &mut object, Some(&old), Verb::Update).await?);
-    let mut causes = (kind.rules.validate)(&object);
-    causes.extend((kind.rules.validate_update)(&object, &old));
+    mutate(call, &mut change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?;
+    let mut causes = metadata::update(&object, &old);
+    if !is_same_body(&object, &old) {
+        causes.extend((kind.rules.validate)(&object));
+        causes.extend((kind.rules.validate_update)(&object, &old, &wanted.subresource));
+    }
     refuse_invalid(kind, &object, causes)?;
+    warnings.extend(confirm(call, change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?);
     let claim = assign(call, kind, &mut object, Some(&old))?;
     warnings.extend((kind.rules.warnings)(&object));
     object.set(&["metadata", "resourceVersion"], old.resource_version());
@@ -123,6 +132,13 @@ pub async fn change(
         call.api.services.release(&old, Some(&object));
     }
     stored(call, kind, &entry, StatusCode::OK, &warnings)
+}
+
+/// Whether nothing but metadata and status differs: the rest was judged when it was written.
+fn is_same_body(new: &Object, old: &Object) -> bool {
+    let counts = |field: &str| field != "metadata" && field != "status";
+    let covers = |a: &Object, b: &Object| a.0.iter().all(|(key, value)| !counts(key) || b.0.get(key) == Some(value));
+    covers(new, old) && covers(old, new)
 }
 
 /// What a Service needs of the cluster's addresses and ports; nothing for other kinds.
@@ -572,7 +588,7 @@ fn count_generation(object: &mut Object, old: &Object, kind: &Kind) {
     }
 }
 
-/// Asks every plugin; returns what the client is warned of.
+/// Lets every plugin change the object, and judge it; returns what the client is warned of.
 async fn admit(
     call: &Call,
     kind: &'static Kind,
@@ -580,11 +596,29 @@ async fn admit(
     old: Option<&Object>,
     verb: Verb,
 ) -> Result<Vec<String>, Status> {
+    mutate(call, &mut change_of(call, kind, object, old, verb)).await?;
+    confirm(call, change_of(call, kind, object, old, verb)).await
+}
+
+fn change_of<'a>(
+    call: &'a Call,
+    kind: &'static Kind,
+    object: &'a mut Object,
+    old: Option<&'a Object>,
+    verb: Verb,
+) -> Change<'a> {
     let (user, attributes, is_dry_run) = (&call.user, call.attributes(), call.options.is_dry_run());
-    let mut change = Change { verb, kind, object, old, user, attributes, is_dry_run, warnings: Vec::new() };
+    Change { verb, kind, object, old, user, attributes, is_dry_run, warnings: Vec::new() }
+}
+
+async fn mutate(call: &Call, change: &mut Change<'_>) -> Result<(), Status> {
     for plugin in &call.api.admission {
-        plugin.mutate(&call.api, &mut change).await?;
+        plugin.mutate(&call.api, change).await?;
     }
+    Ok(())
+}
+
+async fn confirm(call: &Call, mut change: Change<'_>) -> Result<Vec<String>, Status> {
     for plugin in &call.api.admission {
         plugin.validate(&call.api, &mut change).await?;
     }

@@ -8,6 +8,7 @@ mod qos;
 use super::edit::{each, object};
 use super::entry::columns::NAME;
 use super::{CREATE_ONLY, Column, Generation, Kind, NO_RULES, Object, PART_VERBS, Rules, podspec, print};
+use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -39,7 +40,16 @@ pub(super) const POD: Kind = kind!(
         "resize": "Pod" PART_VERBS,
     ],
     columns: Cow::Borrowed(columns::POD),
-    rules: Rules { default, prepare_create, prepare_update, fields, ..NO_RULES },
+    rules: Rules {
+        validate: validate::pod::pod,
+        validate_update: validate::pod::update,
+        validate_new: validate::pod::new,
+        default,
+        prepare_create,
+        prepare_update,
+        fields,
+        ..NO_RULES
+    },
 );
 
 pub(super) const BINDING: Kind =
@@ -69,6 +79,11 @@ const TEMPLATE_COLUMNS: &[Column] = &[
         print::labels(template.at(&["template", "metadata", "labels"]).and_then(Value::as_object)).into()
     }),
 ];
+
+/// The quality of service class of a pod.
+pub fn qos_class(pod: &Object) -> &'static str {
+    qos::class(pod)
+}
 
 fn default(pod: &mut Object) {
     let spec = object(&mut pod.0, "spec");

@@ -122,6 +122,7 @@ async fn pod(test: &TestServer, name: &str, node: &str, status: Value) {
 #[tokio::test]
 async fn logs_come_from_the_agent_of_the_pods_node() {
     let test = server().await;
+    test.account().await;
     let agent = listen(Some(&test)).await;
     node(&test, agent).await;
     pod(&test, "web", "coracle", Value::Null).await;
@@ -143,6 +144,7 @@ async fn logs_come_from_the_agent_of_the_pods_node() {
 #[tokio::test]
 async fn a_proxied_request_loses_its_credentials_and_keeps_the_rest() {
     let test = server().await;
+    test.account().await;
     node(&test, listen(Some(&test)).await).await;
     let prefix = "/api/v1/nodes/coracle/proxy";
     let (code, text, headers) = ask(&test.server, "PUT", &format!("{prefix}/a%20b/?x=1")).await;
@@ -156,6 +158,7 @@ async fn a_proxied_request_loses_its_credentials_and_keeps_the_rest() {
 #[tokio::test]
 async fn what_is_not_there_is_said_in_upstreams_words() {
     let test = server().await;
+    test.account().await;
     let message = async |path: &str| {
         let (code, text, _) = ask(&test.server, "GET", path).await;
         let status: Value = serde_json::from_str(&text).unwrap();
@@ -180,6 +183,7 @@ async fn what_is_not_there_is_said_in_upstreams_words() {
 #[tokio::test]
 async fn switched_protocols_are_passed_through_as_bytes() {
     let test = server().await;
+    test.account().await;
     node(&test, listen(Some(&test)).await).await;
     pod(&test, "web", "coracle", Value::Null).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
