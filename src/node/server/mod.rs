@@ -5,6 +5,7 @@
 //!                ├─ exec, attach, run    processes      ┐ SPDY or WebSocket
 //!                ├─ portForward          connections    ┘
 //!                ├─ pods, runningpods    what is here
+//!                ├─ stats, metrics       what it uses
 //!                ├─ logs                 files below /var/log
 //!                └─ healthz
 //! ```
@@ -14,6 +15,7 @@
 mod access;
 mod answer;
 mod channels;
+mod figures;
 mod files;
 mod find;
 mod logs;
@@ -46,12 +48,19 @@ use tokio_rustls::TlsAcceptor;
 /// How long a client may take for its handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// What requests are answered from.
+struct Api {
+    node: Arc<Node>,
+    rates: figures::Rates,
+}
+
 /// Serves the kubelet API until shutdown, which cuts streams: their processes go on.
 pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let files = tls::ServerFiles { name: "kubelet", client_authorities: &["ca"], anonymous: true };
     let acceptor = TlsAcceptor::from(tls::server(&node.paths.pki(), &files)?);
     listener.set_nonblocking(true).map_err(Error::Listen)?;
     let listener = TcpListener::from_std(listener).map_err(Error::Listen)?;
+    let api = Arc::new(Api { node, rates: figures::Rates::default() });
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -65,9 +74,9 @@ pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: S
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             () = shutdown.wait() => return Ok(()),
         };
-        let (node, acceptor) = (node.clone(), acceptor.clone());
+        let (api, acceptor) = (api.clone(), acceptor.clone());
         connections.spawn(async move {
-            if let Err(error) = connection(node, acceptor, stream).await {
+            if let Err(error) = connection(api, acceptor, stream).await {
                 tracing::debug!(error, "a connection ended");
             }
         });
@@ -76,19 +85,19 @@ pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: S
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(node: Arc<Node>, acceptor: TlsAcceptor, stream: TcpStream) -> Result<(), Failed> {
+async fn connection(api: Arc<Api>, acceptor: TlsAcceptor, stream: TcpStream) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let peer = peer.map(|certificate| PeerCertificate(certificate.to_vec()));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (node, peer) = (node.clone(), peer.clone());
+        let (api, peer) = (api.clone(), peer.clone());
         async move {
             let mut request = request.map(Body::new);
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            Ok::<_, Infallible>(handle(&node, request).await)
+            Ok::<_, Infallible>(handle(&api, request).await)
         }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
@@ -96,21 +105,22 @@ async fn connection(node: Arc<Node>, acceptor: TlsAcceptor, stream: TcpStream) -
 }
 
 /// Answers one request.
-async fn handle(node: &Arc<Node>, request: Request<Body>) -> Answer {
+async fn handle(api: &Api, request: Request<Body>) -> Answer {
     let (parts, body) = request.into_parts();
-    if let Err(refused) = access::check(node, &parts).await {
+    if let Err(refused) = access::check(&api.node, &parts).await {
         return refused;
     }
     let request = Request::from_parts(parts, body);
     let is_head = request.method() == Method::HEAD;
-    let mut answer = route(node, request).await;
+    let mut answer = route(api, request).await;
     if is_head {
         *answer.body_mut() = Body::empty();
     }
     answer
 }
 
-async fn route(node: &Arc<Node>, request: Request<Body>) -> Answer {
+async fn route(api: &Api, request: Request<Body>) -> Answer {
+    let node = &api.node;
     let path = request.uri().path().to_string();
     let query = request.uri().query().unwrap_or_default().to_string();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
@@ -123,6 +133,11 @@ async fn route(node: &Arc<Node>, request: Request<Body>) -> Answer {
         ["containerLogs", namespace, pod, container] if reads => {
             logs::answer(node, [namespace, pod, container], &query).await
         }
+        ["stats", "summary"] if reads => figures::summary(node, &api.rates, &query).await,
+        ["metrics"] if reads => figures::own(node).await,
+        ["metrics", "resource"] if reads => figures::resource(node).await,
+        ["metrics", "cadvisor"] if reads => figures::cadvisor(node).await,
+        ["metrics", "probes"] if reads => figures::probes(),
         ["logs", rest @ ..] if reads => files::answer(node, rest).await,
         ["exec", namespace, pod, rest @ ..] if streams && matches!(rest.len(), 1 | 2) => {
             remote::answer(node, remote::Action::Exec, place(namespace, pod, rest), request).await
@@ -145,8 +160,19 @@ async fn route(node: &Arc<Node>, request: Request<Body>) -> Answer {
 }
 
 /// First segments of paths that are served.
-const KNOWN: &[&str] =
-    &["healthz", "pods", "runningpods", "containerLogs", "logs", "exec", "attach", "run", "portForward"];
+const KNOWN: &[&str] = &[
+    "healthz",
+    "pods",
+    "runningpods",
+    "containerLogs",
+    "logs",
+    "exec",
+    "attach",
+    "run",
+    "portForward",
+    "stats",
+    "metrics",
+];
 
 /// Namespace, pod, uid (empty if not given), container.
 fn place<'a>(namespace: &'a str, pod: &'a str, rest: &[&'a str]) -> [&'a str; 4] {
