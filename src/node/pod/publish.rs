@@ -22,8 +22,8 @@ const FIELDS: &[&str] = &[
     "ephemeralContainerStatuses",
     "qosClass",
 ];
-/// Lists that are merged by this key: what left must be named.
-const MERGED: &[(&str, &str)] = &[("hostIPs", "ip"), ("podIPs", "ip")];
+/// Lists that are merged by this key: what left must be named. Conditions of others are not the node's to take away.
+const MERGED: &[(&str, &str, bool)] = &[("hostIPs", "ip", true), ("podIPs", "ip", true), ("conditions", "type", false)];
 
 /// The patch that turns the status that `pod` has into `wanted`; nothing if it has it.
 pub fn patch(pod: &Pod, wanted: &PodStatus) -> Option<Value> {
@@ -32,11 +32,21 @@ pub fn patch(pod: &Pod, wanted: &PodStatus) -> Option<Value> {
     let mut changed = Map::new();
     for field in FIELDS {
         let (old, new) = (known.get(*field).unwrap_or(&Value::Null), wanted.get(*field).unwrap_or(&Value::Null));
-        if old != new && !(is_nothing(old) && is_nothing(new)) {
+        if !is_same(field, old, new) {
             changed.insert(field.to_string(), with_deletions(field, old, new));
         }
     }
     (!changed.is_empty()).then(|| json!({"metadata": {"uid": parts::uid(pod)}, "status": changed}))
+}
+
+/// Whether nothing would change; the server keeps the order of lists that it merges.
+fn is_same(field: &str, old: &Value, new: &Value) -> bool {
+    match (old.as_array(), new.as_array()) {
+        (Some(old), Some(new)) if MERGED.iter().any(|(merged, ..)| *merged == field) => {
+            old.len() == new.len() && new.iter().all(|one| old.contains(one))
+        }
+        _ => old == new || is_nothing(old) && is_nothing(new),
+    }
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -44,10 +54,17 @@ fn is_nothing(value: &Value) -> bool {
 }
 
 fn with_deletions(field: &str, old: &Value, new: &Value) -> Value {
-    let Some((_, key)) = MERGED.iter().find(|(merged, _)| *merged == field) else { return new.clone() };
+    let Some((_, key, own)) = MERGED.iter().find(|(merged, ..)| *merged == field) else { return new.clone() };
     let mut list = new.as_array().cloned().unwrap_or_default();
     for left in old.as_array().into_iter().flatten() {
-        if list.iter().all(|one| one[*key] != left[*key]) {
+        if let Some(one) = list.iter_mut().find(|one| one[*key] == left[*key]) {
+            // A field that left must be named as well, or the merge would keep it.
+            for name in left.as_object().into_iter().flat_map(Map::keys).filter(|name| left[*name] != Value::Null) {
+                if one.get(name).is_none() {
+                    one[name] = Value::Null;
+                }
+            }
+        } else if *own {
             let mut deletion = Map::new();
             deletion.insert("$patch".into(), json!("delete"));
             deletion.insert(key.to_string(), left[*key].clone());
@@ -80,5 +97,19 @@ mod tests {
             json!({"reason": null, "podIPs": [{"ip": "10.0.0.2"}, {"$patch": "delete", "ip": "10.0.0.1"}]})
         );
         assert!(super::patch(&pod, parts::status(&pod)).is_none());
+    }
+
+    #[test]
+    fn a_reason_that_a_condition_has_no_more_is_cleared_and_conditions_of_others_stay() {
+        let mut pod = pod(json!({"containers": []}));
+        let old = json!({"conditions": [
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m"},
+            {"type": "example.com/other", "status": "True"},
+        ]});
+        pod.status = serde_json::from_value(old).unwrap();
+        let wanted: PodStatus =
+            serde_json::from_value(json!({"conditions": [{"type": "Ready", "status": "True"}]})).unwrap();
+        let conditions = &patch(&pod, &wanted).unwrap()["status"]["conditions"];
+        assert_eq!(*conditions, json!([{"type": "Ready", "status": "True", "reason": null, "message": null}]));
     }
 }
