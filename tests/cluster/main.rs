@@ -8,4 +8,5 @@ mod faults;
 mod harness;
 mod life;
 mod objects;
+mod streams;
 mod tour;
