@@ -140,7 +140,9 @@ fn kubectl_rolls_out_undoes_scales_and_tells_about_it() {
         cluster.kubectl("get deployment web -o custom-columns=N:.metadata.annotations.note --no-headers").ok(),
         "here\n"
     );
-    assert!(cluster.kubectl("get pods -o wide").ok().contains("10.244."));
+    let wide = cluster.kubectl("get pods -o wide").ok();
+    let address = cluster.kubectl("get pods -o jsonpath={.items[0].status.podIP}").ok();
+    assert!(address.starts_with("10.") && wide.contains(&address), "{wide}");
     assert_eq!(cluster.kubectl("auth can-i delete pods").ok(), "yes\n");
     assert!(cluster.kubectl("cluster-info").ok().contains("is running at"));
     assert!(cluster.kubectl("explain deployment.spec.replicas").ok().contains("Number of desired pods"));
