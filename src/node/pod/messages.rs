@@ -74,8 +74,20 @@ pub async fn remove_container(node: Arc<Node>, pod: Arc<Pod>, container: Contain
         return;
     }
     // Both may never have been written.
-    std::fs::remove_file(log_folder(&node, &pod).join(&container.spec.log_path)).ok();
+    remove_logs(&log_folder(&node, &pod).join(&container.spec.log_path));
     std::fs::remove_file(file(&node, &pod, &container.spec.name, container.spec.attempt)).ok();
+}
+
+/// The log and what was put aside when it grew.
+fn remove_logs(log: &Path) {
+    let (Some(folder), Some(name)) = (log.parent(), log.file_name()) else { return };
+    let name = name.to_string_lossy();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(name.as_ref()) {
+            // One that stays goes with the pod.
+            std::fs::remove_file(entry.path()).ok();
+        }
+    }
 }
 
 /// Removes what is left of a pod: sandboxes with their containers, logs, its folder.

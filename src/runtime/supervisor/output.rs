@@ -20,6 +20,9 @@ use tokio::sync::watch;
 const LONGEST_LINE: usize = 16 * 1024;
 /// How much is read at once; one buffer serves all containers.
 const BUFFER: usize = 32 * 1024;
+/// A log is put aside at this size, and so many of those are kept (kubelet: containerLogMaxSize, containerLogMaxFiles).
+const LARGEST_LOG: u64 = 10 << 20;
+const KEPT_LOGS: usize = 4;
 /// How long an attached reader may hold up a container before it is let go.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -83,19 +86,24 @@ async fn write_all(end: &pipe::Sender, mut bytes: &[u8]) -> io::Result<()> {
 pub struct Output {
     path: PathBuf,
     log: RefCell<File>,
+    /// Bytes in the log.
+    size: Cell<u64>,
     listeners: RefCell<Vec<Rc<Listener>>>,
 }
 
 impl Output {
     /// Opens the log, making its folder.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let log = RefCell::new(open_log(path)?);
-        Ok(Self { path: path.into(), log, listeners: RefCell::default() })
+        let log = open_log(path)?;
+        let size = Cell::new(log.metadata()?.len());
+        Ok(Self { path: path.into(), log: RefCell::new(log), size, listeners: RefCell::default() })
     }
 
     /// Goes on in a new file after the old one was renamed away.
     pub fn reopen(&self) -> io::Result<()> {
-        *self.log.borrow_mut() = open_log(&self.path)?;
+        let log = open_log(&self.path)?;
+        self.size.set(log.metadata()?.len());
+        *self.log.borrow_mut() = log;
         Ok(())
     }
 
@@ -170,12 +178,35 @@ impl Output {
     }
 
     fn write(&self, lines: &[u8]) {
-        if !lines.is_empty()
-            && let Err(error) = self.log.borrow_mut().write_all(lines)
-        {
+        if lines.is_empty() {
+            return;
+        }
+        if let Err(error) = self.log.borrow_mut().write_all(lines) {
             // A full disk must not stop the container.
             tracing::warn!(%error, path = %self.path.display(), "log lines lost");
         }
+        self.size.set(self.size.get() + lines.len() as u64);
+        if self.size.get() >= LARGEST_LOG
+            && let Err(error) = self.rotate()
+        {
+            // Tried again when it has grown by as much again.
+            self.size.set(0);
+            tracing::warn!(%error, path = %self.path.display(), "log not rotated");
+        }
+    }
+
+    /// Puts the log aside under its name and the time, and removes the oldest of those.
+    fn rotate(&self) -> io::Result<()> {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let own = name(&self.path);
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let now = Timestamp::now().strftime("%Y%m%d-%H%M%S.%9f");
+        std::fs::rename(&self.path, folder.join(format!("{own}.{now}")))?;
+        self.reopen()?;
+        let aside = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
+        let mut aside: Vec<PathBuf> = aside.filter(|path| name(path).starts_with(&format!("{own}."))).collect();
+        aside.sort();
+        aside.iter().rev().skip(KEPT_LOGS).try_for_each(std::fs::remove_file)
     }
 
     async fn tell(&self, stream: Stream, bytes: &[u8]) {
@@ -254,6 +285,20 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_is_large_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.log");
+        let output = Output::open(&path).unwrap();
+        for _ in 0..KEPT_LOGS + 2 {
+            output.size.set(LARGEST_LOG);
+            output.write(b"last\n");
+        }
+        output.write(b"first\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "first\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), KEPT_LOGS + 1);
+    }
 
     fn lines(pieces: &[&str]) -> Vec<(char, String)> {
         let mut pending = Pending { stream: Stream::Stderr, text: Vec::new() };
