@@ -365,6 +365,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_deleted_pod_is_removed_although_the_watch_says_nothing_of_its_last_status() {
+        let world = world(web());
+        world.api.until(PATH, is_ready).await;
+        world.api.be_quiet();
+        let mut pod = world.api.get(PATH).unwrap();
+        pod["metadata"]["deletionTimestamp"] = json!("2026-11-24T00:00:00Z");
+        world.api.put(PATH, pod);
+        world.api.until(PATH, |pod| pod.is_none()).await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_crashing_container_waits_longer_each_time() {
         let world = world(web());
         let began = tokio::time::Instant::now();

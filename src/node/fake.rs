@@ -346,6 +346,8 @@ struct Kept {
     /// Paths and watch events; the position plus one is the version.
     log: Vec<(String, Value)>,
     changed: watch::Sender<usize>,
+    /// Watches do not tell of patches, as when they were ahead of the patches' answers.
+    is_quiet: bool,
 }
 
 impl Kept {
@@ -364,7 +366,12 @@ type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 impl Default for FakeApi {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Kept { objects: BTreeMap::new(), log: Vec::new(), changed: watch::channel(0).0 })))
+        Self(Arc::new(Mutex::new(Kept {
+            objects: BTreeMap::new(),
+            log: Vec::new(),
+            changed: watch::channel(0).0,
+            is_quiet: false,
+        })))
     }
 }
 
@@ -377,6 +384,11 @@ impl FakeApi {
             async move { Ok::<_, Infallible>(api.serve(request).await) }
         });
         Client::new(service, "default")
+    }
+
+    /// From now on watches do not tell of patches.
+    pub fn be_quiet(&self) {
+        self.0.lock().is_quiet = true;
     }
 
     /// The object at a path.
@@ -470,7 +482,13 @@ impl FakeApi {
             "PATCH" => {
                 let Some(mut object) = self.get(&path) else { return missing() };
                 json_patch::merge(&mut object, &sent);
-                self.put(&path, object);
+                if self.0.lock().is_quiet {
+                    let mut kept = self.0.lock();
+                    kept.objects.insert(path.clone(), object);
+                    kept.changed.send_modify(|_| ());
+                } else {
+                    self.put(&path, object);
+                }
                 whole(200, &self.get(&path).unwrap())
             }
             "DELETE" => self.delete(&path).map_or_else(missing, |object| whole(200, &object)),

@@ -188,7 +188,12 @@ impl Worker {
                 return;
             }
             self.tell_node();
+            let was_published = self.is_published;
             self.publish();
+            if self.is_published && !was_published {
+                // What waits for it may begin, and nobody else may ever say so: the watch can be ahead of the write's answer.
+                continue;
+            }
             if !self.wait().await {
                 return;
             }
