@@ -94,6 +94,7 @@ pub fn container(name: &str, attempt: u32, state: State) -> Container {
         log_path: PathBuf::from("0.log"),
         stdin: false,
         stdin_once: false,
+        target_container: None,
         tty: false,
         stop_signal: "SIGTERM".into(),
         labels: BTreeMap::from([("io.kubernetes.pod.uid".into(), "u1".into())]),

@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Controllers of version 1 that are used; containers stay in the node's own cgroup of every other one.
-const USED: &[&str] = &["cpu", "cpuacct", "memory", "pids", "hugetlb", "devices"];
+const USED: &[&str] = &["cpu", "cpuacct", "memory", "pids", "hugetlb"];
 /// The cgroup that `coracle init` moves the node's own processes to in version 2.
 const INIT: &str = "init";
 /// How often processes that fork while they are killed are looked for again.

@@ -74,6 +74,9 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// Signal that asks it to end, for example `SIGTERM`.
     pub stop_signal: String,
+    /// Name of a running container of the sandbox whose processes it shares (CRI: namespace mode `TARGET`).
+    #[serde(default)]
+    pub target_container: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
 }
@@ -295,6 +298,6 @@ pub trait Runtime: Send + Sync {
     async fn connect(&self, sandbox: &str, port: u16) -> Result<tokio::net::TcpStream, Error>;
     /// Starts a new log file for a container whose old one was renamed away.
     async fn reopen_log(&self, id: &str) -> Result<(), Error>;
-    /// Figures of a container.
+    /// Figures of a container, of a whole sandbox, or (id `/`) of the node.
     async fn stats(&self, id: &str) -> Result<Stats, Error>;
 }

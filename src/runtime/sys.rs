@@ -34,32 +34,16 @@ struct CloneArguments {
     tls: u64,
 }
 
-/// Namespaces that a child gets for itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NewNamespaces {
-    pub mount: bool,
-    pub pid: bool,
-    pub network: bool,
-    pub ipc: bool,
-    pub uts: bool,
-}
-
-/// Forks. The child runs `work` in new namespaces and exits with what it returns; the parent gets its pid and a descriptor of it.
+/// Forks. The child runs `work` and exits with what it returns; the parent gets its pid and a descriptor of it. With `own_pids`
+/// the child is the first process of a new pid namespace; other namespaces it makes itself, so that the parent does not wait.
 ///
 /// Only for a process with a single thread (the supervisor): the child goes on with a copy of its memory, and a lock that
 /// another thread held would stay locked in it for ever.
-pub fn fork(namespaces: NewNamespaces, work: impl FnOnce() -> i32) -> io::Result<(Pid, OwnedFd)> {
-    let flags = [
-        (namespaces.mount, libc::CLONE_NEWNS),
-        (namespaces.pid, libc::CLONE_NEWPID),
-        (namespaces.network, libc::CLONE_NEWNET),
-        (namespaces.ipc, libc::CLONE_NEWIPC),
-        (namespaces.uts, libc::CLONE_NEWUTS),
-    ];
+pub fn fork(own_pids: bool, work: impl FnOnce() -> i32) -> io::Result<(Pid, OwnedFd)> {
     let mut descriptor: libc::c_int = -1;
-    let wanted = flags.iter().filter(|(wanted, _)| *wanted).map(|(_, flag)| *flag as u64);
+    let pids = if own_pids { libc::CLONE_NEWPID as u64 } else { 0 };
     let mut arguments = CloneArguments {
-        flags: wanted.fold(libc::CLONE_PIDFD as u64 | CLEAR_HANDLERS, |all, one| all | one),
+        flags: libc::CLONE_PIDFD as u64 | CLEAR_HANDLERS | pids,
         pidfd: &raw mut descriptor as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArguments::default()
@@ -83,10 +67,10 @@ pub fn fork(namespaces: NewNamespaces, work: impl FnOnce() -> i32) -> io::Result
     }
 }
 
-/// Leaves the cgroup namespace for a new one whose root is where this process is.
-pub fn new_cgroup_namespace() -> io::Result<()> {
-    // SAFETY: a cgroup namespace says only how paths are shown.
-    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }?)
+/// Leaves namespaces for new ones.
+pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
+    // SAFETY: no flag that callers give unshares the descriptor table, which is what other code could rely on.
+    Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
 }
 
 /// Joins a namespace.

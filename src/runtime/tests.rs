@@ -135,6 +135,7 @@ impl World {
             stdin_once: false,
             tty: false,
             stop_signal: "SIGTERM".into(),
+            target_container: None,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
         }
@@ -579,4 +580,27 @@ async fn logs_are_reopened() {
     session.stdin.as_mut().unwrap().write_all(b"\n").await.unwrap();
     read_until(session.stdout.as_mut().unwrap(), "two").await;
     assert_eq!((printed(&log.with_extension("old")), printed(&log)), ("one\n".into(), "two\n".into()));
+}
+
+#[tokio::test]
+async fn system_calls_are_filtered() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("seccomp").await;
+    let script = "unshare -U true 2>&1; grep Seccomp: /proc/self/status";
+    let (_, text) = world.outcome(&sandbox, world.spec("default", script)).await;
+    assert_eq!(text, "unshare: unshare(0x10000000): Operation not permitted\nSeccomp:\t2\n");
+    let mut spec = world.spec("free", "grep Seccomp: /proc/self/status");
+    spec.security.seccomp = Seccomp::Unconfined;
+    assert_eq!(world.outcome(&sandbox, spec).await.1, "Seccomp:\t0\n");
+    let profile = world.home().join("profile.json");
+    let text = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]}"#;
+    std::fs::write(&profile, text).unwrap();
+    let mut spec = world.spec("own", "mkdir /tmp/x 2>&1");
+    spec.security.seccomp = Seccomp::Localhost(profile);
+    spec.security.no_new_privileges = true;
+    assert_eq!(
+        world.outcome(&sandbox, spec).await.1,
+        "mkdir: can't create directory '/tmp/x': No space left on device\n"
+    );
 }

@@ -39,6 +39,7 @@ pub async fn build(start: &Start, image: &Image) -> Result<ContainerSpec, String
         stdin_once: container.stdin_once.unwrap_or(false),
         tty: container.tty.unwrap_or(false),
         stop_signal: stop_signal(start, image),
+        target_container: target_container(start),
         labels: labels(start),
         annotations: BTreeMap::new(),
     })
@@ -62,6 +63,13 @@ fn mounts(start: &Start, own: &Environment) -> Result<(Vec<Mount>, Vec<Device>),
     mounts.extend(files);
     mounts.sort_by_key(|mount| mount.container_path.split('/').filter(|part| !part.is_empty()).count());
     Ok((mounts, devices))
+}
+
+/// The container whose processes an ephemeral one sees.
+fn target_container(start: &Start) -> Option<String> {
+    let mut ephemeral = parts::spec(&start.pod).ephemeral_containers.iter().flatten();
+    let own = ephemeral.find(|one| one.name == start.container.name)?;
+    own.target_container_name.clone().filter(|name| !name.is_empty())
 }
 
 fn argv(start: &Start, image: &Image, own: &Environment) -> Result<Vec<String>, String> {

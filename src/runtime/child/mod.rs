@@ -1,9 +1,9 @@
 //! What forked children of the supervisor do until they are a container, a command in one, or have made a sandbox.
 //!
 //! ```text
-//! container: cgroups ─▶ open mounts of the node ─▶ join the sandbox ─▶ root file system ─▶ pivot ─▶ terminal ─▶ credentials ─▶ exec
+//! container: cgroups ─▶ own mounts ─▶ open mounts of the node ─▶ join the sandbox ─▶ root file system ─▶ pivot ─▶ terminal ─▶ credentials ─▶ exec
 //! command:   cgroups ─▶ join the container ─▶ terminal ─▶ credentials ─▶ exec
-//! sandbox:   (born in new namespaces) name, loopback, kernel parameters ─▶ pin ─▶ exit
+//! sandbox:   new namespaces ─▶ name, loopback, kernel parameters ─▶ pin ─▶ exit
 //! ```
 //!
 //! A child tells its parent over a socket that closes on exec: a terminal's master, or in words why it failed.
@@ -19,7 +19,7 @@ pub use sandbox::{SandboxPlan, pause, sandbox};
 
 use super::sys;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::mem::MaybeUninit;
@@ -83,13 +83,15 @@ pub fn container(plan: &ContainerPlan, status: &UnixStream) -> i32 {
 fn try_container(plan: &ContainerPlan, status: &UnixStream) -> Result<std::convert::Infallible, Failed> {
     enter(&plan.entrances)?;
     plan.process.adjust_oom_score()?;
+    sys::unshare(UnshareFlags::NEWNS).map_err(|error| format!("cannot make a mount namespace: {}", words(&error)))?;
     let sources = plan.rootfs.open_sources()?;
     for (path, kind) in &plan.namespaces {
         let joined = File::open(path).and_then(|file| sys::join(file, *kind));
         joined.map_err(|error| format!("cannot join `{}`: {}", path.display(), words(&error)))?;
     }
     if plan.own_cgroups {
-        sys::new_cgroup_namespace().map_err(|error| format!("cannot make a cgroup namespace: {}", words(&error)))?;
+        sys::unshare(UnshareFlags::NEWCGROUP)
+            .map_err(|error| format!("cannot make a cgroup namespace: {}", words(&error)))?;
     }
     plan.rootfs.build(sources)?;
     let terminal = plan.stdio.connect(&plan.process.user)?;

@@ -6,6 +6,7 @@ use crate::runtime::spec::User;
 use crate::runtime::sys;
 use rustix::fs::{Access, FileType, Gid, OFlags, Uid};
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 use rustix::pty::OpenptFlags;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::ffi::CString;
@@ -35,6 +36,8 @@ pub struct Process {
     /// As Kubernetes names them: empty, `unconfined`, `runtime/default`, `localhost/NAME`.
     pub apparmor_profile: String,
     pub oom_score_adj: i32,
+    /// How many files it may open.
+    pub files: Rlimit,
 }
 
 /// Where its streams lead.
@@ -127,6 +130,8 @@ impl Process {
     fn replace(&self, env: &[String]) -> Result<std::convert::Infallible, String> {
         sys::reset_signals();
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        rustix::process::setrlimit(Resource::Nofile, self.files)
+            .map_err(|error| format!("cannot limit open files: {}", words(&error.into())))?;
         self.confine()?;
         // As root first: the folder may be one that only root can enter, and a user's own may be closed to root.
         let entered = self.enter_working_directory();
@@ -267,6 +272,7 @@ mod tests {
             filter: None,
             apparmor_profile: String::new(),
             oom_score_adj: 0,
+            files: rustix::process::getrlimit(Resource::Nofile),
         }
     }
 

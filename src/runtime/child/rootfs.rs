@@ -132,8 +132,9 @@ impl Rootfs {
             Propagation::Bidirectional => Sharing::Both,
         };
         sys::set_mount(&tree, MountAttrFlags::empty(), Some(sharing), true)?;
-        // Device files in volumes are nobody's but a privileged container's; folders of devices are asked for as such.
-        if !self.privileged && !mount.host_path.starts_with("/dev") {
+        // Device files in volumes are a privileged container's only: others could make the node's disk there and open it.
+        let is_harmless = DEVICES.iter().any(|name| mount.host_path == Path::new("/dev").join(name));
+        if !self.privileged && !is_harmless {
             sys::set_mount(&tree, NODEV, None, true)?;
         }
         if mount.read_only || mount.recursive_read_only {
@@ -208,7 +209,8 @@ impl Rootfs {
         attempt(&format!("{plain},volatile")).or_else(|_| attempt(&plain))
     }
 
-    /// Everything to put in place, what is above first. A mount of the user's replaces one of ours.
+    /// Everything to put in place, what is above first. A mount of the user's replaces ours at its path and below: what is
+    /// mounted into one that is shared with the node would show up there.
     fn parts(
         &self,
         shm: OwnedFd,
@@ -224,7 +226,7 @@ impl Rootfs {
             ("/sys", Part::System),
             ("/sys/fs/cgroup", Part::Cgroups),
         ];
-        let is_taken = |path: &str| mounts.iter().any(|(taken, _)| Path::new(taken) == Path::new(path));
+        let is_taken = |path: &str| mounts.iter().any(|(taken, _)| Path::new(path).starts_with(taken));
         let own = own.into_iter().filter(|(path, _)| !is_taken(path)).map(|(path, part)| (path.to_string(), part));
         let mut parts: Vec<(String, Part)> = own.collect();
         parts.extend(mounts.into_iter().map(|(path, tree)| (path, Part::Tree(tree))));

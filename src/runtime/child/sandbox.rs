@@ -1,11 +1,11 @@
-//! Making a sandbox: a child is born into its namespaces, sets them up, pins them by path and is gone. A pod that shares its
+//! Making a sandbox: a child makes its namespaces, sets them up, pins them by path and is gone. A pod that shares its
 //! processes has another one, which stays as their first.
 
 use super::{fail, words, write};
 use crate::runtime::sys;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags};
 use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal, wait};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,12 @@ pub struct SandboxPlan {
     /// Missing when the node's name is kept.
     pub hostname: Option<String>,
     pub own_network: bool,
+    /// Namespaces to make.
+    pub new: UnshareFlags,
     pub sysctls: BTreeMap<String, String>,
 }
 
-/// Sets up and pins the namespaces that this process was born into.
+/// Makes, sets up and pins the namespaces.
 pub fn sandbox(plan: &SandboxPlan, status: &UnixStream) -> i32 {
     match try_sandbox(plan) {
         Ok(()) => 0,
@@ -32,6 +34,7 @@ pub fn sandbox(plan: &SandboxPlan, status: &UnixStream) -> i32 {
 }
 
 fn try_sandbox(plan: &SandboxPlan) -> Result<(), String> {
+    sys::unshare(plan.new).map_err(|error| format!("cannot make namespaces: {}", words(&error)))?;
     if let Some(hostname) = &plan.hostname {
         let named = rustix::system::sethostname(hostname.as_bytes());
         named.map_err(|error| format!("cannot set the host name: {}", words(&error.into())))?;
@@ -84,6 +87,7 @@ fn try_pause(entrances: &[PathBuf], empty: &Path) -> Result<(), String> {
     super::enter(entrances)?;
     let confined = || -> std::io::Result<()> {
         rustix::thread::set_name(c"pause")?;
+        sys::unshare(UnshareFlags::NEWNS)?;
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", private)?;
         let nothing = super::files::new_mount("tmpfs", &[("size", "0")], MountAttrFlags::MOUNT_ATTR_RDONLY)?;

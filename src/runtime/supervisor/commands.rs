@@ -5,7 +5,7 @@ use super::output::Listener;
 use super::{Exit, Supervisor, gone, other, told};
 use crate::runtime::child::{self, CommandPlan, Stdio};
 use crate::runtime::spec::*;
-use crate::runtime::sys::{self, NewNamespaces};
+use crate::runtime::sys;
 use crate::runtime::wire::{self, Failure, Reply};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::Pid;
@@ -91,7 +91,7 @@ impl Supervisor {
         let failed = || other("cannot run the command");
         let (status, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed())?;
         let forked = sys::with_children_in(&container, &self.own_processes, || {
-            sys::fork(NewNamespaces::default(), || child::command(&plan, &theirs))
+            sys::fork(false, || child::command(&plan, &theirs))
         });
         let (pid, _) = forked.map_err(failed())?;
         let exit = self.expect(pid);

@@ -2,15 +2,17 @@
 
 use super::output::{Output, Stream};
 use super::sandboxes::SandboxEntry;
-use super::{Exit, Supervisor, Told, new_id, other, told};
+use super::{Exit, Filter, Supervisor, Told, new_id, other, told};
 use crate::images::Hold;
 use crate::runtime::capabilities;
 use crate::runtime::child::{self, ContainerPlan, Process, Rootfs, Stdio};
+use crate::runtime::seccomp;
 use crate::runtime::spec::*;
-use crate::runtime::sys::{self, NewNamespaces};
+use crate::runtime::sys;
 use crate::runtime::wire::Failure;
 use jiff::Timestamp;
 use rustix::process::Pid;
+use rustix::thread::CapabilitySet;
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -80,9 +82,7 @@ impl Entry {
         let Some(run) = run.as_ref() else { return false };
         let signal = capabilities::signal(&self.known.borrow().spec.stop_signal).unwrap_or(libc::SIGTERM);
         let status = std::fs::read_to_string(format!("/proc/{}/status", run.pid.as_raw_nonzero())).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX);
-        caught & (1 << (signal - 1)) != 0
+        reacts(&status, signal)
     }
 }
 
@@ -202,7 +202,8 @@ impl Supervisor {
             stdio,
         };
         let (status, theirs) = UnixStream::pair().map_err(start("cannot talk to the container"))?;
-        let forked = self.fork_container(&owner, &plan, &theirs).map_err(start("cannot fork the container"))?;
+        let beside = self.target(entry)?;
+        let forked = self.fork_container(&owner, beside, &plan, &theirs).map_err(start("cannot fork the container"))?;
         let (pid, process) = forked;
         let exit = self.expect(pid);
         drop((theirs, plan));
@@ -216,20 +217,30 @@ impl Supervisor {
         Ok(())
     }
 
+    /// The process whose pid namespace a container joins because it was told to.
+    fn target(&self, entry: &Entry) -> Result<Option<Rc<OwnedFd>>, Failure> {
+        let known = entry.known.borrow();
+        let Some(name) = &known.spec.target_container else { return Ok(None) };
+        let running = self.containers_of(&known.sandbox).into_iter().filter(|one| one.id() != known.id);
+        let mut named = running.filter(|one| one.known.borrow().spec.name == *name);
+        let process = named.find_map(|one| one.process());
+        process.map(Some).ok_or_else(|| Failure::Start(format!("target container \"{name}\" is not running")))
+    }
+
     fn fork_container(
         &self,
         owner: &SandboxEntry,
+        beside: Option<Rc<OwnedFd>>,
         plan: &ContainerPlan,
         status: &UnixStream,
     ) -> io::Result<(Pid, OwnedFd)> {
         let host_pid = owner.known.borrow().spec.host_pid;
         let first = owner.first.borrow();
-        let new = |pid| NewNamespaces { mount: true, pid, ..NewNamespaces::default() };
-        match first.as_ref() {
-            Some(first) => sys::with_children_in(first, &self.own_processes, || {
-                sys::fork(new(false), || child::container(plan, status))
+        match beside.as_deref().or(first.as_ref()) {
+            Some(process) => sys::with_children_in(process, &self.own_processes, || {
+                sys::fork(false, || child::container(plan, status))
             }),
-            None => sys::fork(new(!host_pid), || child::container(plan, status)),
+            None => sys::fork(!host_pid, || child::container(plan, status)),
         }
     }
 
@@ -443,6 +454,21 @@ impl Supervisor {
         })
     }
 
+    /// The system call filter of a container; the default one is made once for each set of capabilities.
+    fn filter(&self, security: &Security, capabilities: CapabilitySet) -> Result<Option<Filter>, Failure> {
+        match &security.seccomp {
+            _ if security.privileged => Ok(None),
+            Seccomp::Unconfined => Ok(None),
+            Seccomp::Localhost(path) => Ok(Some(Rc::new(seccomp::load(path).map_err(Failure::Start)?))),
+            Seccomp::RuntimeDefault => {
+                let mut filters = self.filters.borrow_mut();
+                let made =
+                    filters.entry(capabilities.bits()).or_insert_with(|| Rc::new(seccomp::default(capabilities)));
+                Ok(Some(made.clone()))
+            }
+        }
+    }
+
     /// The process that a container, or a command in it, is to be.
     pub(super) fn process(&self, spec: &ContainerSpec, owner: &SandboxEntry) -> Result<Process, Failure> {
         let security = &spec.security;
@@ -471,9 +497,10 @@ impl Supervisor {
             user: spec.user.clone(),
             capabilities,
             no_new_privileges: security.no_new_privileges,
-            filter: None,
+            filter: self.filter(security, capabilities)?,
             apparmor_profile: security.apparmor_profile.clone(),
             oom_score_adj: spec.resources.oom_score_adj,
+            files: self.files,
         })
     }
 }
@@ -494,6 +521,17 @@ fn streams(spec: &ContainerSpec) -> io::Result<(Ends, Stdio)> {
         stderr: Some(their_stderr.into()),
     };
     Ok((ends, theirs))
+}
+
+/// Whether a process, by its `/proc/PID/status`, does anything on a signal.
+fn reacts(status: &str, signal: i32) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let has = |name: &str| {
+        let mask = field(name).and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or(0);
+        mask & (1 << (signal - 1)) != 0
+    };
+    let is_first = field("NSpid:").is_some_and(|pids| pids.split_whitespace().last() == Some("1"));
+    has("SigCgt:") || (!is_first && !has("SigIgn:"))
 }
 
 /// Whether deleting a container's folder may take long: it is more than the few files that most write.
@@ -525,4 +563,20 @@ fn disk_used(folder: &Path) -> u64 {
         Some(metadata.blocks() * 512 + below)
     });
     sizes.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_processes_react_only_to_what_they_handle() {
+        let status = |pids: &str, ignored: &str, caught: &str| {
+            format!("NSpid:\t{pids}\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\n")
+        };
+        assert!(!reacts(&status("812\t1", "0", "0"), libc::SIGTERM));
+        assert!(reacts(&status("812\t1", "0", "0000000000004000"), libc::SIGTERM));
+        assert!(reacts(&status("812\t7", "0", "0"), libc::SIGTERM));
+        assert!(!reacts(&status("812", "0000000000004000", "0"), libc::SIGTERM));
+    }
 }

@@ -24,7 +24,7 @@ use super::wire::{self, Failure, Reply, Request};
 use crate::images::Store;
 use containers::Entry;
 use records::Records;
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, Resource, Rlimit, WaitOptions, wait};
 use sandboxes::SandboxEntry;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -74,23 +74,31 @@ struct Supervisor {
     /// Who waits for which child.
     children: RefCell<BTreeMap<i32, oneshot::Sender<Exit>>>,
     subscribers: RefCell<Vec<mpsc::UnboundedSender<Event>>>,
+    /// Default system call filters by capabilities.
+    filters: RefCell<BTreeMap<u64, Filter>>,
+    /// How many files containers may open: what this process was given.
+    files: Rlimit,
 }
+
+/// A system call filter.
+type Filter = Rc<Vec<libc::sock_filter>>;
 
 /// Runs until SIGTERM; answers on `listener`. The process must have a single thread.
 pub fn main(paths: Paths, listener: std::os::unix::net::UnixListener) -> io::Result<()> {
     // What is not yet a container must not be looked into by one that sees its processes.
     let hidden = rustix::process::DumpableBehavior::NotDumpable;
     rustix::process::set_dumpable_behavior(hidden)?;
+    let files = raise_files_limit()?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let supervisor = Rc::new(Supervisor::open(paths)?);
+        let supervisor = Rc::new(Supervisor::open(paths, files)?);
         supervisor.run(UnixListener::from_std(listener)?).await
     })
 }
 
 impl Supervisor {
-    fn open(paths: Paths) -> io::Result<Self> {
+    fn open(paths: Paths, files: Rlimit) -> io::Result<Self> {
         let records = Records::open(&paths.containers)?;
         std::fs::create_dir_all(&paths.namespaces)?;
         sandboxes::make_private(&paths.namespaces)?;
@@ -105,6 +113,8 @@ impl Supervisor {
             containers: RefCell::default(),
             children: RefCell::default(),
             subscribers: RefCell::default(),
+            filters: RefCell::default(),
+            files,
         };
         supervisor.adopt()?;
         supervisor.sweep();
@@ -250,7 +260,7 @@ impl Supervisor {
     /// Deletes what was thrown away, in a child: it may be much, and nothing waits for it.
     fn sweep(&self) {
         let trash = self.records.trash();
-        let swept = super::sys::fork(super::sys::NewNamespaces::default(), || {
+        let swept = super::sys::fork(false, || {
             for entry in std::fs::read_dir(&trash).into_iter().flatten().flatten() {
                 // What stays is tried again at the next sweep.
                 std::fs::remove_dir_all(entry.path()).ok();
@@ -261,6 +271,13 @@ impl Supervisor {
             tracing::warn!(%error, "old containers not deleted");
         }
     }
+}
+
+/// Every container takes some descriptors here, so as many as may be. Returns the limit as it was.
+fn raise_files_limit() -> io::Result<Rlimit> {
+    let before = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum })?;
+    Ok(before)
 }
 
 /// Resolves when the other side has closed the connection.

@@ -3,11 +3,11 @@
 use super::{Supervisor, new_id, other, told};
 use crate::runtime::child::{self, SandboxPlan};
 use crate::runtime::spec::*;
-use crate::runtime::sys::{self, NewNamespaces};
+use crate::runtime::sys;
 use crate::runtime::wire::Failure;
 use jiff::Timestamp;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::thread::LinkNameSpaceType;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -169,21 +169,19 @@ impl Supervisor {
             sysctls.extend(DEFAULT_SYSCTLS.iter().map(|(name, value)| (name.to_string(), value.to_string())));
         }
         sysctls.extend(spec.sysctls.clone());
+        let mut new = UnshareFlags::empty();
+        new.set(UnshareFlags::NEWNET | UnshareFlags::NEWUTS, !spec.host_network);
+        new.set(UnshareFlags::NEWIPC, !spec.host_ipc);
         let plan = SandboxPlan {
             pins,
             hostname: (!spec.host_network && !spec.hostname.is_empty()).then(|| spec.hostname.clone()),
             own_network: !spec.host_network,
+            new,
             sysctls,
-        };
-        let new = NewNamespaces {
-            network: !spec.host_network,
-            uts: !spec.host_network,
-            ipc: !spec.host_ipc,
-            ..NewNamespaces::default()
         };
         let failed = || other("cannot make the sandbox");
         let (status, theirs) = UnixStream::pair().map_err(failed())?;
-        let (pid, _) = sys::fork(new, || child::sandbox(&plan, &theirs)).map_err(failed())?;
+        let (pid, _) = sys::fork(false, || child::sandbox(&plan, &theirs)).map_err(failed())?;
         let exit = self.expect(pid);
         drop(theirs);
         let told = told(status).await.map_err(failed())?;
@@ -205,8 +203,7 @@ impl Supervisor {
         self.cgroups.create(&cgroup).map_err(failed())?;
         let entrances = self.cgroups.entrances(&cgroup);
         let (status, theirs) = UnixStream::pair().map_err(failed())?;
-        let new = NewNamespaces { pid: true, mount: true, ..NewNamespaces::default() };
-        let (pid, process) = sys::fork(new, || child::pause(&entrances, &empty, &theirs)).map_err(failed())?;
+        let (pid, process) = sys::fork(true, || child::pause(&entrances, &empty, &theirs)).map_err(failed())?;
         let exit = self.expect(pid);
         drop(theirs);
         let told = told(status).await.map_err(failed())?;
