@@ -117,6 +117,7 @@ fn prepare_update(service: &mut Object, old: &Object) {
     let kind = text(spec, "type").to_string();
     if kind == "ExternalName" {
         drop_allocations(spec, old);
+        drop_unused(spec, &kind, old);
         return;
     }
     if old.text(&["spec", "type"]) != "ExternalName" {
@@ -191,7 +192,7 @@ fn drop_unused(spec: &mut Fields, kind: &str, old: &Object) {
         }
     }
     let has_external = spec.get("externalIPs").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    let is_external = matches!(kind, "NodePort" | "LoadBalancer") || has_external;
+    let is_external = matches!(kind, "NodePort" | "LoadBalancer") || (has_external && kind == "ClusterIP");
     let is_local = kind == "LoadBalancer" && text(spec, "externalTrafficPolicy") == "Local";
     let unused = [
         ("externalTrafficPolicy", is_external),
@@ -278,6 +279,19 @@ mod tests {
         prepare_update(&mut inside, &old);
         assert!(inside.at(&["spec", "externalTrafficPolicy"]).is_none());
         assert!(print::list(&inside, &["spec", "ports"])[0].get("nodePort").is_none());
+    }
+
+    #[test]
+    fn a_service_that_becomes_a_name_is_valid() {
+        let old = service(json!({"type": "NodePort", "clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1"],
+            "ports": [{"port": 80, "nodePort": 30_000}]}));
+        let mut name = old.clone();
+        name.set(&["spec", "type"], "ExternalName");
+        name.set(&["spec", "externalName"], "a.b");
+        prepare_update(&mut name, &old);
+        default(&mut name);
+        assert_eq!(validate::service::service(&name), []);
+        assert_eq!(validate::service::update(&name, &old, ""), []);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Pauses before a pod is tried again: the first, doubled each time, up to the last (upstream's defaults).
+/// Pauses before a pod is tried a third time and more often: the first, doubled each time, up to the last (upstream's
+/// defaults). What can help a pod that failed once helps it at once: at the start of a cluster that is its node.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// A pod that no event woke is tried again after so long, in case the event that can help is one that nobody thought of.
@@ -140,8 +141,11 @@ impl Queue {
 
     /// Into the pause that its attempts deserve, or into its turn if that is over already.
     fn wake(&mut self, waiting: Waiting, now: Instant) {
-        let doublings = waiting.attempts.saturating_sub(1).min(8);
-        let until = waiting.tried + (FIRST_PAUSE * (1 << doublings)).min(LAST_PAUSE);
+        let pause = match waiting.attempts {
+            0 | 1 => Duration::ZERO,
+            attempts => (FIRST_PAUSE * (1 << (attempts - 2).min(8))).min(LAST_PAUSE),
+        };
+        let until = waiting.tried + pause;
         if until <= now { self.activate(waiting) } else { self.put(waiting, Place::Backoff(until)) }
     }
 
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stuck_pod_is_woken_by_what_can_help_and_waits_its_pause() {
+    async fn a_stuck_pod_is_woken_by_what_can_help_at_once_and_later_after_a_pause() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.take(pod("a", 0), false, false, now);
         let waiting = queue.next(now).unwrap();
@@ -206,10 +210,13 @@ mod tests {
         queue.tell(Happened::STORAGE, now + Duration::from_secs(60));
         assert!(queue.next(now + Duration::from_secs(60)).is_none());
         queue.tell(Happened::NODE, now);
+        let waiting = queue.next(now).unwrap();
+        queue.stick(waiting, Happened::NODE, now);
+        queue.tell(Happened::NODE, now);
         assert!(queue.next(now).is_none());
         assert_eq!(queue.due(), Some(now + FIRST_PAUSE));
         let waiting = queue.next(now + FIRST_PAUSE).unwrap();
-        assert_eq!(waiting.attempts, 2);
+        assert_eq!(waiting.attempts, 3);
         queue.stick(waiting, Happened::NODE, now);
         assert!(queue.next(now + LONGEST_WAIT).is_some());
     }
@@ -227,10 +234,10 @@ mod tests {
     async fn pauses_double_up_to_a_limit() {
         let (mut queue, mut now) = (Queue::default(), Instant::now());
         queue.take(pod("a", 0), false, false, now);
-        for seconds in [1, 2, 4, 8, 10, 10] {
+        for seconds in [0, 1, 2, 4, 8, 10, 10] {
             let waiting = queue.next(now).unwrap();
             queue.pause(waiting, now);
-            assert_eq!(queue.due(), Some(now + Duration::from_secs(seconds)));
+            assert_eq!(queue.due(), (seconds > 0).then(|| now + Duration::from_secs(seconds)));
             now += Duration::from_secs(seconds);
         }
         queue.remove("a");

@@ -278,7 +278,11 @@ impl Scheduler {
     }
 
     /// No node: whom could it push out? Says why it waits.
-    fn refuse(&mut self, waiting: Waiting, none: NoNode) {
+    fn refuse(&mut self, mut waiting: Waiting, none: NoNode) {
+        if none.total == 0 {
+            // Nobody was asked: that was no try.
+            waiting.attempts = 0;
+        }
         let info = waiting.info.clone();
         let mut message = none.message.clone();
         let mut nominated = None;

@@ -89,6 +89,7 @@ pub fn plugins(_config: &ServerConfig, _store: &Store) -> Vec<Box<dyn Plugin>> {
         Box::new(priority::Priority),
         Box::new(tolerations::DefaultTolerationSeconds),
         Box::new(storage::DefaultStorageClass),
+        Box::new(storage::StorageObjectInUseProtection),
         Box::new(storage::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
         Box::new(certificates::CertificateApproval),

@@ -2,7 +2,7 @@
 //!
 //! Source: plugin/pkg/admission/storage.
 
-use super::{Api, Change, Plugin, Verb, default_of, find, list};
+use super::{Api, Change, Plugin, Verb, default_of, find, list, list_at};
 use crate::api::Status;
 use crate::api::quantity::Quantity;
 use async_trait::async_trait;
@@ -26,6 +26,30 @@ impl Plugin for DefaultStorageClass {
         let classes = list(api, "storage.k8s.io", "storageclasses", None)?;
         if let Some(class) = default_of(classes, DEFAULT_CLASS) {
             change.object.set(&["spec", "storageClassName"], class.name());
+        }
+        Ok(())
+    }
+}
+
+/// What is used stays: claims and volumes are held until controllers say that nobody needs them.
+pub struct StorageObjectInUseProtection;
+
+#[async_trait]
+impl Plugin for StorageObjectInUseProtection {
+    async fn mutate(&self, _: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+        if change.verb != Verb::Create {
+            return Ok(());
+        }
+        let finalizer = if change.is("", "persistentvolumeclaims") {
+            "kubernetes.io/pvc-protection"
+        } else if change.is("", "persistentvolumes") {
+            "kubernetes.io/pv-protection"
+        } else {
+            return Ok(());
+        };
+        let list = list_at(change.object, &["metadata", "finalizers"]);
+        if !list.iter().any(|own| own == finalizer) {
+            list.push(finalizer.into());
         }
         Ok(())
     }

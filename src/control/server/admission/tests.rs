@@ -120,6 +120,7 @@ async fn a_claim_gets_the_default_class_and_grows_only_where_it_may() {
         "resources": {"requests": {"storage": "1Gi"}}}});
     let (_, made) = send(&client, "POST", claims, &claim).await;
     assert_eq!(made["spec"]["storageClassName"], "std");
+    assert_eq!(made["metadata"]["finalizers"], json!(["kubernetes.io/pvc-protection"]));
     let bound = json!({"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}});
     send(&client, "PATCH", &format!("{claims}/c/status"), &bound).await;
     let larger = json!({"spec": {"resources": {"requests": {"storage": "2Gi"}}}});
