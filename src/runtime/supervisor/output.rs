@@ -264,11 +264,11 @@ impl Pending {
         lines
     }
 
-    /// The last line, if it had no end.
+    /// What was printed after the last end of a line: a piece, so that whoever reads the log adds no end to it.
     fn end(&mut self) -> Vec<u8> {
         let mut lines = Vec::new();
         if !self.text.is_empty() {
-            self.line(&mut lines, &format!("{:.9}", Timestamp::now()), 'F', b"");
+            self.line(&mut lines, &format!("{:.9}", Timestamp::now()), 'P', b"");
         }
         lines
     }
@@ -316,7 +316,7 @@ mod tests {
 
     #[test]
     fn lines_are_whole_however_they_were_printed() {
-        let expected = [('F', "one".to_string()), ('F', String::new()), ('F', "two three".into()), ('F', "end".into())];
+        let expected = [('F', "one".to_string()), ('F', String::new()), ('F', "two three".into()), ('P', "end".into())];
         assert_eq!(lines(&["one\n\ntwo", " thr", "ee\nend"]), expected);
     }
 
