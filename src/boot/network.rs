@@ -3,14 +3,22 @@
 use crate::base::Shutdown;
 use crate::client::Client;
 use crate::config::Profile;
-use crate::net::{self, services};
+use crate::net::{self, policies, services};
 
 /// Keeps the rules until shutdown.
 pub async fn run(client: Client, profile: Profile, shutdown: Shutdown) -> Result<(), net::Error> {
-    let ended = services::run(client, profile, shutdown).await;
+    let services = services::run(client.clone(), profile.clone(), shutdown.clone());
+    let policies = policies::run(client, profile, shutdown);
+    let (services, policies) =
+        tokio::join!(told("services have no addresses", services), told("network policies do not hold", policies));
+    services.and(policies)
+}
+
+/// Tells of an error when it happens: the server ends much later, and the rest of it works without this.
+async fn told(what: &str, component: impl Future<Output = Result<(), net::Error>>) -> Result<(), net::Error> {
+    let ended = component.await;
     if let Err(error) = &ended {
-        // Told when it happens: the server ends much later, and pods work without service addresses.
-        tracing::error!(error = super::server::chain(error), "services have no addresses");
+        tracing::error!(error = super::server::chain(error), "{what}");
     }
     ended
 }

@@ -2,6 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -44,6 +45,8 @@ kind!(Pod, NamespaceResourceScope, "Pod", "", "v1", "pods");
 kind!(Namespace, ClusterResourceScope, "Namespace", "", "v1", "namespaces");
 kind!(Service, NamespaceResourceScope, "Service", "", "v1", "services");
 kind!(EndpointSlice, NamespaceResourceScope, "EndpointSlice", "discovery.k8s.io", "v1", "endpointslices");
+
+kind!(NetworkPolicy, NamespaceResourceScope, "NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies");
 
 /// Names the service of an EndpointSlice.
 pub const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -184,4 +187,54 @@ pub struct Endpoint {
 #[serde(default)]
 pub struct Conditions {
     pub ready: Option<bool>,
+}
+
+/// A network policy. Selectors are objects as they came.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NetworkPolicy {
+    pub metadata: ObjectMeta,
+    pub spec: PolicySpec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PolicySpec {
+    pub pod_selector: Value,
+    pub ingress: Vec<PolicyRule>,
+    pub egress: Vec<PolicyRule>,
+    pub policy_types: Vec<String>,
+}
+
+/// Peers (`from` or `to`) and ports: a connection is allowed if one of each fits; no peer or no port means any.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PolicyRule {
+    #[serde(alias = "from", alias = "to")]
+    pub peers: Vec<Peer>,
+    pub ports: Vec<PolicyPort>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Peer {
+    pub pod_selector: Option<Value>,
+    pub namespace_selector: Option<Value>,
+    pub ip_block: Option<IpBlock>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct IpBlock {
+    pub cidr: String,
+    pub except: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PolicyPort {
+    pub protocol: Option<String>,
+    /// A number or a name.
+    pub port: Option<Value>,
+    pub end_port: Option<u16>,
 }

@@ -83,6 +83,11 @@ where
         id
     }
 
+    /// Who wants something.
+    pub fn owners(&self) -> impl Iterator<Item = &O> {
+        self.owners.keys()
+    }
+
     /// What an owner wants, if anything.
     pub fn get(&self, owner: &O) -> Option<&Wanted<E, D, R>> {
         self.owners.get(owner)

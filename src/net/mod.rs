@@ -7,8 +7,12 @@ mod leases;
 mod ledger;
 mod nft;
 pub mod pods;
+pub mod policies;
+mod protocol;
 pub mod services;
 mod sys;
+#[cfg(test)]
+mod testing;
 
 pub use pods::PodLinks;
 

@@ -6,8 +6,8 @@ use super::Error;
 use super::cidr::{Cidr, octets};
 use nlink::netlink::nftables::{
     CmpOp, CtKey, CtState, CtStatus, DynsetExpr, DynsetOp, Expr, Family, FibFlags, FibResult, LookupExpr, MetaKey,
-    NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NumgenKind, PayloadBase, RawExpr, RawMessage, Register, Rule, Set, SetElement,
-    SetKeyType, Transaction, Verdict,
+    NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NumgenKind, PayloadBase, RangeOp, RawExpr, RawMessage, Register, Rule, Set,
+    SetElement, SetKeyType, Transaction, Verdict,
 };
 use nlink::netlink::{Connection, Nftables};
 use std::net::IpAddr;
@@ -137,6 +137,12 @@ pub fn port(word: usize) -> Expr {
     Expr::Payload { dreg: at(word), base: PayloadBase::Transport, offset: DESTINATION_PORT, len: 2 }
 }
 
+/// Goes on if the destination port is between these, both included.
+pub fn port_between(first: u16, last: u16) -> Vec<Expr> {
+    let bytes = |port: u16| port.to_be_bytes().to_vec();
+    vec![port(0), Expr::Range { sreg: at(0), op: RangeOp::Eq, from: bytes(first), to: bytes(last) }]
+}
+
 /// Puts a number (in the machine's order, as marks are) at a word.
 pub fn number(word: usize, value: u32) -> Expr {
     Expr::Immediate { dreg: at(word), data: value.to_ne_bytes().to_vec() }
@@ -180,11 +186,6 @@ pub fn is_protocol(number: u8) -> Vec<Expr> {
 /// Goes on if the packet leaves by the interface (or by another).
 pub fn leaves_by(interface: &str, yes: bool) -> Vec<Expr> {
     interface_is(MetaKey::OifName, interface, yes)
-}
-
-/// Goes on if the packet came by the interface (or by another).
-pub fn came_by(interface: &str, yes: bool) -> Vec<Expr> {
-    interface_is(MetaKey::IifName, interface, yes)
 }
 
 fn interface_is(key: MetaKey, interface: &str, yes: bool) -> Vec<Expr> {

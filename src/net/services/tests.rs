@@ -1,58 +1,28 @@
 //! The service rules in a real kernel: a node, its pods and the machine are network namespaces, and what is asked is real
-//! traffic. Every test's thread is its node.
+//! traffic.
 
 use super::*;
-use crate::config::{NodePaths, Wanted};
-use crate::net::{PodLinks, sys};
-use nlink::netlink::addr::Ipv4Address;
-use nlink::netlink::link::VethLink;
-use nlink::netlink::route::Ipv4Route;
-use nlink::netlink::{Connection, Route};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use crate::net::testing::{PATIENCE, TestNode, TestPod, WORLD, ask, is_silent, serve, within};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::{AsFd, AsRawFd};
-
-/// How long an answer may take; what must not answer is refused, so nothing waits for it.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// An address that only the machine has, as a stand-in for the world.
-const WORLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+use std::io;
+use std::net::UdpSocket;
 
 struct World {
     proxy: Proxy,
-    links: PodLinks,
-    machine: File,
-    pods: usize,
-    _leases: tempfile::TempDir,
-}
-
-struct TestPod {
-    network: File,
-    address: IpAddr,
+    node: TestNode,
 }
 
 impl World {
     /// A node with a table of service rules, joined to a machine; nothing without the rights.
     async fn new() -> Option<Self> {
-        let (node, machine) = (sys::test::new_network()?, sys::test::new_network()?);
-        move_into_link_name_space(node.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        let profile = Wanted::default().resolve(&[]).unwrap();
-        join(&machine).await.unwrap();
-        let leases = tempfile::tempdir().unwrap();
-        let links = PodLinks::new(&profile, &NodePaths::new(leases.path())).await.unwrap();
-        let mut proxy = Proxy::new(&profile).unwrap();
+        let node = TestNode::new().await?;
+        let mut proxy = Proxy::new(&node.profile).unwrap();
         proxy.sync(true).await.unwrap();
-        Some(Self { proxy, links, machine, pods: 0, _leases: leases })
+        Some(Self { proxy, node })
     }
 
     async fn pod(&mut self) -> TestPod {
-        let network = sys::test::new_network().unwrap();
-        let path = format!("/proc/self/fd/{}", network.as_raw_fd());
-        self.pods += 1;
-        let address = self.links.attach(&format!("pod{}", self.pods), path.as_ref()).await.unwrap()[0];
-        TestPod { network, address }
+        self.node.pod().await
     }
 
     /// Makes the service `web` with these fields and endpoints, or changes it.
@@ -74,80 +44,6 @@ impl World {
     }
 }
 
-/// The veth between node (this thread) and machine, with the machine's routes, as the native driver makes them.
-async fn join(machine: &File) -> Result<(), Error> {
-    let (node_address, machine_address) = (Ipv4Addr::new(192, 168, 49, 2), Ipv4Addr::new(192, 168, 49, 1));
-    let failed = || Error::kernel("cannot join");
-    let connection = Connection::<Route>::new().map_err(failed())?;
-    connection.add_link(VethLink::new("eth0", "cor").peer_netns_fd(machine)).await.map_err(failed())?;
-    connection.add_address(Ipv4Address::new("eth0", node_address, 24)).await.map_err(failed())?;
-    connection.set_link_up("eth0").await.map_err(failed())?;
-    connection.set_link_up("lo").await.map_err(failed())?;
-    sys::inside(machine.try_clone().unwrap(), move || async move {
-        let connection = Connection::<Route>::new().map_err(failed())?;
-        connection.set_link_up("lo").await.map_err(failed())?;
-        connection.add_address(Ipv4Address::new("lo", WORLD, 32)).await.map_err(failed())?;
-        connection.add_address(Ipv4Address::new("cor", machine_address, 24)).await.map_err(failed())?;
-        connection.set_link_up("cor").await.map_err(failed())?;
-        for (base, prefix) in [("10.244.0.0", 16), ("10.96.0.0", 16), ("192.168.49.128", 25)] {
-            let route = Ipv4Route::new(base.parse::<Ipv4Addr>().unwrap(), prefix).gateway(node_address);
-            connection.add_route(route).await.map_err(failed())?;
-        }
-        Ok(())
-    })
-    .await?;
-    let rest = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0).gateway(machine_address);
-    connection.add_route(rest).await.map_err(failed())
-}
-
-/// Runs `work` on a thread in a network (nothing: the node's).
-fn within<T: Send + 'static>(
-    network: Option<&File>,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> std::thread::JoinHandle<T> {
-    let network = network.map(|network| network.try_clone().unwrap());
-    std::thread::spawn(move || {
-        if let Some(network) = network {
-            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        }
-        work()
-    })
-}
-
-/// Serves `NAME CLIENT` over TCP and UDP on a port until the tests end.
-fn serve(network: &File, port: u16, name: &'static str) {
-    let (ready, is_ready) = std::sync::mpsc::channel();
-    within(Some(network), move || {
-        let (tcp, udp) = (TcpListener::bind(("0.0.0.0", port)).unwrap(), UdpSocket::bind(("0.0.0.0", port)).unwrap());
-        ready.send(()).unwrap();
-        std::thread::spawn(move || {
-            let mut buffer = [0; 16];
-            while let Ok((_, client)) = udp.recv_from(&mut buffer) {
-                udp.send_to(format!("{name} {}", client.ip()).as_bytes(), client).ok();
-            }
-        });
-        for stream in tcp.incoming() {
-            let mut stream = stream.unwrap();
-            let client = stream.peer_addr().unwrap().ip();
-            stream.write_all(format!("{name} {client}").as_bytes()).ok();
-        }
-    });
-    is_ready.recv().unwrap();
-}
-
-/// What answers over TCP at an address, asked from a network (nothing: the node's).
-fn ask(network: Option<&File>, address: &str) -> io::Result<String> {
-    let address: SocketAddr = address.parse().unwrap();
-    let asked = within(network, move || {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    });
-    asked.join().unwrap()
-}
-
 fn refused(answer: io::Result<String>) -> bool {
     answer.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
@@ -162,11 +58,11 @@ fn ports(more: Value) -> Value {
 async fn a_service_answers_pods_the_node_and_the_machine_at_all_its_addresses() {
     let Some(mut world) = World::new().await else { return };
     let (server, client) = (world.pod().await, world.pod().await);
-    serve(&server.network, 8080, "web");
+    serve(Some(&server.network), 8080, "web");
     let spec =
         json!({"type": "LoadBalancer", "externalIPs": ["198.51.100.7"], "ports": ports(json!({"nodePort": 30080}))});
     world.service(spec, &[&server], 8080).await;
-    let machine = Some(&world.machine);
+    let machine = Some(&world.node.machine);
     let everywhere = ["10.96.0.7:80", "192.168.49.128:80", "192.168.49.2:30080"];
     for address in everywhere.iter().chain(&["198.51.100.7:80"]) {
         let said = ask(Some(&client.network), address).unwrap();
@@ -184,7 +80,7 @@ async fn a_service_answers_pods_the_node_and_the_machine_at_all_its_addresses() 
 async fn a_pod_reaches_itself_through_its_service() {
     let Some(mut world) = World::new().await else { return };
     let pod = world.pod().await;
-    serve(&pod.network, 8080, "web");
+    serve(Some(&pod.network), 8080, "web");
     world.service(json!({"ports": ports(json!({}))}), &[&pod], 8080).await;
     assert_eq!(ask(Some(&pod.network), "10.96.0.7:80").unwrap(), "web 10.244.0.1");
 }
@@ -193,13 +89,13 @@ async fn a_pod_reaches_itself_through_its_service() {
 async fn a_service_without_endpoints_is_refused_until_it_has_some() {
     let Some(mut world) = World::new().await else { return };
     let (server, client) = (world.pod().await, world.pod().await);
-    serve(&server.network, 8080, "web");
+    serve(Some(&server.network), 8080, "web");
     let spec = json!({"type": "NodePort", "ports": ports(json!({"nodePort": 30080}))});
     world.service(spec.clone(), &[], 8080).await;
     for address in ["10.96.0.7:80", "192.168.49.2:30080"] {
         assert!(refused(ask(Some(&client.network), address)), "a pod at {address}");
         assert!(refused(ask(None, address)), "the node at {address}");
-        assert!(refused(ask(Some(&world.machine), address)), "the machine at {address}");
+        assert!(refused(ask(Some(&world.node.machine), address)), "the machine at {address}");
     }
     world.service(spec, &[&server], 8080).await;
     assert!(ask(Some(&client.network), "192.168.49.2:30080").is_ok());
@@ -209,8 +105,8 @@ async fn a_service_without_endpoints_is_refused_until_it_has_some() {
 async fn connections_are_spread_and_follow_the_endpoints() {
     let Some(mut world) = World::new().await else { return };
     let (one, two, client) = (world.pod().await, world.pod().await, world.pod().await);
-    serve(&one.network, 8080, "one");
-    serve(&two.network, 8080, "two");
+    serve(Some(&one.network), 8080, "one");
+    serve(Some(&two.network), 8080, "two");
     let spec = json!({"ports": ports(json!({}))});
     world.service(spec.clone(), &[&one, &two], 8080).await;
     let ask = || ask(Some(&client.network), "10.96.0.7:80").unwrap().split(' ').next().unwrap().to_string();
@@ -224,8 +120,8 @@ async fn connections_are_spread_and_follow_the_endpoints() {
 async fn a_client_stays_with_its_endpoint_while_that_is_there() {
     let Some(mut world) = World::new().await else { return };
     let (one, two, client) = (world.pod().await, world.pod().await, world.pod().await);
-    serve(&one.network, 8080, "one");
-    serve(&two.network, 8080, "two");
+    serve(Some(&one.network), 8080, "one");
+    serve(Some(&two.network), 8080, "two");
     let spec = json!({"sessionAffinity": "ClientIP", "ports": ports(json!({}))});
     world.service(spec.clone(), &[&one, &two], 8080).await;
     let ask = || ask(Some(&client.network), "10.96.0.7:80").unwrap().split(' ').next().unwrap().to_string();
@@ -242,8 +138,8 @@ async fn a_client_stays_with_its_endpoint_while_that_is_there() {
 async fn a_flow_without_an_end_moves_when_its_endpoint_goes() {
     let Some(mut world) = World::new().await else { return };
     let (one, two, client) = (world.pod().await, world.pod().await, world.pod().await);
-    serve(&one.network, 53, "one");
-    serve(&two.network, 53, "two");
+    serve(Some(&one.network), 53, "one");
+    serve(Some(&two.network), 53, "two");
     let spec = json!({"ports": [{"port": 53, "protocol": "UDP"}]});
     world.service(spec.clone(), &[&one], 53).await;
     let socket = within(Some(&client.network), || UdpSocket::bind("0.0.0.0:0").unwrap()).join().unwrap();
@@ -268,39 +164,39 @@ async fn a_flow_without_an_end_moves_when_its_endpoint_goes() {
 async fn a_host_port_leads_to_its_pod() {
     let Some(mut world) = World::new().await else { return };
     let pod = world.pod().await;
-    serve(&pod.network, 8080, "web");
+    serve(Some(&pod.network), 8080, "web");
     let object = json!({"metadata": {"namespace": "default", "name": "web"},
         "spec": {"containers": [{"ports": [{"containerPort": 8080, "hostPort": 8000}]}]},
         "status": {"phase": "Running", "podIPs": [{"ip": pod.address}]}});
     let object: Arc<Pod> = Arc::new(serde_json::from_value(object).unwrap());
     world.proxy.note(News::Pod(Change::Applied { old: None, new: object.clone() }));
     world.proxy.sync(false).await.unwrap();
-    assert_eq!(ask(Some(&world.machine), "192.168.49.2:8000").unwrap(), "web 192.168.49.1");
+    assert_eq!(ask(Some(&world.node.machine), "192.168.49.2:8000").unwrap(), "web 192.168.49.1");
     assert_eq!(ask(Some(&pod.network), "192.168.49.2:8000").unwrap(), "web 10.244.0.1");
     world.proxy.note(News::Pod(Change::Deleted(object)));
     world.proxy.sync(false).await.unwrap();
-    assert!(refused(ask(Some(&world.machine), "192.168.49.2:8000")));
+    assert!(refused(ask(Some(&world.node.machine), "192.168.49.2:8000")));
 }
 
 #[tokio::test]
 async fn a_load_balancer_refuses_by_silence_who_is_not_admitted() {
     let Some(mut world) = World::new().await else { return };
     let pod = world.pod().await;
-    serve(&pod.network, 8080, "web");
+    serve(Some(&pod.network), 8080, "web");
     let spec =
         |range: &str| json!({"type": "LoadBalancer", "loadBalancerSourceRanges": [range], "ports": ports(json!({}))});
     world.service(spec("192.168.49.1/32"), &[&pod], 8080).await;
-    assert!(ask(Some(&world.machine), "192.168.49.128:80").is_ok());
-    assert!(ask(Some(&world.machine), "10.96.0.7:80").is_ok());
-    let chains = world.proxy.table.whole().written;
-    assert!(chains.iter().any(|(name, _)| name.ends_with("/admitted")));
+    assert!(ask(Some(&world.node.machine), "192.168.49.128:80").is_ok());
+    world.service(spec("198.51.100.0/24"), &[&pod], 8080).await;
+    assert!(is_silent(Some(&world.node.machine), "192.168.49.128:80"));
+    assert!(ask(Some(&world.node.machine), "10.96.0.7:80").is_ok());
 }
 
 #[tokio::test]
 async fn pods_leave_the_cluster_with_the_nodes_address_and_reach_the_machine_with_their_own() {
     let Some(mut world) = World::new().await else { return };
     let pod = world.pod().await;
-    serve(&world.machine, 8080, "machine");
+    serve(Some(&world.node.machine), 8080, "machine");
     assert_eq!(ask(Some(&pod.network), &format!("{WORLD}:8080")).unwrap(), "machine 192.168.49.2");
     let said = ask(Some(&pod.network), "192.168.49.1:8080").unwrap();
     assert_eq!(said, format!("machine {}", pod.address));
@@ -310,7 +206,7 @@ async fn pods_leave_the_cluster_with_the_nodes_address_and_reach_the_machine_wit
 async fn a_table_of_a_server_before_is_replaced_and_one_that_somebody_removed_comes_back() {
     let Some(mut world) = World::new().await else { return };
     let pod = world.pod().await;
-    serve(&pod.network, 8080, "web");
+    serve(Some(&pod.network), 8080, "web");
     world.service(json!({"ports": ports(json!({}))}), &[&pod], 8080).await;
     world.proxy.sync(true).await.unwrap();
     assert!(ask(None, "10.96.0.7:80").is_ok());
@@ -337,7 +233,7 @@ async fn thousands_of_services_fit_into_one_transaction() {
     world.proxy.sync(false).await.unwrap();
     println!("3,000 services at once: {:?}", began.elapsed());
     let pod = world.pod().await;
-    serve(&pod.network, 8080, "web");
+    serve(Some(&pod.network), 8080, "web");
     let began = std::time::Instant::now();
     world
         .service(

@@ -6,6 +6,7 @@
 
 use super::super::cidr::Cidr;
 use super::super::ledger::{self, Ledger};
+pub use super::super::protocol::Protocol;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,43 +18,6 @@ use std::time::Duration;
 const DEFAULT_AFFINITY: Duration = Duration::from_secs(10_800);
 /// Services with this label are somebody else's to serve.
 const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
-
-/// The protocols that a service can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-impl Protocol {
-    /// Reads `TCP`; nothing means TCP.
-    pub fn read(text: Option<&str>) -> Option<Self> {
-        match text.unwrap_or("TCP") {
-            "TCP" => Some(Self::Tcp),
-            "UDP" => Some(Self::Udp),
-            "SCTP" => Some(Self::Sctp),
-            _ => None,
-        }
-    }
-
-    /// The number that IP knows it by.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Tcp => 6,
-            Self::Udp => 17,
-            Self::Sctp => 132,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-        }
-    }
-}
 
 /// An address and port that traffic is sent on to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
