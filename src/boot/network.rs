@@ -1,14 +1,15 @@
 //! The network's components: what keeps packet rules as the API says.
 
 use crate::base::Shutdown;
-use crate::client::Client;
+use crate::client::{Caches, Client};
 use crate::config::Profile;
 use crate::net::{self, policies, services};
 
 /// Keeps the rules until shutdown.
 pub async fn run(client: Client, profile: Profile, shutdown: Shutdown) -> Result<(), net::Error> {
-    let services = services::run(client.clone(), profile.clone(), shutdown.clone());
-    let policies = policies::run(client, profile, shutdown);
+    let caches = Caches::new(client);
+    let services = services::run(caches.clone(), profile.clone(), shutdown.clone());
+    let policies = policies::run(caches, profile, shutdown);
     let (services, policies) =
         tokio::join!(told("services have no addresses", services), told("network policies do not hold", policies));
     services.and(policies)

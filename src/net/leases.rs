@@ -85,6 +85,11 @@ impl Leases {
         Ok(address)
     }
 
+    /// Who has an address.
+    pub fn sandboxes(&self) -> impl Iterator<Item = &String> {
+        self.by_sandbox.keys()
+    }
+
     /// Gives the sandbox's address back. No error if it has none.
     pub fn release(&mut self, sandbox: &str) {
         if let Some(address) = self.by_sandbox.remove(sandbox) {

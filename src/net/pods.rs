@@ -36,10 +36,15 @@ const BRIDGE_SETTINGS: &[(&str, &str)] = &[
     ("bridge/bridge-nf-call-arptables", "0"),
 ];
 
+/// Settings of a pod's network: what is privileged on a machine that people share is not in a network of a pod's own. The
+/// same as container runtimes set.
+const POD_SETTINGS: &[(&str, &str)] =
+    &[("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647")];
+
 /// Attaches sandboxes to the pod network.
 pub struct PodLinks {
     network: Network,
-    /// Also held while the bridge is made.
+    connection: Connection<Route>,
     leases: Mutex<Leases>,
 }
 
@@ -48,19 +53,28 @@ impl PodLinks {
     pub async fn new(profile: &Profile, paths: &NodePaths) -> Result<Self, Error> {
         let network = Network::parse(&profile.network.pod_cidr)?;
         let leases = Leases::open(&paths.leases(), network)?;
-        make_bridge(&network).await?;
-        Ok(Self { network, leases: Mutex::new(leases) })
+        let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
+        make_bridge(&connection, &network).await?;
+        Ok(Self { network, connection, leases: Mutex::new(leases) })
+    }
+
+    /// Takes links and addresses from all sandboxes but these: what a node before this one left.
+    pub async fn retain(&self, sandboxes: &[&str]) -> Result<(), Error> {
+        let known: Vec<String> = self.leases.lock().await.sandboxes().cloned().collect();
+        for sandbox in known.iter().filter(|sandbox| !sandboxes.contains(&sandbox.as_str())) {
+            self.detach(sandbox).await?;
+        }
+        Ok(())
     }
 
     /// Gives a sandbox, whose network namespace is pinned at `namespace`, a link and an address. Asked again it answers the same.
     pub async fn attach(&self, sandbox: &str, namespace: &Path) -> Result<Vec<IpAddr>, Error> {
         let address = self.leases.lock().await.take(sandbox)?;
         let link = link_name(sandbox);
-        let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
-        let existing = connection.get_link_by_name(link.as_str()).await;
+        let existing = self.connection.get_link_by_name(link.as_str()).await;
         if existing.map_err(Error::kernel("cannot look for the pod's link"))?.is_none() {
             let open = || File::open(namespace).map_err(Error::io(format!("cannot open {}", namespace.display())));
-            make_link(&connection, &link, &open()?).await.map_err(Error::kernel("cannot make the pod's link"))?;
+            make_link(&self.connection, &link, &open()?).await.map_err(Error::kernel("cannot make the pod's link"))?;
             let network = self.network;
             sys::inside(open()?, move || configure(address, network)).await?;
         }
@@ -69,8 +83,7 @@ impl PodLinks {
 
     /// Takes the link away and gives the address back. No error if there is none.
     pub async fn detach(&self, sandbox: &str) -> Result<(), Error> {
-        let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
-        let removed = connection.del_link_if_exists(link_name(sandbox)).await;
+        let removed = self.connection.del_link_if_exists(link_name(sandbox)).await;
         removed.map_err(Error::kernel("cannot remove the pod's link"))?;
         self.leases.lock().await.release(sandbox);
         Ok(())
@@ -82,9 +95,8 @@ fn link_name(sandbox: &str) -> String {
     format!("veth{}", sandbox.chars().take(11).collect::<String>())
 }
 
-async fn make_bridge(network: &Network) -> Result<(), Error> {
+async fn make_bridge(connection: &Connection<Route>, network: &Network) -> Result<(), Error> {
     let failed = || Error::kernel("cannot make the pods' bridge");
-    let connection = Connection::<Route>::new().map_err(failed())?;
     if connection.get_link_by_name(BRIDGE).await.map_err(failed())?.is_none() {
         connection.add_link(BridgeLink::new(BRIDGE)).await.map_err(failed())?;
         let address = Ipv4Address::new(BRIDGE, network.gateway(), network.prefix);
@@ -115,7 +127,12 @@ async fn configure(address: Ipv4Addr, network: Network) -> Result<(), Error> {
     let gateway = Ipv4Route::new(network.gateway(), 32).dev(POD_LINK).scope(RouteScope::Link);
     connection.add_route(gateway).await.map_err(failed())?;
     let rest = Ipv4Route::new(Ipv4Addr::UNSPECIFIED, 0).gateway(network.gateway());
-    connection.add_route(rest).await.map_err(failed())
+    connection.add_route(rest).await.map_err(failed())?;
+    for (path, value) in POD_SETTINGS {
+        // A convenience: where the machine does not let these be set, pods ask for the right to bind instead.
+        std::fs::write(Path::new("/proc/sys/net").join(path), value).ok();
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -147,6 +164,9 @@ mod tests {
             let a = links.attach("aaaaaaaaaaaaaaaa", &first).await?;
             let b = links.attach("bbbbbbbbbbbbbbbb", &second).await?;
             assert_eq!(links.attach("aaaaaaaaaaaaaaaa", &first).await?, a);
+            links.attach("cccccccccccccccc", &first).await.unwrap_err();
+            links.retain(&["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"]).await?;
+            assert_eq!(links.leases.lock().await.sandboxes().count(), 2, "what nobody knows is taken back");
             Ok((a[0], b[0]))
         });
         let (a, b) = addresses.await.unwrap();

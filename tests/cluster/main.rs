@@ -7,6 +7,7 @@ mod apply;
 mod faults;
 mod harness;
 mod life;
+mod network;
 mod objects;
 mod streams;
 mod tour;

@@ -13,7 +13,7 @@ use super::kinds::{Namespace, NetworkPolicy, Pod};
 use super::nft::{self, Layout};
 use super::{Error, chain};
 use crate::base::Shutdown;
-use crate::client::{Caches, Change, Client};
+use crate::client::{Caches, Change};
 use crate::config::Profile;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
@@ -25,17 +25,16 @@ use wanted::{Numbers, World};
 /// When the kernel refuses even a new table: how long until the next attempt.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Keeps the node's policies until shutdown. `client` must be allowed to watch network policies, pods and namespaces.
-pub async fn run(client: Client, profile: Profile, shutdown: Shutdown) -> Result<(), Error> {
+/// Keeps the node's policies until shutdown. The caches' client must be allowed to watch network policies, pods and namespaces.
+pub async fn run(caches: Caches, profile: Profile, shutdown: Shutdown) -> Result<(), Error> {
     tokio::select! {
         () = shutdown.wait() => Ok(()),
-        ended = serve(client, profile) => ended,
+        ended = serve(caches, profile) => ended,
     }
 }
 
-async fn serve(client: Client, profile: Profile) -> Result<(), Error> {
+async fn serve(caches: Caches, profile: Profile) -> Result<(), Error> {
     let mut guard = Guard::new(&profile)?;
-    let caches = Caches::new(client);
     let (policies, pods, namespaces) = (caches.of(), caches.of(), caches.of());
     let mut news: SelectAll<BoxStream<News>> = SelectAll::new();
     news.push(policies.changes().map(News::Policy).boxed());

@@ -19,7 +19,7 @@ use super::kinds::{Pod, SERVICE_LABEL};
 use super::nft::{self, Layout};
 use super::{Error, chain};
 use crate::base::Shutdown;
-use crate::client::{Caches, Change, Client, Selection};
+use crate::client::{Caches, Change};
 use crate::config::Profile;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
@@ -36,21 +36,18 @@ use wanted::{Owner, Place};
 /// When the kernel refuses even a new table: how long until the next attempt.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Keeps the node's service rules until shutdown. `client` must be allowed to watch services, endpoint slices and pods.
-pub async fn run(client: Client, profile: Profile, shutdown: Shutdown) -> Result<(), Error> {
-    let serving = serve(client, profile);
+/// Keeps the node's service rules until shutdown. The caches' client must be allowed to watch services, endpoint slices and pods.
+pub async fn run(caches: Caches, profile: Profile, shutdown: Shutdown) -> Result<(), Error> {
+    let serving = serve(caches, profile);
     tokio::select! {
         () = shutdown.wait() => Ok(()),
         ended = serving => ended,
     }
 }
 
-async fn serve(client: Client, profile: Profile) -> Result<(), Error> {
+async fn serve(caches: Caches, profile: Profile) -> Result<(), Error> {
     let mut proxy = Proxy::new(&profile)?;
-    let caches = Caches::new(client);
-    let (services, slices) = (caches.of::<Service>(), caches.of::<EndpointSlice>());
-    let pods =
-        caches.some::<Pod>(Selection { fields: format!("spec.nodeName={}", profile.name), ..Selection::default() });
+    let (services, slices, pods) = (caches.of::<Service>(), caches.of::<EndpointSlice>(), caches.of::<Pod>());
     let mut news: SelectAll<BoxStream<News>> = SelectAll::new();
     news.push(services.changes().map(News::Service).boxed());
     news.push(slices.changes().map(News::Slice).boxed());
