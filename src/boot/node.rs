@@ -7,7 +7,7 @@ use crate::images::{self, Reference, Store};
 use crate::net::{self, PodLinks};
 use crate::node::border::Failure;
 use crate::node::{self, Credentials, Image, ImageConfig, ImageError, Images, Links, Setup};
-use crate::runtime;
+use crate::runtime::{self, Runtime};
 use async_trait::async_trait;
 use std::net::IpAddr;
 use std::path::Path;
@@ -36,6 +36,7 @@ pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: S
     let listener = std::net::TcpListener::bind(("0.0.0.0", profile.agent_port)).map_err(Error::Listen)?;
     let (store, links) = tokio::try_join!(image_store(&paths), async { Ok(PodLinks::new(&profile, &paths).await?) })?;
     let runtime = runtime::Supervised::new(paths.supervisor_socket());
+    take_back(&links, &runtime).await;
     let setup = Setup {
         client,
         profile,
@@ -46,6 +47,19 @@ pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: S
         listener: Some(listener),
     };
     Ok(node::run(setup, shutdown).await?)
+}
+
+/// Takes links and addresses back from sandboxes that ended while no server ran.
+async fn take_back(links: &PodLinks, runtime: &impl Runtime) {
+    let taken = async {
+        let (sandboxes, _) = runtime.list().await?;
+        let known: Vec<&str> = sandboxes.iter().map(|sandbox| sandbox.id.as_str()).collect();
+        Ok::<_, Error>(links.retain(&known).await?)
+    };
+    if let Err(error) = taken.await {
+        // They cost an address each until the next start; no pod is worse off.
+        tracing::warn!(error = super::server::chain(&error), "what sandboxes left is still there");
+    }
 }
 
 /// The store, with the images that every node has.

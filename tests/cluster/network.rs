@@ -99,7 +99,8 @@ fn names_host_ports_and_policies_are_as_objects_say() {
     let inside = format!("http://{}:8080", read("pod edge -o jsonpath={.status.podIP}"));
     assert_eq!(fetch(&inside).unwrap(), "hello from edge\n");
     cluster.kubectl_with("apply", CLOSED).ok();
-    let is_open = || std::net::TcpStream::connect_timeout(&inside[7..].parse().unwrap(), Duration::from_millis(200)).is_ok();
+    let is_open =
+        || std::net::TcpStream::connect_timeout(&inside[7..].parse().unwrap(), Duration::from_millis(200)).is_ok();
     eventually("the policy closes the pod", || !is_open());
     let machine = "{\"op\":\"add\",\"path\":\"/spec/ingress\",\"value\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"192.168.0.0/16\"}}]}]}";
     cluster.kubectl(&format!("patch networkpolicy edge --type=json -p=[{machine}]")).ok();
