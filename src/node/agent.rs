@@ -49,7 +49,9 @@ pub struct Setup {
 pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     let listener = setup.listener.take();
     let node = Arc::new(node(setup));
-    std::fs::create_dir_all(node.paths.pods()).map_err(|error| Error::file(&node.paths.pods(), error))?;
+    for folder in [node.paths.pods(), node.paths.memory_volumes()] {
+        private_folder(&folder).map_err(|error| Error::file(&folder, error))?;
+    }
     register::register(&node).await;
     let alive = tokio::spawn(register::keep_alive(node.clone(), node.images_changed.clone(), shutdown.clone()));
     let serving = {
@@ -71,6 +73,12 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     alive.abort();
     agent.tasks.shutdown().await;
     result
+}
+
+/// What pods keep is for them and root only, although some of it is writable for every user of a pod.
+fn private_folder(folder: &std::path::Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o750))
 }
 
 fn own_object(node: &Node) -> Arc<Cache<NodeObject>> {
