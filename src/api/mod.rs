@@ -1,6 +1,8 @@
 //! The vocabulary of the API: objects, kinds, selectors, patches, errors. Pure: no I/O, no async, no storage.
 
+pub mod custom;
 pub mod fields;
+pub mod json_path;
 pub mod kinds;
 pub mod names;
 pub mod object;

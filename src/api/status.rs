@@ -66,6 +66,59 @@ pub struct Cause {
     pub field: String,
 }
 
+/// Source of the wording: k8s.io/apimachinery `pkg/util/validation/field/errors.go`.
+impl Cause {
+    fn of(reason: &str, field: impl Into<String>, what: String, detail: &str) -> Self {
+        let message = if detail.is_empty() { what } else { format!("{what}: {detail}") };
+        Self { reason: reason.into(), message, field: field.into() }
+    }
+
+    /// `Required value: DETAIL`
+    pub fn required(field: impl Into<String>, detail: &str) -> Self {
+        Self::of("FieldValueRequired", field, "Required value".into(), detail)
+    }
+
+    /// `Invalid value: VALUE: DETAIL`
+    pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
+        Self::of("FieldValueInvalid", field, format!("Invalid value: {value}"), detail)
+    }
+
+    /// `Invalid value: VALUE: DETAIL`, for a value of the wrong type.
+    pub fn type_invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
+        Self::of("FieldValueTypeInvalid", field, format!("Invalid value: {value}"), detail)
+    }
+
+    /// `Unsupported value: VALUE: supported values: "A", "B"`
+    pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
+        let names: Vec<String> = supported.iter().map(|name| format!("{name:?}")).collect();
+        let detail = format!("supported values: {}", names.join(", "));
+        Self::of("FieldValueNotSupported", field, format!("Unsupported value: {value}"), &detail)
+    }
+
+    /// `Forbidden: DETAIL`
+    pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
+        Self::of("FieldValueForbidden", field, "Forbidden".into(), detail)
+    }
+
+    /// `Duplicate value: VALUE`
+    pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
+        Self::of("FieldValueDuplicate", field, format!("Duplicate value: {value}"), "")
+    }
+
+    /// `Too long: may not be more than N bytes`
+    pub fn too_long(field: impl Into<String>, most: u64) -> Self {
+        let unit = if most == 1 { "byte" } else { "bytes" };
+        Self::of("FieldValueTooLong", field, "Too long".into(), &format!("may not be more than {most} {unit}"))
+    }
+
+    /// `Too many: N: must have at most M items`
+    pub fn too_many(field: impl Into<String>, actual: u64, most: u64) -> Self {
+        let unit = if most == 1 { "item" } else { "items" };
+        let detail = format!("must have at most {most} {unit}");
+        Self::of("FieldValueTooMany", field, format!("Too many: {actual}"), &detail)
+    }
+}
+
 /// A failed request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {

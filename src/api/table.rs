@@ -46,7 +46,7 @@ fn definition(column: &Column) -> Value {
 }
 
 fn row(kind: &Kind, object: Object, include: &str, now: Timestamp) -> Value {
-    let cells: Vec<Value> = columns(kind).iter().map(|column| cell(&column.cell, &object, now)).collect();
+    let cells: Vec<Value> = columns(kind).iter().map(|column| cell(column, &object, now)).collect();
     let carried = match include {
         "None" => Value::Null,
         "Object" => Value::Object(object.0),
@@ -57,20 +57,33 @@ fn row(kind: &Kind, object: Object, include: &str, now: Timestamp) -> Value {
     json!({"cells": cells, "object": carried})
 }
 
-fn cell(cell: &Cell, object: &Object, now: Timestamp) -> Value {
-    match cell {
+fn cell(column: &Column, object: &Object, now: Timestamp) -> Value {
+    match &column.cell {
         Cell::Name => json!(object.name()),
         Cell::Age => json!(age(object.text(&["metadata", "creationTimestamp"]), now)),
-        Cell::JsonPath(path) => at_path(object, path),
+        Cell::JsonPath(path) => {
+            let found = path.find_in(object);
+            found.first().map_or(Value::Null, |value| shown(&column.kind, value, now))
+        }
         Cell::With(function) => function(object, now),
     }
 }
 
-/// The value at a simple JSONPath such as `.spec.replicas`; null where it leads nowhere.
-fn at_path(object: &Object, path: &str) -> Value {
-    let mut fields = path.trim_start_matches('.').split('.');
-    let first = fields.next().and_then(|field| object.0.get(field));
-    first.and_then(|first| fields.try_fold(first, |value, field| value.get(field))).cloned().unwrap_or_default()
+/// A value in a column of a custom kind; null where it is of another type than the column.
+///
+/// Source: k8s.io/apiextensions-apiserver `pkg/registry/customresource/tableconvertor`.
+fn shown(kind: &str, value: &Value, now: Timestamp) -> Value {
+    match (kind, value) {
+        ("integer", Value::Number(number)) => json!(number.as_i64().or(number.as_f64().map(|float| float as i64))),
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) | ("string", Value::String(_)) => value.clone(),
+        ("string", Value::Null) => Value::Null,
+        ("string", other) => json!(other.to_string()),
+        ("date", Value::String(text)) => match text.parse::<Timestamp>() {
+            Ok(_) => json!(age(text, now)),
+            Err(_) => json!("<invalid>"),
+        },
+        _ => Value::Null,
+    }
 }
 
 /// How long ago a timestamp of the API was, as kubectl prints it.

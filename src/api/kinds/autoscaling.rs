@@ -28,7 +28,6 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = kind!(
 const V1: Served = Served {
     version: GroupVersion { group: Cow::Borrowed("autoscaling"), version: Cow::Borrowed("v1") },
     schema: Cow::Borrowed("io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler"),
-    own_schema: None,
     to_stored,
     from_stored,
     warning: Cow::Borrowed(""),

@@ -19,7 +19,7 @@ pub(super) const PLAIN: Kind = Kind {
     others: Cow::Borrowed(&[]),
     generation: Generation::None,
     schema: Cow::Borrowed(""),
-    own_schema: None,
+    custom: None,
     columns: Cow::Borrowed(columns::NAME_AND_AGE),
     rules: NO_RULES,
 };

@@ -24,7 +24,6 @@ pub(super) const EVENT: Kind = kind!(
 const EVENTS_V1: Served = Served {
     version: GroupVersion { group: Cow::Borrowed("events.k8s.io"), version: Cow::Borrowed("v1") },
     schema: Cow::Borrowed("io.k8s.api.events.v1.Event"),
-    own_schema: None,
     to_stored,
     from_stored,
     warning: Cow::Borrowed(""),

@@ -6,6 +6,7 @@
 use super::edit::{child, missing, object, text, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use crate::api::custom::definition;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -21,7 +22,16 @@ pub(super) const CUSTOM_RESOURCE_DEFINITION: Kind = kind!(
     status: true,
     generation: Generation::Spec,
     columns: Cow::Borrowed(DEFINITION_COLUMNS),
-    rules: Rules { default: default_definition, prepare_create: prepare_definition, ..NO_RULES },
+    rules: Rules {
+        default: default_definition,
+        prepare_create: prepare_definition,
+        prepare_update: definition::prepare_update,
+        prepare_delete: definition::prepare_delete,
+        validate: definition::validate,
+        validate_update: definition::validate_update,
+        warnings: definition::warnings,
+        ..NO_RULES
+    },
 );
 
 pub(super) const API_SERVICE: Kind = kind!(

@@ -33,6 +33,8 @@ mod service;
 mod storage;
 mod volumes;
 
+use super::custom::Custom;
+use super::json_path::JsonPath;
 use super::schema::{self, Schema};
 pub use pod::qos_class;
 
@@ -76,8 +78,6 @@ pub struct Served {
     pub version: GroupVersion,
     /// The schema's name of this version.
     pub schema: Cow<'static, str>,
-    /// The schema of a custom kind in this version.
-    pub own_schema: Option<Arc<Schema>>,
     /// Turns an object of this version into one of the stored version.
     pub to_stored: fn(&mut Object),
     /// Turns an object of the stored version into one of this version.
@@ -141,7 +141,7 @@ pub enum Cell {
     /// Time since `metadata.creationTimestamp`, as kubectl prints it.
     Age,
     /// A JSONPath as custom resources declare it.
-    JsonPath(String),
+    JsonPath(JsonPath),
     /// A function over the object and the present time.
     With(fn(&Object, jiff::Timestamp) -> Value),
 }
@@ -158,6 +158,8 @@ pub struct Rules {
     pub prepare_create: fn(&mut Object),
     /// Carries over from the old object what an update may not change. Runs after the server has put the old `status` back.
     pub prepare_update: fn(new: &mut Object, old: &Object),
+    /// What happens to an object when its deletion is first asked for.
+    pub prepare_delete: fn(&mut Object),
     /// What is wrong with a new object.
     pub validate: fn(&Object) -> Vec<Cause>,
     /// What is wrong with a new object beyond what is wrong with any.
@@ -176,6 +178,7 @@ pub const NO_RULES: Rules = Rules {
     default: |_| {},
     prepare_create: |_| {},
     prepare_update: |_, _| {},
+    prepare_delete: |_| {},
     validate: |_| Vec::new(),
     validate_new: |_| Vec::new(),
     validate_update: |_, _, _| Vec::new(),
@@ -216,8 +219,8 @@ pub struct Kind {
     pub generation: Generation,
     /// The schema's name in the built-in schema table, for example `io.k8s.api.core.v1.Pod`; custom kinds carry their own.
     pub schema: Cow<'static, str>,
-    /// The schema of a custom kind in its stored version.
-    pub own_schema: Option<Arc<Schema>>,
+    /// What only a custom kind has.
+    pub custom: Option<Arc<Custom>>,
     pub columns: Cow<'static, [Column]>,
     pub rules: Rules,
 }
@@ -255,11 +258,10 @@ impl Kind {
 
     /// The schema in a version that it is served in; nothing for a custom kind without one.
     pub fn schema_at(&self, group: &str, version: &str) -> Option<&Schema> {
-        let (own, name) = match self.served_as(group, version) {
-            Some(served) => (&served.own_schema, &served.schema),
-            None => (&self.own_schema, &self.schema),
-        };
-        own.as_deref().or_else(|| schema::builtin(name))
+        match &self.custom {
+            Some(custom) => custom.schema(version),
+            None => schema::builtin(self.schema_in(group, version)),
+        }
     }
 
     /// The schema of the stored version.

@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::route::{Call, method_not_allowed};
-use super::{auth, openapi, resource};
+use super::{Api, auth, openapi, resource};
 use crate::api::kinds::{GroupVersion, Subresource};
 use crate::api::{KINDS, Kind, Scope, Status};
 use http::{Method, StatusCode, header};
@@ -25,15 +25,16 @@ pub fn answer(call: &Call) -> Result<Answer, Status> {
         [".well-known", "openid-configuration"] => Ok(auth::oidc::configuration(&call.api)),
         ["openapi", rest @ ..] => openapi::answer(call, rest),
         ["openid", "v1", "jwks"] => Ok(auth::oidc::keys(&call.api)),
-        ["api"] if wants_aggregated(call) => Ok(aggregated(true)),
-        ["apis"] if wants_aggregated(call) => Ok(aggregated(false)),
+        ["api"] if wants_aggregated(call) => Ok(aggregated(&call.api, true)),
+        ["apis"] if wants_aggregated(call) => Ok(aggregated(&call.api, false)),
         ["api"] => Ok(answer::value(StatusCode::OK, &json!({"kind": "APIVersions", "versions": ["v1"]}))),
-        ["apis"] => {
-            Ok(answer::value(StatusCode::OK, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups()})))
-        }
-        ["apis", group] => group_answer(group),
-        ["api", version] => resources("", version),
-        ["apis", group, version] => resources(group, version),
+        ["apis"] => Ok(answer::value(
+            StatusCode::OK,
+            &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups(&call.api)}),
+        )),
+        ["apis", group] => group_answer(&call.api, group),
+        ["api", version] => resources(&call.api, "", version),
+        ["apis", group, version] => resources(&call.api, group, version),
         _ => Err(resource::not_served()),
     }
 }
@@ -55,15 +56,14 @@ fn architecture() -> &'static str {
 }
 
 /// Every version of every group, the preferred one first, with the kinds served in it.
-fn served() -> BTreeMap<&'static str, Vec<(&'static str, Vec<&'static Kind>)>> {
+fn served(api: &Api) -> BTreeMap<&'static str, Vec<(&'static str, Vec<&'static Kind>)>> {
     let mut all: BTreeMap<&str, Vec<(&str, Vec<&Kind>)>> = BTreeMap::new();
-    for kind in KINDS {
-        for GroupVersion { group, version } in kind.versions() {
-            let versions = all.entry(group).or_default();
-            match versions.iter_mut().find(|(name, _)| name == version) {
-                Some((_, kinds)) => kinds.push(kind),
-                None => versions.push((version, vec![kind])),
-            }
+    let built_in = KINDS.iter().flat_map(|kind| kind.versions().map(move |own| (&*own.group, &*own.version, kind)));
+    for (group, version, kind) in built_in.chain(api.custom.all()) {
+        let versions = all.entry(group).or_default();
+        match versions.iter_mut().find(|(name, _)| *name == version) {
+            Some((_, kinds)) => kinds.push(kind),
+            None => versions.push((version, vec![kind])),
         }
     }
     all.values_mut().for_each(|versions| versions.sort_by_key(|(name, _)| rank(name)));
@@ -84,8 +84,8 @@ fn rank(version: &str) -> (u8, std::cmp::Reverse<u32>, std::cmp::Reverse<u32>) {
     (0, number(text), number("0"))
 }
 
-fn groups() -> Vec<Value> {
-    served()
+fn groups(api: &Api) -> Vec<Value> {
+    served(api)
         .into_iter()
         .filter(|(group, _)| !group.is_empty())
         .map(|(group, versions)| group_value(group, &versions))
@@ -100,8 +100,8 @@ fn group_value(group: &str, versions: &[(&str, Vec<&Kind>)]) -> Value {
     json!({"name": group, "versions": all, "preferredVersion": all.first()})
 }
 
-fn group_answer(group: &str) -> Result<Answer, Status> {
-    let all = served();
+fn group_answer(api: &Api, group: &str) -> Result<Answer, Status> {
+    let all = served(api);
     let versions = all.get(group).filter(|_| !group.is_empty()).ok_or_else(resource::not_served)?;
     let mut value = group_value(group, versions);
     value["kind"] = json!("APIGroup");
@@ -109,8 +109,8 @@ fn group_answer(group: &str) -> Result<Answer, Status> {
     Ok(answer::value(StatusCode::OK, &value))
 }
 
-fn resources(group: &str, version: &str) -> Result<Answer, Status> {
-    let all = served();
+fn resources(api: &Api, group: &str, version: &str) -> Result<Answer, Status> {
+    let all = served(api);
     let found = all.get(group).and_then(|versions| versions.iter().find(|(name, _)| *name == version));
     let (_, kinds) = found.ok_or_else(resource::not_served)?;
     let mut list = Vec::new();
@@ -159,8 +159,8 @@ fn wants_aggregated(call: &Call) -> bool {
 }
 
 /// All groups in one answer (KEP-3352).
-fn aggregated(core: bool) -> Answer {
-    let items: Vec<Value> = served()
+fn aggregated(api: &Api, core: bool) -> Answer {
+    let items: Vec<Value> = served(api)
         .into_iter()
         .filter(|(group, _)| group.is_empty() == core)
         .map(|(group, versions)| aggregated_group(group, versions))

@@ -12,6 +12,7 @@ pub mod admission;
 pub mod answer;
 pub mod auth;
 pub mod bootstrap;
+pub mod custom;
 pub mod decode;
 pub mod discovery;
 pub mod eviction;
@@ -70,6 +71,8 @@ pub struct Api {
     pub accounts: Arc<auth::accounts::Accounts>,
     pub authorizer: auth::Rules,
     pub admission: Vec<Box<dyn admission::Plugin>>,
+    /// Custom kinds.
+    pub custom: Arc<custom::Registry>,
     /// Addresses and node ports of Services.
     pub services: services::Services,
     /// How node agents are reached.
@@ -93,6 +96,7 @@ impl Server {
             accounts,
             agents: proxy::Agents::load(&config.paths.pki())?,
             admission: admission::plugins(&config, &store),
+            custom: custom::registry(),
             services: services::Services::load(&config.profile, &store),
             profile: config.profile,
             paths: config.paths,
@@ -100,6 +104,7 @@ impl Server {
         };
         let server = Self { api: Arc::new(api) };
         bootstrap::ensure(&server.api).await.map_err(Error::Bootstrap)?;
+        custom::start(&server.api).await.map_err(Error::Bootstrap)?;
         Ok(server)
     }
 

@@ -2,7 +2,7 @@
 
 use super::identity::Attributes;
 use super::resource;
-use crate::api::{Kind, Object, Status};
+use crate::api::{Cause, Kind, Object, Status};
 use crate::control::store::{self, Draft, Entry, Key, Selection};
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
@@ -31,7 +31,9 @@ pub fn draft(object: &mut Object) -> Result<Draft, Status> {
 /// What selectors see.
 pub fn selection(kind: &Kind, object: &Object) -> Selection {
     let labels = object.labels().map(|(key, value)| (key.into(), value.into())).collect();
-    let fields = (kind.rules.fields)(object).into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+    let fields = (kind.rules.fields)(object).into_iter().map(|(key, value)| (key.into(), value.into()));
+    let custom = kind.custom.iter().flat_map(|custom| custom.fields(object));
+    let fields = fields.chain(custom.map(|(key, value)| (key.into(), value.into()))).collect();
     Selection { labels, fields }
 }
 
@@ -40,13 +42,28 @@ pub fn stored(entry: &Entry) -> Result<Object, Status> {
     serde_json::from_slice(&entry.bytes).map_err(Status::internal)
 }
 
+/// The object in an entry as it is to be compared with what a client sends: of a custom kind, by its newest schema.
+pub fn present(kind: &Kind, entry: &Entry) -> Result<Object, Status> {
+    let mut object = stored(entry)?;
+    if let Some(custom) = kind.custom.as_ref().filter(|custom| !custom.is_original) {
+        custom.renew(&kind.stored.version, &mut object);
+        object.set(&["apiVersion"], kind.stored.api_version());
+    }
+    Ok(object)
+}
+
 /// Whether a request asks for the version that is stored, so that bytes can be copied.
 pub fn is_stored_version(kind: &Kind, wanted: &Attributes) -> bool {
-    kind.stored.group == wanted.group && kind.stored.version == wanted.version
+    let is_copied = kind.custom.as_ref().is_none_or(|custom| custom.is_original);
+    is_copied && kind.stored.group == wanted.group && kind.stored.version == wanted.version
 }
 
 /// The object in the version that a request asks for.
 pub fn in_version(kind: &Kind, wanted: &Attributes, mut object: Object) -> Object {
+    if let Some(custom) = &kind.custom {
+        custom.renew(&wanted.version, &mut object);
+        object.set(&["apiVersion"], wanted.api_version());
+    }
     if let Some(served) = kind.served_as(&wanted.group, &wanted.version) {
         (served.from_stored)(&mut object);
         object.set(&["apiVersion"], served.version.api_version());
@@ -61,6 +78,27 @@ pub fn to_stored(kind: &Kind, wanted: &Attributes, object: &mut Object) {
     }
     object.set(&["apiVersion"], kind.stored.api_version());
     object.set(&["kind"], kind.kind.as_ref());
+}
+
+/// Fills in defaults.
+pub fn default(kind: &Kind, wanted: &Attributes, object: &mut Object) {
+    (kind.rules.default)(object);
+    if let Some(custom) = &kind.custom {
+        custom.renew(&wanted.version, object);
+    }
+}
+
+/// What is wrong with an object that is made, or changed from `old`.
+pub fn faults(kind: &Kind, wanted: &Attributes, object: &mut Object, old: Option<&Object>) -> Vec<Cause> {
+    if let Some(custom) = &kind.custom {
+        return custom.faults(&wanted.version, object, old, &wanted.subresource);
+    }
+    let mut causes = (kind.rules.validate)(object);
+    causes.extend(match old {
+        Some(old) => (kind.rules.validate_update)(object, old, &wanted.subresource),
+        None => (kind.rules.validate_new)(object),
+    });
+    causes
 }
 
 /// The entry of a request's object.

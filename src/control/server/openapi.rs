@@ -5,6 +5,7 @@
 //!
 //! Source: k8s.io/kube-openapi `pkg/handler3/handler.go`.
 
+use super::Api;
 use super::answer::{self, Answer};
 use super::resource::not_served;
 use super::route::Call;
@@ -27,7 +28,7 @@ const PROTOBUF_V2: &[&str] = &[
 pub fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
     match rest {
         ["v2"] => second(call),
-        ["v3"] => Ok(index()),
+        ["v3"] => Ok(index(&call.api)),
         ["v3", "api", version] => third(call, "", version),
         ["v3", "apis", group, version] => third(call, group, version),
         _ => Err(not_served()),
@@ -35,26 +36,28 @@ pub fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
 }
 
 /// Every group and version with the kinds that are served in it.
-fn served() -> Vec<(GroupVersion, Vec<&'static Kind>)> {
+fn served(api: &Api) -> Vec<(GroupVersion, Vec<&'static Kind>)> {
     let mut all: Vec<(GroupVersion, Vec<&Kind>)> = Vec::new();
-    for kind in KINDS {
-        for version in kind.versions() {
-            match all.iter_mut().find(|(own, _)| own == version) {
-                Some((_, kinds)) => kinds.push(kind),
-                None => all.push((version.clone(), vec![kind])),
-            }
+    let built_in = KINDS.iter().flat_map(|kind| kind.versions().map(move |own| (own.clone(), kind)));
+    let custom = api.custom.all().into_iter();
+    let custom =
+        custom.map(|(group, version, kind)| (GroupVersion { group: group.into(), version: version.into() }, kind));
+    for (version, kind) in built_in.chain(custom) {
+        match all.iter_mut().find(|(own, _)| *own == version) {
+            Some((_, kinds)) => kinds.push(kind),
+            None => all.push((version, vec![kind])),
         }
     }
     all
 }
 
 /// The schema of a custom kind as its definition has it.
-fn custom(_kind: &Kind, _version: &str) -> Option<Value> {
-    None
+fn custom(kind: &Kind, version: &str) -> Option<Value> {
+    kind.custom.as_ref()?.open_api(version)
 }
 
-fn index() -> Answer {
-    let paths: Map<String, Value> = served()
+fn index(api: &Api) -> Answer {
+    let paths: Map<String, Value> = served(api)
         .into_iter()
         .map(|(version, kinds)| {
             let place = v3::place(&version);
@@ -66,7 +69,7 @@ fn index() -> Answer {
 }
 
 fn third(call: &Call, group: &str, version: &str) -> Result<Answer, Status> {
-    let all = served();
+    let all = served(&call.api);
     let found = all.iter().find(|(own, _)| own.group == group && own.version == version);
     let (version, kinds) = found.ok_or_else(not_served)?;
     if !accepts(call, &["application/json"]) {
@@ -101,10 +104,13 @@ fn third(call: &Call, group: &str, version: &str) -> Result<Answer, Status> {
 }
 
 fn second(call: &Call) -> Result<Answer, Status> {
-    let all = served();
+    let all = served(&call.api);
     let marks: Vec<String> = all.iter().map(|(version, kinds)| v3::mark(version, kinds, &custom)).collect();
     let mark = format!("{:08X}", crc32fast::hash(marks.concat().as_bytes()));
-    let kinds: Vec<&Kind> = KINDS.iter().collect();
+    let mut kinds: Vec<&Kind> = KINDS.iter().collect();
+    // One kind of a definition stands for all its versions.
+    let custom_kinds = call.api.custom.all().into_iter().filter(|(_, version, kind)| *version == kind.stored.version);
+    kinds.extend(custom_kinds.map(|(_, _, kind)| kind));
     let wanted = PROTOBUF_V2.iter().find(|media| accepts(call, &[media]) && !accepts_first(call, "application/json"));
     let mut answer = match wanted {
         _ if is_known(call, &mark) => unchanged(),

@@ -209,7 +209,7 @@ async fn apply_once(call: &Call, kind: &'static Kind, config: &Object, warnings:
     let writer = options::writer(call, kind);
     let config_value = Value::Object(config.0.clone());
     let found = call.api.store.get(&objects::key(kind, &wanted.namespace, &wanted.name));
-    let live = found.as_ref().map(|entry| objects::stored(entry)).transpose()?;
+    let live = found.as_ref().map(|entry| objects::present(kind, entry)).transpose()?;
     let force = call.options.is_true("force");
     let mut object = fields::owner::apply(&writer, live.as_ref(), &config_value, force)
         .map_err(|error| refused(call, kind, error))?;

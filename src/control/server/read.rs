@@ -29,7 +29,7 @@ pub fn get(call: &Call, kind: &Kind) -> Result<Answer, Status> {
 /// The scale of one object.
 pub fn scale(call: &Call, kind: &Kind) -> Result<Answer, Status> {
     let entry = objects::current(&call.api.store, kind, call.attributes())?;
-    Ok(answer::value(StatusCode::OK, &scale_of(kind, &objects::stored(&entry)?)?))
+    Ok(answer::value(StatusCode::OK, &scale_of(kind, &objects::present(kind, &entry)?)?))
 }
 
 /// The `Scale` form of an object.
@@ -113,7 +113,8 @@ impl Wanted {
 /// A field that the kind does not offer cannot be selected by.
 fn check_fields(kind: &Kind, selector: &Selector) -> Result<(), Status> {
     use crate::api::selector::Requirement::{Absent, Exists, Greater, In, Less, NotIn};
-    let known: Vec<&str> = (kind.rules.fields)(&Object::default()).into_iter().map(|(name, _)| name).collect();
+    let mut known: Vec<&str> = (kind.rules.fields)(&Object::default()).into_iter().map(|(name, _)| name).collect();
+    known.extend(kind.custom.iter().flat_map(|custom| custom.field_names()));
     for requirement in &selector.0 {
         let (In(name, _) | NotIn(name, _) | Exists(name) | Absent(name) | Greater(name, _) | Less(name, _)) =
             requirement;

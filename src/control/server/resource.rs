@@ -1,11 +1,14 @@
 //! From the words of a path to a kind.
 
+use super::Api;
 use super::identity::Attributes;
 use crate::api::{Kind, Reason, Status, kinds};
 
 /// The kind that a request is about.
-pub fn find(wanted: &Attributes) -> Result<&'static Kind, Status> {
-    kinds::find(&wanted.group, &wanted.version, &wanted.resource).ok_or_else(not_served)
+pub fn find(api: &Api, wanted: &Attributes) -> Result<&'static Kind, Status> {
+    let built_in = kinds::find(&wanted.group, &wanted.version, &wanted.resource);
+    let custom = || api.custom.find(&wanted.group, &wanted.version, &wanted.resource);
+    built_in.or_else(custom).ok_or_else(not_served)
 }
 
 /// A path that leads nowhere.
@@ -21,6 +24,25 @@ pub fn check_scope(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
         (false, false) if !is_namespace => Err(not_served()),
         _ => Ok(()),
     }
+}
+
+/// What cannot be asked of a custom kind: a subresource that its version lacks, another version that only a webhook could
+/// convert to.
+pub fn check_custom(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
+    let Some(custom) = &kind.custom else { return Ok(()) };
+    if !wanted.subresource.is_empty() && !kind.subresources().iter().any(|own| own.name == wanted.subresource) {
+        return Err(not_served());
+    }
+    if custom.has_webhook && wanted.version != kind.stored.version {
+        let message = format!(
+            "conversion of {name} from version {stored} to {} by a webhook is not built into this server, use {stored}",
+            wanted.version,
+            name = custom.name,
+            stored = kind.stored.version,
+        );
+        return Err(Status::new(Reason::NotImplemented, message));
+    }
+    Ok(())
 }
 
 /// A subresource that the kind lacks, or one that this server does not have yet: the answer says which.

@@ -30,6 +30,13 @@ pub struct Call {
 }
 
 impl Call {
+    /// A request of the server's own.
+    pub fn own(api: Arc<Api>, user: Identity, attributes: Attributes) -> Self {
+        let target = Target { attributes, rest: String::new() };
+        let (options, headers, accepted) = (Options::default(), HeaderMap::new(), Accepted::default());
+        Self { api, user, target, options, headers, accepted, method: Method::DELETE }
+    }
+
     /// What is asked for.
     pub fn attributes(&self) -> &Attributes {
         &self.target.attributes
@@ -66,11 +73,17 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     if proxy::is_for(call.attributes()) {
         return proxy::answer(&call, proxy::Incoming { query, body, upgrade }).await;
     }
-    let kind = resource::find(call.attributes())?;
+    let kind = resource::find(&call.api, call.attributes())?;
     resource::check_scope(kind, call.attributes())?;
+    resource::check_custom(kind, call.attributes())?;
     call.accepted = Accepted::for_kind(&call.headers, kind, call.attributes().verb == "watch")?;
     let media = call.accepted.media;
-    Ok(accept::recoded(resource_request(call, kind, body).await?, media).await)
+    let warning = kind.custom.as_ref().and_then(|custom| custom.warning(&call.attributes().version));
+    let mut answer = resource_request(call, kind, body).await?;
+    if let Some(warning) = warning {
+        answer::warn(&mut answer, &[warning.to_string()]);
+    }
+    Ok(accept::recoded(answer, media).await)
 }
 
 async fn resource_request(call: Call, kind: &'static Kind, body: Body) -> Result<Answer, Status> {

@@ -11,6 +11,8 @@ use crate::api::{Kind, Object, Status, protobuf};
 use crate::control::store::{self, Entry, Event, Happened};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use futures::stream::{self, Stream};
 use http::{Response, header};
 use serde_json::{Value, json};
@@ -54,10 +56,8 @@ pub fn start(call: &Call, kind: &'static Kind) -> Result<Answer, Status> {
         .map_err(|error| objects::failure(kind, error))?;
     let seconds = call.options.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let lines = lines(view, watch, initial, ends_initial.then_some(start));
-    let body = match seconds {
-        Some(seconds) => Body::from_stream(until(lines, Duration::from_secs(seconds))),
-        None => Body::from_stream(lines),
-    };
+    let over = over(call, kind, seconds.map(Duration::from_secs));
+    let body = Body::from_stream(futures::StreamExt::take_until(lines, over));
     let media = match call.accepted.media {
         Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         _ => "application/json",
@@ -123,12 +123,16 @@ fn lines(
     })
 }
 
-/// Ends a stream after a time.
-fn until(
-    lines: impl Stream<Item = Result<Bytes, Infallible>>,
-    time: Duration,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    futures::StreamExt::take_until(lines, tokio::time::sleep(time))
+/// When a watch ends: after its time, or with its kind.
+fn over(call: &Call, kind: &'static Kind, time: Option<Duration>) -> BoxFuture<'static, ()> {
+    let gone: BoxFuture<'static, ()> = match &kind.custom {
+        Some(_) => call.api.custom.clone().until_gone(kind, call.attributes().clone()).boxed(),
+        None => futures::future::pending().boxed(),
+    };
+    match time {
+        Some(time) => futures::future::select(Box::pin(tokio::time::sleep(time)), gone).map(drop).boxed(),
+        None => gone,
+    }
 }
 
 impl View {

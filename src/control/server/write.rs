@@ -34,6 +34,7 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
     }
     options::check(call, false)?;
     let mut sent = decode::body(call, kind, &body)?;
+    call.api.custom.refuse_new(kind, sent.object.name())?;
     if !sent.object.resource_version().is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
@@ -46,13 +47,12 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
 pub async fn make(call: &Call, kind: &'static Kind, sent: decode::Sent, noted: Noted) -> Result<Answer, Status> {
     let decode::Sent { mut object, mut warnings } = sent;
     stamp_new(&mut object, kind);
-    (kind.rules.default)(&mut object);
+    objects::default(kind, call.attributes(), &mut object);
     note(call, kind, &mut object, None, noted);
     mutate(call, &mut change_of(call, kind, &mut object, None, Verb::Create)).await?;
     (kind.rules.prepare_create)(&mut object);
     let mut causes = metadata::new(kind, &object);
-    causes.extend((kind.rules.validate)(&object));
-    causes.extend((kind.rules.validate_new)(&object));
+    causes.extend(objects::faults(kind, call.attributes(), &mut object, None));
     refuse_invalid(kind, &object, causes)?;
     warnings.extend(confirm(call, change_of(call, kind, &mut object, None, Verb::Create)).await?);
     let claim = assign(call, kind, &mut object, None)?;
@@ -95,20 +95,19 @@ pub async fn change(
     noted: Noted,
 ) -> Result<Answer, Status> {
     let decode::Sent { mut object, mut warnings } = sent;
-    let old = objects::stored(entry)?;
+    let old = objects::present(kind, entry)?;
     let wanted = call.attributes();
     check_same(kind, &object, &old, wanted)?;
     keep_metadata(&mut object, &old);
     keep_parts(&mut object, &old, kind, &wanted.subresource);
     (kind.rules.prepare_update)(&mut object, &old);
-    (kind.rules.default)(&mut object);
+    objects::default(kind, wanted, &mut object);
     note(call, kind, &mut object, Some(&old), noted);
     count_generation(&mut object, &old, kind);
     mutate(call, &mut change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?;
     let mut causes = metadata::update(&object, &old);
     if !is_same_body(&object, &old) {
-        causes.extend((kind.rules.validate)(&object));
-        causes.extend((kind.rules.validate_update)(&object, &old, &wanted.subresource));
+        causes.extend(objects::faults(kind, wanted, &mut object, Some(&old)));
     }
     refuse_invalid(kind, &object, causes)?;
     warnings.extend(confirm(call, change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?);
@@ -159,7 +158,7 @@ fn assign<'a>(
 pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool) -> Result<Answer, Status> {
     let paths = kind.scale.as_ref().ok_or_else(super::resource::not_served)?;
     let entry = objects::current(&call.api.store, kind, call.attributes())?;
-    let mut object = objects::stored(&entry)?;
+    let mut object = objects::present(kind, &entry)?;
     let before = read::scale_of(kind, &object)?;
     let after = match is_patch {
         true => patch::part(call, "io.k8s.api.autoscaling.v1.Scale", &body, before)?,
@@ -183,6 +182,10 @@ pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool
     note(call, kind, &mut object, Some(&old), Noted::Update);
     count_generation(&mut object, &old, kind);
     admit(call, kind, &mut object, Some(&old), Verb::Update).await?;
+    if let Some(custom) = &kind.custom {
+        let causes = custom.faults(&call.attributes().version, &mut object, Some(&old), "");
+        refuse_invalid(kind, &object, causes)?;
+    }
     if !call.options.is_dry_run() && object != old {
         let entry = put(call, kind, &mut object, Expected::Revision(entry.revision)).await?;
         object = objects::stored(&entry)?;
@@ -330,6 +333,9 @@ async fn delete_entry(
         && !object.finalizers().any(|own| own == finalizer)
     {
         push_finalizer(&mut object, finalizer);
+    }
+    if !object.is_terminating() {
+        (kind.rules.prepare_delete)(&mut object);
     }
     let grace = grace_of(kind, &object, options.grace());
     let is_at_once = grace == 0 && !is_held(kind, &object);

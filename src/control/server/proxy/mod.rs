@@ -51,7 +51,7 @@ pub fn is_for(wanted: &Attributes) -> bool {
 /// Passes a request on and its answer back.
 pub async fn answer(call: &Call, incoming: Incoming) -> Result<Answer, Status> {
     let wanted = call.attributes();
-    resource::check_scope(resource::find(wanted)?, wanted)?;
+    resource::check_scope(resource::find(&call.api, wanted)?, wanted)?;
     let verb = wanted.verb.as_str();
     match (wanted.resource.as_str(), wanted.subresource.as_str()) {
         ("pods", "log") if verb == "get" => log::answer(call, incoming).await,
