@@ -151,9 +151,12 @@ async fn collect(context: &Context, uid: &str, item: &Node) -> Result<(), Error>
         return Ok(());
     }
     let dependents = context.garbage.graph.lock().dependents(uid);
+    let mut found = found;
     let policy = if !owners.waiting.is_empty() && !dependents.is_empty() {
         if dependents.iter().any(|(_, dependent)| dependent.deletes_dependents()) {
             unblock(context, item, &found).await?;
+            let Some(unblocked) = current(context, uid, item).await? else { return Ok(()) };
+            found = unblocked;
         }
         PropagationPolicy::Foreground
     } else {

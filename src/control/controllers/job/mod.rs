@@ -40,22 +40,48 @@ pub(super) const CONTROLLER: Controller = Controller {
     reconcile: |context, key| async move { reconcile(&context, key).await }.boxed(),
 };
 
-/// Jobs that could adopt a pod of nobody.
+/// Marks the key of a pod instead of a Job: no object's name has it.
+const POD: &str = "/";
+
+/// Jobs that could adopt a pod of nobody; without any, the pod itself if it still waits to be counted.
 fn orphans(context: &Context) -> Watched {
     let jobs = context.caches.of::<Job>();
     changes::<Pod>(context, move |change| {
-        let pod = change.object();
-        if controller_of(&**pod).is_some() || pods::is_terminating(pod) {
+        let crate::client::Change::Applied { new: pod, .. } = change else { return Vec::new() };
+        if controller_of(&*pod).is_some() {
             return Vec::new();
         }
-        let selects = |job: &Arc<Job>| {
-            let selector = job.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-            let selector = selector.and_then(|selector| pods::selector(selector).ok());
-            selector.is_some_and(|selector| pods::selects(&selector, &pod.metadata.labels))
-        };
-        let all = jobs.list_in(pod.metadata.namespace.as_deref().unwrap_or_default());
-        all.into_iter().filter(selects).map(|job| Key::of(&*job)).collect()
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let adopting = adopting(&jobs.list_in(namespace), &pod);
+        match adopting.is_empty() && is_tracked(&pod) {
+            true => vec![Key::new(namespace, &format!("{POD}{}", pod.metadata.name.as_deref().unwrap_or_default()))],
+            false => adopting,
+        }
     })
+}
+
+/// The Jobs that would adopt a pod.
+fn adopting(jobs: &[Arc<Job>], pod: &Pod) -> Vec<Key> {
+    if pods::is_terminating(pod) {
+        return Vec::new();
+    }
+    let selects = |job: &&Arc<Job>| {
+        let selector = job.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        let selector = selector.and_then(|selector| pods::selector(selector).ok());
+        job.metadata.deletion_timestamp.is_none()
+            && selector.is_some_and(|selector| pods::selects(&selector, &pod.metadata.labels))
+    };
+    jobs.iter().filter(selects).map(|job| Key::of(&**job)).collect()
+}
+
+/// Lets a pod of nobody go: it will not be counted.
+async fn free_orphan(context: &Context, namespace: &str, name: &str) -> Result<Next, Error> {
+    let Some(pod) = context.caches.of::<Pod>().get(namespace, name) else { return Ok(Next::Wait) };
+    let is_awaited = !adopting(&context.caches.of::<Job>().list_in(namespace), &pod).is_empty();
+    if controller_of(&*pod).is_none() && is_tracked(&pod) && !is_awaited {
+        count::free(context, &[pod]).await?;
+    }
+    Ok(Next::Wait)
 }
 
 /// Whether `status.conditions` say that a Job ended; the condition is `Complete` or `Failed`.
@@ -65,6 +91,9 @@ pub(super) fn ended(job: &Job) -> Option<&'static str> {
 }
 
 async fn reconcile(context: &Context, key: Key) -> Result<Next, Error> {
+    if let Some(pod) = key.name.strip_prefix(POD) {
+        return free_orphan(context, &key.namespace, pod).await;
+    }
     let job = context.caches.of::<Job>().get(&key.namespace, &key.name);
     free_lost(context, &key, job.as_deref()).await?;
     let Some(job) = job.filter(|job| is_ours(job)) else { return Ok(Next::Wait) };

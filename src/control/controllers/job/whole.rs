@@ -82,3 +82,23 @@ async fn a_job_is_paused_and_goes_on() {
     let paused = until(&world, active(0)).await;
     assert_eq!(paused.status.unwrap().failed, None);
 }
+
+#[tokio::test]
+async fn a_pod_that_is_no_longer_selected_is_let_go_and_replaced() {
+    let world = world().await;
+    world.make::<Job>(job(json!({"completions": 1}))).await;
+    until(&world, active(1)).await;
+    let name = world.door::<Pod>().list(&ListParams::default()).await.unwrap().items.remove(0).metadata.name.unwrap();
+    let strange = Patch::Merge(json!({"metadata": {"labels": null}}));
+    world.door::<Pod>().patch(&name, &PatchParams::default(), &strange).await.unwrap();
+    let is_free = |pod: Option<&Pod>| {
+        pod.is_some_and(|pod| {
+            pod.metadata.owner_references.as_ref().is_none_or(Vec::is_empty) && !super::is_tracked(pod)
+        })
+    };
+    eventually(world.door::<Pod>(), &name, is_free).await;
+    let pods = crate::client::wait::any(world.door::<Pod>(), "job-name=pi", |pod: &Pod| {
+        pod.metadata.name.as_ref() != Some(&name)
+    });
+    tokio::time::timeout(std::time::Duration::from_secs(10), pods).await.unwrap();
+}
