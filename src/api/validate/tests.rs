@@ -256,3 +256,14 @@ fn jobs_and_others() {
         ["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"]
     );
 }
+
+#[test]
+fn pods_of_a_stateful_set_may_mount_its_claims() {
+    let mount = json!({"name": "data", "mountPath": "/data"});
+    let template = json!({"metadata": {"labels": {"app": "a"}},
+        "spec": {"containers": [{"name": "c", "image": "i", "volumeMounts": [mount]}]}});
+    let set = json!({"spec": {"selector": {"matchLabels": {"app": "a"}}, "serviceName": "a", "template": template,
+        "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}}]}});
+    assert_eq!(found("apps", "v1", "StatefulSet", set), Vec::<String>::new());
+}

@@ -159,7 +159,11 @@ fn selector_and_template(spec: &At<'_>, what: &str, owner: Option<&str>, causes:
         Ok(_) => {}
         Err(_) => causes.invalid(&at, "invalid label selector"),
     }
-    pod::template(&template, causes);
+    // The claims of a StatefulSet become volumes that its template does not list: the pods are looked at when they are made.
+    match what {
+        "statefulset" => pod::template_metadata(&template, causes),
+        _ => pod::template(&template, causes),
+    }
     always(&template, owner, causes);
 }
 

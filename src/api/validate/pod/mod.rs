@@ -46,11 +46,16 @@ pub enum Owner {
     Template,
 }
 
-/// A template: labels, annotations, spec.
-pub fn template(at: &At<'_>, causes: &mut Causes) {
+/// A template's labels and annotations.
+pub fn template_metadata(at: &At<'_>, causes: &mut Causes) {
     let metadata = at.at("metadata");
     labels::labels(&metadata.at("labels"), causes);
     super::metadata::annotations(&metadata.at("annotations"), causes);
+}
+
+/// A template: labels, annotations, spec.
+pub fn template(at: &At<'_>, causes: &mut Causes) {
+    template_metadata(at, causes);
     let spec = at.at("spec");
     self::spec(&spec, Owner::Template, causes);
     if !spec.at("ephemeralContainers").is_empty() {
