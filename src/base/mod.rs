@@ -4,7 +4,9 @@ pub mod atomic;
 pub mod component;
 pub mod crypto;
 pub mod hint;
+pub mod memory;
 pub mod shutdown;
+mod sys;
 
 pub use component::Component;
 pub use hint::Hint;

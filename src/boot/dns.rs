@@ -23,6 +23,7 @@ pub fn main(domain: String, machine: IpAddr) -> io::Result<()> {
         let options = Options { domain, machine, address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: PORT };
         // The pod's file is a copy of the node's, which has the machine's resolvers.
         let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        tokio::spawn(crate::base::memory::settle());
         tokio::select! {
             ended = dns::run(client, options, &resolv_conf) => ended,
             _ = terminate.recv() => Ok(()),

@@ -15,6 +15,7 @@ pub fn main(port: u16) -> io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
+        tokio::spawn(crate::base::memory::settle());
         println!("listening on port {port}");
         let answer = Bytes::from(format!("hello from {}\n", host_name()));
         tokio::select! {

@@ -56,6 +56,7 @@ async fn run() -> io::Result<()> {
     for service in SERVICES {
         services.start(service)?;
     }
+    tokio::spawn(crate::base::memory::settle());
     loop {
         tokio::select! {
             _ = child.recv() => {

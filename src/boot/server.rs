@@ -45,6 +45,7 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown.clone()));
     let scheduler = server.client(Identity::new("system:kube-scheduler", &[]));
     let scheduling = tokio::spawn(scheduler::run(scheduler, shutdown));
+    tokio::spawn(crate::base::memory::settle());
     let ended = tokio::select! {
         _ = terminate.recv() => None,
         ended = &mut agent => Some(ended),

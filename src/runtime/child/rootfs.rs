@@ -348,7 +348,9 @@ fn every_device(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in entries {
         use std::os::unix::fs::FileTypeExt;
-        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        let path = entry.path();
+        // Not the entry's own type: the node's devices may be mounted on plain files.
+        let Ok(kind) = path.symlink_metadata().map(|metadata| metadata.file_type()) else { continue };
         let is_made_anew = ["pts", "shm", "mqueue", "console", "ptmx"].iter().any(|name| entry.file_name() == *name);
         if is_made_anew {
             continue;

@@ -137,6 +137,7 @@ impl Supervisor {
         let mut child = signal(SignalKind::child())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        spawn_local(crate::base::memory::settle());
         // Children that ended before the signal was listened to.
         self.reap();
         loop {

@@ -150,6 +150,8 @@ impl Supervisor {
     fn prepare_pins(&self, sandbox: &Sandbox) -> io::Result<Vec<(&'static str, PathBuf)>> {
         let folder = self.pinned(&sandbox.id);
         std::fs::create_dir_all(&folder)?;
+        // One mount to let go of takes the others with it: the kernel makes every unmount wait.
+        rustix::mount::mount_bind(&folder, &folder)?;
         if !sandbox.spec.host_ipc {
             let shm = folder.join("shm");
             std::fs::create_dir_all(&shm)?;
@@ -289,9 +291,7 @@ impl Supervisor {
     /// Lets go of what is pinned. What is not there, or never was, is as good as let go.
     fn unpin(&self, id: &str) {
         let folder = self.pinned(id);
-        for name in ["net", "ipc", "uts", "shm"] {
-            rustix::mount::unmount(folder.join(name), UnmountFlags::DETACH).ok();
-        }
+        rustix::mount::unmount(&folder, UnmountFlags::DETACH).ok();
         std::fs::remove_dir_all(&folder).ok();
     }
 }

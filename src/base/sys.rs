@@ -1,0 +1,17 @@
+//! The kernel and library calls of this room that Rust cannot check.
+
+/// Unmaps the pages from `start` to `end` of a file mapping of which no page was changed; touching them brings them back.
+pub fn forget(start: usize, end: usize) {
+    // SAFETY: the caller knows the range as a mapping of a file without changed pages, so every page that is touched again is
+    // read from the file as it was. Failing leaves everything as it is.
+    unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+}
+
+/// Gives freed memory back to the kernel.
+pub fn trim() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: releases only what the allocator holds free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
