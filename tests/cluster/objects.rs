@@ -7,8 +7,8 @@ const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settin
 #[test]
 fn kubectl_makes_shows_changes_and_deletes_objects() {
     let Some(cluster) = Cluster::started("objects") else { return };
-    cluster.kubectl_with("create --validate=false", CONFIG).ok();
-    let again = cluster.kubectl_with("create --validate=false", CONFIG);
+    cluster.kubectl_with("create", CONFIG).ok();
+    let again = cluster.kubectl_with("create", CONFIG);
     assert!(again.err.contains("configmaps \"settings\" already exists"), "{}", again.err);
     let table = cluster.kubectl("get configmaps").ok();
     assert!(table.starts_with("NAME"), "{table}");
@@ -44,7 +44,7 @@ const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web
 #[test]
 fn controllers_make_what_is_wanted() {
     let Some(cluster) = Cluster::started("controllers") else { return };
-    cluster.kubectl_with("create --validate=false", WEB).ok();
+    cluster.kubectl_with("create", WEB).ok();
     cluster.kubectl("wait --for=create serviceaccount/default --timeout=20s").ok();
     cluster.kubectl("wait --for=jsonpath={.status.replicas}=3 deployment/web --timeout=20s").ok();
     let pods = cluster.kubectl("get pods -l app=web -o name").ok();

@@ -8,6 +8,8 @@
 //! * [`decode`]: JSON text or values into values; unknown fields are pruned and reported, types are checked as Go does.
 //! * [`structural::fill_defaults`]: defaults of custom kinds.
 //! * [`strategic`]: strategic merge patches.
+//! * [`crate::api::fields`]: sets of fields, their managers, server-side apply.
+//! * [`crate::api::openapi`]: the documents; it reads the text of built-in types, not these trees.
 //!
 //! In a custom schema, fields below a [`Shape::Builtin`] node (`metadata`, embedded resources) are pruned and checked as in
 //! a built-in type; elsewhere in it a value of the wrong type stays, for validation to refuse.
