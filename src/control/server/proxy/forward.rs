@@ -2,16 +2,21 @@
 //!
 //! Source: k8s.io/apimachinery `pkg/util/proxy` (UpgradeAwareHandler, Transport).
 
-use super::Incoming;
 use super::connect::{self, Place};
+use super::{Incoming, html};
 use crate::api::{Reason, Status};
 use crate::control::server::answer::Answer;
 use crate::control::server::route::Call;
 use axum::body::Body;
+use bytes::Bytes;
+use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
 /// Starts of headers that say to the server who asks: no business of what is behind it.
 const PRIVATE: &[&str] = &["authorization", "impersonate-", "x-remote-"];
+
+/// Largest page whose links are replaced, in bytes.
+const LARGEST_PAGE: usize = 8 << 20;
 
 /// Passes a request on and its answer back.
 pub async fn answer(call: &Call, place: Place, incoming: Incoming) -> Result<Answer, Status> {
@@ -41,8 +46,40 @@ pub async fn answer(call: &Call, place: Place, incoming: Incoming) -> Result<Ans
         .await
         .map_err(|error| Status::new(Reason::ServiceUnavailable, format!("error trying to reach service: {error}")))?;
     let mut response = connect::pass_back(response, upgrade);
-    relocate(response.headers_mut(), &place, prefix);
+    if let Some(location) = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok())
+        && let Some(value) = below(location, &place, prefix).and_then(|link| HeaderValue::from_str(&link).ok())
+    {
+        response.headers_mut().insert(header::LOCATION, value);
+    }
+    if is_page(response.headers()) {
+        return Ok(with_links(response, &place, prefix).await);
+    }
     Ok(response)
+}
+
+/// Whether links in the body can be replaced.
+fn is_page(headers: &HeaderMap) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media.starts_with("text/html") && !headers.contains_key(header::CONTENT_ENCODING)
+}
+
+/// The page with its links below the prefix. One that is too long, or breaks off, is passed on as it is.
+async fn with_links(response: Answer, place: &Place, prefix: &str) -> Answer {
+    let (mut parts, body) = response.into_parts();
+    let mut body = body.into_data_stream();
+    let mut page = Vec::new();
+    while let Some(piece) = body.next().await {
+        match piece {
+            Ok(piece) if page.len() + piece.len() <= LARGEST_PAGE => page.extend_from_slice(&piece),
+            piece => {
+                let read = futures::stream::iter([Ok(Bytes::from(page)), piece]);
+                return Response::from_parts(parts, Body::from_stream(read.chain(body)));
+            }
+        }
+    }
+    let page = html::rewrite(&page, |link| below(link, place, prefix));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(page))
 }
 
 /// The path up to `/proxy`, and what follows it.
@@ -83,17 +120,13 @@ fn headers(call: &Call, place: &Place) -> Result<HeaderMap, Status> {
     Ok(headers)
 }
 
-/// Where a redirect of the backend leads for the client: below the same prefix, if it is one of the backend's own.
-fn relocate(headers: &mut HeaderMap, place: &Place, prefix: &str) {
-    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+/// Where a link of the backend leads for the client: below the prefix, if it begins at the backend's own root.
+fn below(link: &str, place: &Place, prefix: &str) -> Option<String> {
     let own = format!("://{}", place.authority());
-    let path = match location.split_once(&own) {
-        Some(("http" | "https", path)) => path,
-        _ if location.starts_with('/') && !location.starts_with("//") => location,
-        _ => return,
+    let path = match link.split_once(&own) {
+        Some(("http" | "https", path)) if path.is_empty() || path.starts_with('/') => path,
+        _ if link.starts_with('/') && !link.starts_with("//") && !link.starts_with(&format!("{prefix}/")) => link,
+        _ => return None,
     };
-    let slash = if path.starts_with('/') || path.is_empty() { "" } else { "/" };
-    if let Ok(value) = HeaderValue::from_str(&format!("{prefix}{slash}{path}")) {
-        headers.insert(header::LOCATION, value);
-    }
+    Some(format!("{prefix}{path}"))
 }

@@ -14,6 +14,7 @@
 mod connect;
 mod containers;
 mod forward;
+mod html;
 mod log;
 mod nodes;
 mod places;

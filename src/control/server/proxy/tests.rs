@@ -38,6 +38,10 @@ async fn backend(mut request: Request<Incoming>) -> Response<Body> {
             .body("container \"c\" in pod \"waiting\" is waiting to start: ContainerCreating".into())
             .unwrap();
     }
+    if uri.contains("/page") {
+        let answer = Response::builder().header(header::CONTENT_TYPE, "text/html; charset=utf-8");
+        return answer.body(Body::from("<a href=\"/rewriteme\">test</a>")).unwrap();
+    }
     let secret = request.headers().contains_key(header::AUTHORIZATION);
     let answer = Response::builder().header(header::LOCATION, "/elsewhere").header("x-secret", secret.to_string());
     answer.body(Body::from(format!("{} {uri}", request.method()))).unwrap()
@@ -151,6 +155,8 @@ async fn a_proxied_request_loses_its_credentials_and_keeps_the_rest() {
     assert_eq!((code, text.as_str()), (200, "PUT /a%20b/?x=1"));
     assert_eq!(headers["x-secret"], "false");
     assert_eq!(headers[header::LOCATION], format!("{prefix}/elsewhere"));
+    let (_, page, _) = ask(&test.server, "GET", &format!("{prefix}/page")).await;
+    assert_eq!(page, format!("<a href=\"{prefix}/rewriteme\">test</a>"));
     let (code, _, headers) = ask(&test.server, "GET", &format!("{prefix}?x=1")).await;
     assert_eq!((code, headers[header::LOCATION].to_str().unwrap()), (301, &*format!("{prefix}/?x=1")));
 }
