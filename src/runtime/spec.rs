@@ -193,6 +193,8 @@ pub struct ExecSpec {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
+    /// What the terminal measures from its first moment: columns, rows.
+    pub size: Option<(u16, u16)>,
 }
 
 /// The ends of an exec or attach that are open. With a terminal, `stdout` carries both.

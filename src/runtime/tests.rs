@@ -320,7 +320,7 @@ async fn commands_run_in_the_container() {
 
 fn command(argv: &[&str], tty: bool) -> ExecSpec {
     let argv = argv.iter().map(|word| word.to_string()).collect();
-    ExecSpec { argv, tty, stdin: true, stdout: true, stderr: !tty }
+    ExecSpec { argv, tty, stdin: true, stdout: true, stderr: !tty, size: None }
 }
 
 async fn read_until(stream: &mut (impl tokio::io::AsyncRead + Unpin), text: &str) -> String {

@@ -29,6 +29,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// How long the start of a command waits for the size of its terminal, which clients send first of all.
+const FIRST_SIZE: Duration = Duration::from_millis(200);
 /// How long a client may take to open the streams that it asked for.
 const OPENING: Duration = Duration::from_secs(30);
 /// Protocols over SPDY.
@@ -62,7 +64,7 @@ struct Ends {
     stdout: Option<Outlet>,
     stderr: Option<Outlet>,
     error: Outlet,
-    resize: Option<Inlet>,
+    resize: Option<Sizes>,
     out: mpsc::Sender<Outgoing>,
     closed: CancellationToken,
     /// Whether the error channel carries a `Status` (v4 and later) or plain text.
@@ -71,7 +73,7 @@ struct Ends {
 
 /// Answers a request to run something in a container, or to join what runs there.
 pub async fn answer(node: &Arc<Node>, action: Action, place: [&str; 4], mut request: Request<Body>) -> Answer {
-    let spec = spec(action, request.uri().query().unwrap_or_default());
+    let mut spec = spec(action, request.uri().query().unwrap_or_default());
     if !(spec.stdin || spec.stdout || spec.stderr) {
         return answer::text(StatusCode::BAD_REQUEST, "you must specify at least 1 of stdin, stdout, stderr");
     }
@@ -101,8 +103,11 @@ pub async fn answer(node: &Arc<Node>, action: Action, place: [&str; 4], mut requ
             Asked::Spdy { .. } => over_spdy(io, &spec, protocol).await,
             _ => Some(over_websocket(io, &spec, protocol).await),
         };
-        if let Some(ends) = ends {
+        if let Some(mut ends) = ends {
             let id = &container.id;
+            if action == Action::Exec {
+                spec.size = ends.first_size().await;
+            }
             let session = match action {
                 Action::Exec => node.runtime.exec(id, spec).await,
                 Action::Attach => node.runtime.attach(id, spec).await,
@@ -144,7 +149,7 @@ where
         stdout: outlet(STDOUT, spec.stdout),
         stderr: outlet(STDERR, spec.stderr),
         error: Outlet::new(ERROR, channels.out.clone()),
-        resize: channels.inlets.remove(&RESIZE).filter(|_| spec.tty),
+        resize: channels.inlets.remove(&RESIZE).filter(|_| spec.tty).map(Sizes::new),
         out: channels.out,
         closed: channels.closed,
         has_status: protocol.starts_with('v'),
@@ -200,7 +205,7 @@ where
         stdout: outlets.remove("stdout"),
         stderr: outlets.remove("stderr"),
         error: outlets.remove("error")?,
-        resize: inlets.remove("resize"),
+        resize: inlets.remove("resize").map(Sizes::new),
         out: connection.out,
         closed: connection.closed,
         has_status: protocol == "v4.channel.k8s.io",
@@ -208,6 +213,11 @@ where
 }
 
 impl Ends {
+    /// The size that the terminal is to have from its first moment, if the client says so in time.
+    async fn first_size(&mut self) -> Option<(u16, u16)> {
+        tokio::time::timeout(FIRST_SIZE, self.resize.as_mut()?.next()).await.ok()?
+    }
+
     /// Joins the client to a session until that has ended, or the client is gone.
     async fn join(mut self, action: Action, session: Result<Session, runtime::Error>) {
         let status = match session {
@@ -316,32 +326,48 @@ struct Size {
     height: u16,
 }
 
-async fn resizes(mut from: Inlet, to: mpsc::Sender<(u16, u16)>) {
-    let mut text = Vec::new();
-    while let Some(bytes) = from.recv().await {
-        text.extend_from_slice(&bytes);
-        let mut sizes = serde_json::Deserializer::from_slice(&text).into_iter::<Size>();
-        let mut read = 0;
-        let mut newest = None;
-        let mut is_broken = false;
-        while let Some(size) = sizes.next() {
-            match size {
-                Ok(size) => (newest, read) = (Some(size), sizes.byte_offset()),
-                Err(error) => {
-                    is_broken = !error.is_eof();
-                    break;
+/// Sizes as they arrive, in pieces of any length.
+struct Sizes {
+    from: Inlet,
+    text: Vec<u8>,
+}
+
+impl Sizes {
+    fn new(from: Inlet) -> Self {
+        Self { from, text: Vec::new() }
+    }
+
+    /// The next size, columns and rows; of several that arrived at once the last. Nothing more once the client has closed.
+    async fn next(&mut self) -> Option<(u16, u16)> {
+        loop {
+            self.text.extend_from_slice(&self.from.recv().await?);
+            let mut sizes = serde_json::Deserializer::from_slice(&self.text).into_iter::<Size>();
+            let (mut newest, mut read) = (None, 0);
+            while let Some(size) = sizes.next() {
+                match size {
+                    Ok(Size { width, height }) => (newest, read) = (Some((width, height)), sizes.byte_offset()),
+                    // The rest is still to come.
+                    Err(error) if error.is_eof() => break,
+                    // What cannot be read is no size.
+                    Err(_) => {
+                        read = self.text.len();
+                        break;
+                    }
                 }
             }
+            self.text.drain(..read);
+            if newest.is_some() {
+                return newest;
+            }
         }
-        if let Some(Size { width, height }) = newest
-            && to.send((width, height)).await.is_err()
-        {
+    }
+}
+
+async fn resizes(mut from: Sizes, to: mpsc::Sender<(u16, u16)>) {
+    while let Some(size) = from.next().await {
+        if to.send(size).await.is_err() {
             return;
         }
-        if is_broken {
-            return;
-        }
-        text.drain(..read);
     }
 }
 

@@ -35,7 +35,7 @@ fn session() -> (Session, Process) {
 }
 
 fn all(tty: bool) -> ExecSpec {
-    ExecSpec { argv: vec!["x".into()], tty, stdin: true, stdout: true, stderr: !tty }
+    ExecSpec { argv: vec!["x".into()], tty, stdin: true, stdout: true, stderr: !tty, size: None }
 }
 
 #[test]
@@ -80,14 +80,16 @@ async fn a_websocket_carries_a_terminal_with_its_size() {
     let (near, far) = tokio::io::duplex(1 << 16);
     let (session, mut process) = session();
     tokio::spawn(async move {
-        let ends = over_websocket(far, &all(true), "v5.channel.k8s.io").await;
+        let mut ends = over_websocket(far, &all(true), "v5.channel.k8s.io").await;
+        assert_eq!(ends.first_size().await, Some((100, 50)));
         ends.join(Action::Exec, Ok(session)).await;
     });
     let mut client = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
     assert_eq!(client.next().await.unwrap().unwrap(), Message::binary(vec![1]), "the channels are open");
     client.send(Message::binary(&b"\x04{\"Width\":80,\"Hei"[..])).await.unwrap();
     client.send(Message::binary(&b"\x04ght\":24}\n{\"Width\":100,\"Height\":50}"[..])).await.unwrap();
-    assert_eq!(process.sizes.recv().await, Some((100, 50)));
+    client.send(Message::binary(&b"\x04{\"Width\":90,\"Height\":40}"[..])).await.unwrap();
+    assert_eq!(process.sizes.recv().await, Some((90, 40)));
     client.send(Message::binary(&b"\0ls\n"[..])).await.unwrap();
     let mut typed = [0; 3];
     process.stdin.read_exact(&mut typed).await.unwrap();
@@ -140,7 +142,7 @@ async fn sizes_that_cannot_be_read_are_no_sizes() {
     let (to, mut sizes) = mpsc::channel(4);
     sender.send(Bytes::from_static(b"{\"Width\":1,\"Height\":2}nonsense")).await.unwrap();
     drop(sender);
-    resizes(inlet, to).await;
+    resizes(Sizes::new(inlet), to).await;
     assert_eq!(sizes.recv().await, Some((1, 2)));
     assert_eq!(sizes.recv().await, None);
 }

@@ -8,6 +8,7 @@ use rustix::fs::{Access, FileType, Gid, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 use rustix::pty::OpenptFlags;
+use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use std::ffi::CString;
 use std::io;
@@ -44,8 +45,8 @@ pub struct Process {
 pub enum Stdio {
     /// Nothing means `/dev/null`.
     Pipes { stdin: Option<OwnedFd>, stdout: Option<OwnedFd>, stderr: Option<OwnedFd> },
-    /// A terminal of the container's own.
-    Terminal,
+    /// A terminal of the container's own, of so many columns and rows.
+    Terminal { size: Option<(u16, u16)> },
 }
 
 /// A terminal that was made inside the container.
@@ -74,16 +75,16 @@ impl Stdio {
                 }
                 Ok(None)
             }
-            Stdio::Terminal => {
+            Stdio::Terminal { size } => {
                 let terminal =
-                    open_terminal(user).map_err(|error| format!("cannot make a terminal: {}", words(&error)))?;
+                    open_terminal(user, *size).map_err(|error| format!("cannot make a terminal: {}", words(&error)))?;
                 Ok(Some(terminal))
             }
         }
     }
 }
 
-fn open_terminal(user: &User) -> io::Result<Terminal> {
+fn open_terminal(user: &User, size: Option<(u16, u16)>) -> io::Result<Terminal> {
     let root = Root::open()?;
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let master = root.find(Path::new("/dev/pts/ptmx"), flags)?;
@@ -97,6 +98,10 @@ fn open_terminal(user: &User) -> io::Result<Terminal> {
     let path = rustix::pty::ptsname(&master, Vec::new())?;
     rustix::fs::fchown(&slave, Some(Uid::from_raw(user.uid)), None)?;
     rustix::process::ioctl_tiocsctty(&slave)?;
+    if let Some((columns, rows)) = size {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        rustix::termios::tcsetwinsize(&slave, size)?;
+    }
     for number in 0..=2 {
         sys::duplicate_to(&slave, number)?;
     }

@@ -83,7 +83,7 @@ impl Supervisor {
         let mut descriptors = descriptors.into_iter();
         let mut take = |wanted: bool| if wanted { descriptors.next() } else { None };
         let stdio = match spec.tty {
-            true => Stdio::Terminal,
+            true => Stdio::Terminal { size: spec.size },
             false => Stdio::Pipes { stdin: take(spec.stdin), stdout: take(spec.stdout), stderr: take(spec.stderr) },
         };
         let entrances = self.cgroups.entrances(&self.cgroup_of(&entry)?);

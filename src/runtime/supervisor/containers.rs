@@ -508,7 +508,7 @@ impl Supervisor {
 /// The pipes of a container; a terminal is made by the container itself.
 fn streams(spec: &ContainerSpec) -> io::Result<(Ends, Stdio)> {
     if spec.tty {
-        return Ok((Ends { stdin: None, stdout: None, stderr: None }, Stdio::Terminal));
+        return Ok((Ends { stdin: None, stdout: None, stderr: None }, Stdio::Terminal { size: None }));
     }
     let (stdout, their_stdout) = io::pipe()?;
     let (stderr, their_stderr) = io::pipe()?;
