@@ -95,10 +95,30 @@ pub async fn merge_unnoted<K: Door>(context: &Context, object: &K, patch: Value)
 
 /// Makes `status` the status of `object` through its subresource, if it is another one. Whether something was written.
 pub async fn merge_status<K: Door>(context: &Context, object: &K, status: impl Serialize) -> Result<bool, Error> {
+    write_status(context, object, status, serde_json::json!({"uid": object.meta().uid})).await
+}
+
+/// [`merge_status`] that fails with a conflict if the object changed meanwhile.
+pub async fn merge_status_unchanged<K: Door>(
+    context: &Context,
+    object: &K,
+    status: impl Serialize,
+) -> Result<bool, Error> {
+    let meta = object.meta();
+    let same = serde_json::json!({"uid": meta.uid, "resourceVersion": meta.resource_version});
+    write_status(context, object, status, same).await
+}
+
+async fn write_status<K: Door>(
+    context: &Context,
+    object: &K,
+    status: impl Serialize,
+    same: Value,
+) -> Result<bool, Error> {
     let new = serde_json::to_value(status).map_err(kube::Error::SerdeError)?;
     let old = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
     let Some(difference) = difference(old.get("status").unwrap_or(&Value::Null), &new) else { return Ok(false) };
-    let patch = serde_json::json!({"metadata": {"uid": object.meta().uid}, "status": difference});
+    let patch = serde_json::json!({"metadata": same, "status": difference});
     let door = K::door(context, &namespace(object));
     match door.patch_status(&name(object), &patch_params(), &Patch::Merge(patch)).await {
         Ok(made) => context.caches.of::<K>().note(made),

@@ -536,8 +536,10 @@ fn keep_parts(object: &mut Object, old: &Object, kind: &Kind, subresource: &str)
             if let Some(status) = status {
                 object.0.insert("status".into(), status);
             }
-            // Labels and annotations may go with a status, nothing else of the metadata.
-            for field in ["labels", "annotations"] {
+            // Labels and annotations may go with a status, nothing else of the metadata; upstream's Deployments keep their
+            // labels.
+            let fields: &[&str] = if kind.kind == "Deployment" { &["annotations"] } else { &["labels", "annotations"] };
+            for &field in fields {
                 if let Some(value) = metadata.as_ref().and_then(|metadata| metadata.get(field)) {
                     object.set(&["metadata", field], value.clone());
                 }

@@ -79,7 +79,7 @@ pub struct Graph {
     dependents: HashMap<String, HashSet<String>>,
     /// Uids that were seen to go: no object gets them again.
     gone: HashSet<String>,
-    /// Who is told of the namespaces in which objects come and go.
+    /// Who is told of the namespaces in which objects go.
     watchers: Vec<UnboundedSender<String>>,
 }
 
@@ -105,9 +105,6 @@ impl Graph {
         let Some(uid) = object.metadata.uid.clone() else { return Vec::new() };
         let new = Node::of(kind, object);
         let old = self.nodes.insert(uid.clone(), new.clone());
-        if old.is_none() {
-            self.announce(&new.namespace);
-        }
         let before = old.as_ref().map_or(&[][..], |old| &old.owners);
         let mut look = Vec::new();
         if before != new.owners {
@@ -166,7 +163,7 @@ impl Graph {
         look
     }
 
-    /// Tells `watcher` from now on in which namespaces objects come and go.
+    /// Tells `watcher` from now on in which namespaces objects go.
     pub fn watch(&mut self, watcher: UnboundedSender<String>) {
         self.watchers.push(watcher);
     }

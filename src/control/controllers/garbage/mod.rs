@@ -55,8 +55,8 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// The namespaces in which objects of any kind come and go, and what is done when the first list is complete.
-    pub(super) fn comings_and_goings(&self) -> (BoxFuture<'static, ()>, impl Stream<Item = String> + Send + 'static) {
+    /// The namespaces in which objects of any kind go, and what is done when the first list is complete.
+    pub(super) fn goings(&self) -> (BoxFuture<'static, ()>, impl Stream<Item = String> + Send + 'static) {
         let (sender, namespaces) = unbounded();
         self.graph.lock().watch(sender);
         let mut listed = self.listed.subscribe();

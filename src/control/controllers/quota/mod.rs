@@ -5,10 +5,10 @@
 mod usage;
 
 use super::runner::Next;
-use super::watches::{Watched, changes, own};
+use super::watches::{Watched, changes};
 use super::{Context, Controller, Error, Key, pods, write};
 use crate::api::quantity::Quantity;
-use crate::client::{Cache, Change};
+use crate::client::{Cache, Cached, Change};
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -20,7 +20,7 @@ use usage::{Usage, sum};
 
 pub(super) const CONTROLLER: Controller = Controller {
     name: "resourcequota-controller",
-    watches: &[own::<ResourceQuota>, of_pods, of_services, of_claims, of_others],
+    watches: &[of_quotas, of_pods, of_services, of_claims, of_others],
     reconcile: |context, key| async move { reconcile(&context, key).await }.boxed(),
 };
 
@@ -29,33 +29,65 @@ fn quotas_in(quotas: &Cache<ResourceQuota>, namespace: Option<&str>) -> Vec<Key>
     quotas.list_in(namespace.unwrap_or_default()).iter().map(|quota| Key::of(&**quota)).collect()
 }
 
+/// Whether a quota itself has to be looked at: what its status says is used is mostly the server's own doing.
+fn asks(old: Option<&ResourceQuota>, new: &ResourceQuota) -> bool {
+    let hard = |quota: &ResourceQuota| quota.spec.as_ref().and_then(|spec| spec.hard.clone()).unwrap_or_default();
+    let shown = new.status.as_ref().and_then(|status| status.hard.clone()).unwrap_or_default();
+    old.is_none_or(|old| old.spec != new.spec) || shown != hard(new)
+}
+
+fn of_quotas(context: &Context) -> Watched {
+    changes::<ResourceQuota>(context, |change| match &change {
+        Change::Applied { old, new } if asks(old.as_deref(), new) => vec![Key::of(&**new)],
+        _ => Vec::new(),
+    })
+}
+
+/// The namespace of an object that uses less (or other things) than before. What a new object uses, the server counted
+/// when it let it in; to count it here as well could undo what it counted for the next one.
+fn freed<K: Cached>(change: &Change<K>, usage: impl Fn(&K) -> Usage) -> Option<String> {
+    let is_freed = match change {
+        Change::Deleted(_) => true,
+        Change::Applied { old: None, .. } => false,
+        Change::Applied { old: Some(old), new } => usage(old) != usage(new),
+    };
+    change.object().meta().namespace.clone().filter(|_| is_freed)
+}
+
 fn of_pods(context: &Context) -> Watched {
     let quotas = context.caches.of::<ResourceQuota>();
     changes::<Pod>(context, move |change| {
-        let matter = |pod: &Pod| (pods::is_finished(pod), pods::is_terminating(pod), pod.spec.clone());
+        let matter = |pod: &Pod| (pods::is_finished(pod), pod.spec.as_ref().map(|spec| spec.containers.clone()));
         match &change {
             Change::Applied { old: Some(old), new } if matter(old) == matter(new) => Vec::new(),
-            other => quotas_in(&quotas, other.object().metadata.namespace.as_deref()),
+            other => {
+                let freed = freed(other, |pod| usage::of_pod(pod, Timestamp::MIN));
+                freed.map(|namespace| quotas_in(&quotas, Some(&namespace))).unwrap_or_default()
+            }
         }
     })
 }
 
 fn of_services(context: &Context) -> Watched {
     let quotas = context.caches.of::<ResourceQuota>();
-    changes::<Service>(context, move |change| quotas_in(&quotas, change.object().metadata.namespace.as_deref()))
+    changes::<Service>(context, move |change| {
+        let freed = freed(&change, usage::of_service);
+        freed.map(|namespace| quotas_in(&quotas, Some(&namespace))).unwrap_or_default()
+    })
 }
 
 fn of_claims(context: &Context) -> Watched {
     let quotas = context.caches.of::<ResourceQuota>();
     changes::<PersistentVolumeClaim>(context, move |change| {
-        quotas_in(&quotas, change.object().metadata.namespace.as_deref())
+        let freed = freed(&change, usage::of_claim);
+        freed.map(|namespace| quotas_in(&quotas, Some(&namespace))).unwrap_or_default()
     })
 }
 
-/// Objects of every other kind: the garbage collector sees them come and go.
+/// Objects of every other kind: the garbage collector sees them go.
 fn of_others(context: &Context) -> Watched {
     let quotas = context.caches.of::<ResourceQuota>();
-    let (ready, namespaces) = context.garbage.comings_and_goings();
+    let (ready, namespaces) = context.garbage.goings();
     let keys = namespaces.map(move |namespace| quotas_in(&quotas, Some(&*namespace)));
     Watched { ready, keys: keys.filter(|keys| std::future::ready(!keys.is_empty())).boxed() }
 }
@@ -73,7 +105,8 @@ async fn reconcile(context: &Context, key: Key) -> Result<Next, Error> {
     let amount = |name: &String| usage.get(name).copied().unwrap_or(Quantity::whole(0));
     let used: BTreeMap<String, Text> = hard.keys().map(|name| (name.clone(), Text(amount(name).to_string()))).collect();
     let status = ResourceQuotaStatus { hard: Some(hard), used: Some(used) };
-    write::merge_status(context, &*quota, status).await?;
+    // Only if nobody counted meanwhile: the server may have let something in.
+    write::merge_status_unchanged(context, &*quota, status).await?;
     Ok(Next::Wait)
 }
 
