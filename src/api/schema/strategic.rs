@@ -32,6 +32,8 @@ pub enum Error {
     RetainKeys,
     #[error("invalid patch format of setElementOrder list")]
     Order,
+    #[error("The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n")]
+    Mismatch { patch: String, order: String },
     #[error("delete patch type with no merge key defined")]
     DeleteWithoutKey,
 }
@@ -71,7 +73,7 @@ fn merge(schema: Option<&Schema>, mut original: Fields, mut patch: Fields) -> Re
                 original.insert(name, Value::Object(merged));
             }
             (Some(Value::Array(old)), Value::Array(new)) => {
-                let merged = if rule(field).merge { merge_lists(field, old, new)? } else { new };
+                let merged = if rule(field).merge { merge_lists(field, old, new)?.0 } else { new };
                 original.insert(name, Value::Array(merged));
             }
             (Some(_), change) => drop(original.insert(name, without_directives(change))),
@@ -121,15 +123,28 @@ fn order(schema: Option<&Schema>, original: &mut Fields, patch: &mut Fields) -> 
             continue;
         }
         let (old, new) = (take_list(original, name)?, take_list(patch, name)?);
+        check_order(new.as_deref().unwrap_or_default(), &wanted, key)?;
         let server_order = old.clone().unwrap_or_default();
-        let merged = match (old, new) {
+        let (merged, server_order) = match (old, new) {
             (None, None) => continue,
-            (Some(old), None) => old,
-            (None, Some(new)) => list_without_directives(new),
+            (Some(old), None) => (old, server_order),
+            (None, Some(new)) => (list_without_directives(new), server_order),
             (Some(old), Some(new)) if rule(field).merge => merge_lists(field, old, new)?,
-            (Some(_), Some(new)) => new,
+            (Some(_), Some(new)) => (new, server_order),
         };
         original.insert(name.to_string(), Value::Array(in_order(merged, &wanted, &server_order, key)));
+    }
+    Ok(())
+}
+
+/// The items of a patch must stand in the order that it gives.
+fn check_order(patch: &[Value], order: &[Value], key: Option<&str>) -> Result<(), Error> {
+    let is_same = |a: &Value, b: &Value| place(std::slice::from_ref(a), b, key).is_some();
+    let mut rest = order.iter();
+    let items = patch.iter().filter(|item| item.get(DIRECTIVE).is_none());
+    if !order.is_empty() && !items.into_iter().all(|item| rest.any(|wanted| is_same(wanted, item))) {
+        let text = |list: &[Value]| Value::from(list.to_vec()).to_string();
+        return Err(Error::Mismatch { patch: text(patch), order: text(order) });
     }
     Ok(())
 }
@@ -150,10 +165,11 @@ fn delete_values(original: &mut Fields, field: &str, values: &Value) -> Result<(
     Ok(())
 }
 
-/// Merges two lists: by key, or, for lists of plain values, as sets.
-fn merge_lists(field: Option<&Field>, old: Vec<Value>, new: Vec<Value>) -> Result<Vec<Value>, Error> {
+/// Merges two lists: by key, or, for lists of plain values, as sets. Returns the order of the server's items, too: where the
+/// patch deletes some, those that it adds stand at their end, as upstream has it.
+fn merge_lists(field: Option<&Field>, old: Vec<Value>, new: Vec<Value>) -> Result<(Vec<Value>, Vec<Value>), Error> {
     if new.is_empty() {
-        return Ok(old);
+        return Ok((old.clone(), old));
     }
     let server_order = old.clone();
     if !old.iter().chain(&new).any(Value::is_object) {
@@ -163,14 +179,15 @@ fn merge_lists(field: Option<&Field>, old: Vec<Value>, new: Vec<Value>) -> Resul
                 merged.push(item.clone());
             }
         }
-        return Ok(in_order(merged, &new, &server_order, None));
+        return Ok((in_order(merged, &new, &server_order, None), server_order));
     }
     let key = rule(field).key.as_deref().ok_or(Error::DeleteWithoutKey)?;
     let items = field.and_then(|field| field.schema.items()).map(|list| &list.items);
     let (mut merged, new, is_whole) = special_items(old, new, key)?;
     if is_whole {
-        return Ok(new);
+        return Ok((new, server_order));
     }
+    let is_shorter = merged.len() < server_order.len();
     let wanted = new.clone();
     for item in new {
         let value = key_of(&item, key)?.clone();
@@ -183,7 +200,11 @@ fn merge_lists(field: Option<&Field>, old: Vec<Value>, new: Vec<Value>) -> Resul
             (_, item) => merged.push(without_directives(item)),
         }
     }
-    Ok(in_order(merged, &wanted, &server_order, Some(key)))
+    let server_order = match is_shorter {
+        true => merged.iter().take(server_order.len()).cloned().collect(),
+        false => server_order,
+    };
+    Ok((in_order(merged, &wanted, &server_order, Some(key)), server_order))
 }
 
 fn key_of<'a>(item: &'a Value, key: &str) -> Result<&'a Value, Error> {
@@ -336,6 +357,25 @@ mod tests {
             merged["containers"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["c", "server", "b", "a"]);
         assert!(merged.get("$setElementOrder/containers").is_none());
+    }
+
+    #[test]
+    fn what_is_added_stands_where_the_list_ended_when_something_is_deleted() {
+        let original = json!({"containers": [{"name": "1"}, {"name": "2"}, {"name": "4"}]});
+        let patch = json!({"$setElementOrder/containers": [{"name": "2"}, {"name": "3"}],
+            "containers": [{"name": "3"}, {"name": "1", "$patch": "delete"}]});
+        let wanted = json!({"containers": [{"name": "2"}, {"name": "4"}, {"name": "3"}]});
+        assert_eq!(patched(original, patch), wanted);
+    }
+
+    #[test]
+    fn a_patch_keeps_its_own_order() {
+        let order =
+            |items: Value| json!({"$setElementOrder/containers": [{"name": "a"}, {"name": "b"}], "containers": items});
+        let original = json!({"containers": [{"name": "a"}, {"name": "b"}]});
+        let wrong = order(json!([{"name": "b", "image": "1"}, {"name": "a", "image": "1"}]));
+        assert!(spec(original.clone(), wrong).unwrap_err().to_string().contains("doesn't match $setElementOrder list"));
+        spec(original, order(json!([{"name": "b", "image": "1"}]))).unwrap();
     }
 
     #[test]
