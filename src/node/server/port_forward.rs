@@ -166,11 +166,11 @@ async fn forward_streams(pod: Pod, port: u16, mut data: spdy::Stream, error: spd
     let reset = data.reset.clone();
     tokio::select! {
         () = forward(&pod, port, &mut data.inlet, &data.outlet, &error.outlet) => {}
-        () = reset.cancelled() => {}
+        () = reset.cancelled() => {
+            // Clients wait for the end of the error stream; one that is gone misses nothing.
+            error.outlet.end().await.ok();
+        }
     }
-    // A client that is gone misses nothing.
-    data.outlet.end().await.ok();
-    error.outlet.end().await.ok();
 }
 
 async fn over_websocket<Io>(io: Io, pod: Pod, ports: &[u16], base64: bool)
@@ -201,19 +201,31 @@ where
     channels.out.send(Outgoing::Close).await.ok();
 }
 
-/// Connects to a port of the pod and carries bytes both ways until both ways have ended.
+/// Connects to a port of the pod and carries bytes both ways until both ways have ended. Old clients keep the connection
+/// open until the error stream ends, so it ends with what comes from the pod.
 async fn forward(pod: &Pod, port: u16, from: &mut Inlet, to: &Outlet, error: &Outlet) {
-    let why = match pod.runtime.connect(&pod.sandbox, port).await {
+    match pod.runtime.connect(&pod.sandbox, port).await {
         Ok(stream) => {
             let (read, write) = stream.into_split();
-            tokio::join!(outward(read, to), inward(from, write));
-            return;
+            let shown = async {
+                outward(read, to).await;
+                end(to, error).await;
+            };
+            tokio::join!(shown, inward(from, write));
         }
-        Err(why) => why,
-    };
-    let Pod { name, uid, .. } = pod;
-    // A client that is gone misses nothing.
-    error.send(format!("error forwarding port {port} to pod {name}, uid {uid}: {why}")).await.ok();
+        Err(why) => {
+            let Pod { name, uid, .. } = pod;
+            // A client that is gone misses nothing.
+            error.send(format!("error forwarding port {port} to pod {name}, uid {uid}: {why}")).await.ok();
+            end(to, error).await;
+        }
+    }
+}
+
+/// Nothing more comes from the pod. A client that is gone misses nothing.
+async fn end(to: &Outlet, error: &Outlet) {
+    to.end().await.ok();
+    error.end().await.ok();
 }
 
 async fn outward(mut from: impl AsyncRead + Unpin, to: &Outlet) {
@@ -222,12 +234,7 @@ async fn outward(mut from: impl AsyncRead + Unpin, to: &Outlet) {
         buffer.reserve(PIECE);
         // A connection that breaks has ended.
         let count = from.read_buf(&mut buffer).await.unwrap_or(0);
-        if count == 0 {
-            // The client may be gone.
-            to.end().await.ok();
-            return;
-        }
-        if to.send(buffer.split().freeze()).await.is_err() {
+        if count == 0 || to.send(buffer.split().freeze()).await.is_err() {
             return;
         }
     }
@@ -300,6 +307,23 @@ mod tests {
         assert!(told.starts_with("error forwarding port 81 to pod p, uid u1: "), "{told}");
         client.open(&[("streamtype", "data"), ("port", "0")]).await;
         client.next_reset().await;
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_hangs_up_ends_both_streams_though_the_client_has_not() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let runtime = FakeRuntime::listening(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"bye").await.unwrap();
+        });
+        let (near, far) = tokio::io::duplex(1 << 16);
+        tokio::spawn(over_spdy(far, Pod { runtime: Arc::new(runtime), ..pod().await }));
+        let mut client = Client::new(near);
+        let error = client.open(&[("streamtype", "error"), ("port", "80"), ("requestid", "0")]).await;
+        let data = client.open(&[("streamtype", "data"), ("port", "80"), ("requestid", "0")]).await;
+        assert_eq!(client.read_to_end(data).await, b"bye");
+        assert_eq!(client.read_to_end(error).await, b"");
     }
 
     #[tokio::test]
