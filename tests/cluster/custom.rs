@@ -37,7 +37,7 @@ spec:
 "#;
 
 fn boat(name: &str, spec: &str) -> String {
-    format!("{{apiVersion: harbour.example.com/v1, kind: Boat, metadata: {{name: {name}}}, spec: {spec}}}")
+    format!("apiVersion: harbour.example.com/v1\nkind: Boat\nmetadata: {{name: {name}}}\nspec: {spec}\n")
 }
 
 #[test]
