@@ -11,7 +11,10 @@ const TABLES: &[&str] = &[];
 const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
-    ("libcontainer", &["runtime"]),
+    ("bollard", &["drivers"]),
+    ("cel", &["control::server"]),
+    ("jsonschema", &["charts"]),
+    ("self_update", &["cli"]),
     ("nlink", &["net", "drivers"]),
     ("oci_client", &["images"]),
     ("rcgen", &["pki"]),

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 /// How long an answer may take.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// How long to wait for an answer that must not come: a packet that is dropped leaves no other trace.
 const SILENCE: Duration = Duration::from_millis(300);
 /// An address that only the machine has, as a stand-in for the world.

@@ -1,6 +1,6 @@
 //! Controllers against the real API server, in process: what they make of objects together.
 
-pub use whole::{World, deployment, eventually, make_ready, world};
+pub use whole::{PATIENCE, World, deployment, eventually, make_ready, with_node, world};
 
 #[cfg(test)]
 mod whole {
@@ -18,7 +18,8 @@ mod whole {
     use serde_json::{Value, json};
     use std::time::Duration;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    /// How long a test waits before it gives up; longer than a loaded machine takes.
+    pub const PATIENCE: Duration = Duration::from_secs(60);
 
     pub struct World {
         _folder: tempfile::TempDir,
@@ -100,6 +101,19 @@ mod whole {
         pods.items.len()
     }
 
+    /// Plays the node until `waiting` is over: whenever a pod changes, those that are not ready become so.
+    pub async fn with_node<T>(world: &World, waiting: impl Future<Output = T>) -> T {
+        let pods = Caches::new(world.client.clone()).of::<Pod>();
+        let mut changes = pods.changes();
+        let node = async {
+            while futures::StreamExt::next(&mut changes).await.is_some() {
+                make_ready(world).await;
+            }
+            panic!("the watch of pods ended");
+        };
+        tokio::select! { outcome = waiting => outcome, () = node => unreachable!() }
+    }
+
     pub fn deployment(replicas: i32, image: &str) -> Value {
         json!({"metadata": {"name": "web"}, "spec": {"replicas": replicas, "progressDeadlineSeconds": 600, "selector": {"matchLabels": {"app": "web"}},
             "template": {"metadata": {"labels": {"app": "web"}},
@@ -147,19 +161,11 @@ mod whole {
             json!({"spec": {"replicas": 4, "template": {"spec": {"containers": [{"name": "c", "image": "two"}]}}}});
         let patch = Patch::Merge(image);
         world.door::<Deployment>().patch("web", &PatchParams::default(), &patch).await.unwrap();
-        let client = world.client.clone();
-        let node = async {
-            let pods = Caches::new(client).of::<Pod>();
-            let mut changes = pods.changes();
-            while futures::StreamExt::next(&mut changes).await.is_some() {
-                make_ready(&world).await;
-            }
-        };
         let finished = eventually(world.door::<Deployment>(), "web", |deployment| {
             let status = deployment.and_then(|deployment| deployment.status.as_ref());
             status.is_some_and(|status| status.updated_replicas == Some(4) && status.replicas == Some(4))
         });
-        tokio::select! { _ = finished => {}, () = node => {} }
+        with_node(&world, finished).await;
         let sets = world.door::<ReplicaSet>().list(&ListParams::default()).await.unwrap();
         assert_eq!(sets.items.len(), 2);
     }

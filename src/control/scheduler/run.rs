@@ -397,7 +397,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::time::Duration;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     struct Cluster {
         _folder: tempfile::TempDir,
