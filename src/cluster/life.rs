@@ -3,7 +3,7 @@
 use super::{kubeconfig, ready};
 use crate::base::Hint;
 use crate::config::{Home, NodePaths, Problem, Profile, Wanted};
-use crate::drivers::{self, Driver, Machine, MachineState};
+use crate::drivers::{self, Driver, Machine, MachineState, Say};
 use crate::pki;
 use base64::Engine;
 use std::io;
@@ -112,8 +112,8 @@ impl Cluster {
     }
 
     /// Whether the node runs.
-    pub fn state(&self) -> Result<MachineState, Error> {
-        Ok(self.driver.state(&self.machine()?))
+    pub async fn state(&self) -> Result<MachineState, Error> {
+        Ok(self.driver.state(&self.machine()?).await)
     }
 
     /// What the driver is given.
@@ -138,8 +138,8 @@ impl Cluster {
 
     /// Starts the cluster; when it returns, the node is Ready, DNS answers and the default service account is there.
     /// A start that fails leaves nothing behind that was not there before.
-    pub async fn start(&self, is_new: bool, say: &(dyn Fn(&str) + Sync)) -> Result<Started, Error> {
-        if let MachineState::Running { .. } = self.state()? {
+    pub async fn start(&self, is_new: bool, say: Say<'_>) -> Result<Started, Error> {
+        if let MachineState::Running { .. } = self.state().await? {
             return Ok(Started::AlreadyRunning);
         }
         let result = self.start_steps(say).await;
@@ -149,12 +149,12 @@ impl Cluster {
         result.map(|()| if is_new { Started::New } else { Started::Again })
     }
 
-    async fn start_steps(&self, say: &(dyn Fn(&str) + Sync)) -> Result<(), Error> {
-        self.check_driver()?;
+    async fn start_steps(&self, say: Say<'_>) -> Result<(), Error> {
+        self.check_driver().await?;
         say("preparing the node");
         self.make_certificates()?;
         say("starting the node");
-        self.driver.start(&self.machine()?).await?;
+        self.driver.start(&self.machine()?, say).await?;
         say("waiting for the cluster");
         ready::wait(&self.context()?, &self.profile).await?;
         self.write_context()
@@ -164,15 +164,18 @@ impl Cluster {
     pub async fn undo(&self, is_new: bool) {
         // What went wrong first is what is reported.
         if let Ok(machine) = self.machine() {
-            self.driver.stop(&machine).await.ok();
+            match is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
+                true => self.driver.delete(&machine).await.ok(),
+                false => self.driver.stop(&machine).await.ok(),
+            };
         }
         if is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
             std::fs::remove_dir_all(self.home.profile_folder(&self.profile.name)).ok();
         }
     }
 
-    fn check_driver(&self) -> Result<(), Error> {
-        let health = self.driver.probe();
+    async fn check_driver(&self) -> Result<(), Error> {
+        let health = self.driver.probe().await;
         if health.usable {
             return Ok(());
         }
@@ -215,14 +218,14 @@ impl Cluster {
 
     /// Ends the node; objects, volumes and images stay. `false` if it did not run.
     pub async fn stop(&self) -> Result<bool, Error> {
-        let ran = self.state()? != MachineState::Stopped;
+        let ran = self.state().await?.is_up();
         self.driver.stop(&self.machine()?).await?;
         Ok(ran)
     }
 
     /// Ends the node and removes everything of it.
     pub async fn delete(&self) -> Result<(), Error> {
-        self.driver.stop(&self.machine()?).await?;
+        self.driver.delete(&self.machine()?).await?;
         let folder = self.home.profile_folder(&self.profile.name);
         std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         let path = kubeconfig::path();

@@ -45,7 +45,7 @@ impl Status {
 pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
     let name = cluster.profile.name.clone();
     let config = kubeconfig::points_at(&kubeconfig::path(), &name, &cluster.server_url());
-    let MachineState::Running { pid } = cluster.state()? else {
+    let MachineState::Running { pid } = cluster.state().await? else {
         let kubeconfig = if matches!(config, Ok(Some(_))) { Word::Stopped } else { Word::Misconfigured };
         let (host, kubelet, api_server) = (Word::Stopped, Word::Stopped, Word::Stopped);
         return Ok(Status { name, host, kubelet, api_server, kubeconfig, worker: false, pid: 0 });

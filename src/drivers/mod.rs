@@ -25,10 +25,37 @@ pub struct Machine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MachineState {
     Running {
-        /// PID 1 of the node, as the host numbers it.
+        /// PID 1 of the node, as the host numbers it; 0 when it is on another machine.
         pid: u32,
     },
+    /// All its processes are frozen.
+    Paused {
+        /// PID 1, as above.
+        pid: u32,
+    },
+    /// It ended in order, or was never started.
     Stopped,
+    /// Its PID 1 was killed, or ended with an error.
+    Killed,
+    /// What it was made of (its container) was removed by somebody else.
+    Missing,
+    /// The driver cannot tell: its engine does not answer.
+    Unknown,
+}
+
+impl MachineState {
+    /// Whether its processes are there, frozen or not.
+    pub fn is_up(self) -> bool {
+        matches!(self, MachineState::Running { .. } | MachineState::Paused { .. })
+    }
+
+    /// PID 1 of the node, as the host numbers it; 0 when it has none.
+    pub fn pid(self) -> u32 {
+        match self {
+            MachineState::Running { pid } | MachineState::Paused { pid } => pid,
+            _ => 0,
+        }
+    }
 }
 
 /// Whether a driver can be used on this machine.
@@ -74,19 +101,28 @@ impl Error {
     }
 }
 
+/// Told what is being done, in a few words.
+pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
+
 /// Makes machines. Every method may be called again after a failure, and on a machine that is half there.
 #[async_trait]
 pub trait Driver: Sync {
     /// The word of `--driver`.
     fn name(&self) -> &'static str;
     /// Whether it can be used here. Quick, changes nothing.
-    fn probe(&self) -> Health;
-    /// Makes the machine run; returns when its PID 1 does.
-    async fn start(&self, machine: &Machine) -> Result<(), Error>;
+    async fn probe(&self) -> Health;
+    /// Makes the machine run, whatever is left of it; returns when its PID 1 does. `say` is told of steps that take long.
+    async fn start(&self, machine: &Machine, say: Say<'_>) -> Result<(), Error>;
     /// Ends the machine in order. No error if it does not run.
     async fn stop(&self, machine: &Machine) -> Result<(), Error>;
+    /// Ends the machine and removes everything that the driver made for it. No error if nothing is left.
+    async fn delete(&self, machine: &Machine) -> Result<(), Error>;
     /// Whether it runs.
-    fn state(&self, machine: &Machine) -> MachineState;
+    async fn state(&self, machine: &Machine) -> MachineState;
+    /// Where this machine sees the node's root file system; `None` if only [`Driver::enter`] leads there.
+    fn root(&self, machine: &Machine) -> Option<PathBuf>;
+    /// What PID 1 of the node has said, newest last.
+    async fn log(&self, machine: &Machine) -> Result<String, Error>;
     /// A command line that runs `argv` (or a shell, when empty) in the machine.
     fn enter(&self, machine: &Machine, argv: &[String]) -> Result<std::process::Command, Error>;
 }

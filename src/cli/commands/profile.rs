@@ -29,7 +29,7 @@ enum Command {
 /// Lists, switches, or prints the active profile.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     match (arguments.command, arguments.name) {
-        (Some(Command::List { output }), _) => list(&output, context),
+        (Some(Command::List { output }), _) => list(&output, context).await,
         (None, Some(name)) => switch(&name, context),
         (None, None) => {
             context.printer.data(context.home.active());
@@ -46,9 +46,12 @@ fn switch(name: &str, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn list(output: &str, context: &Context) -> Result<Exit, Failure> {
+async fn list(output: &str, context: &Context) -> Result<Exit, Failure> {
     let profiles = life::all_profiles(&context.home).map_err(|error| cluster_failure(error, &context.profile))?;
-    let rows = profiles.iter().map(|profile| row(profile, context)).collect::<Result<Vec<_>, _>>()?;
+    let mut rows = Vec::new();
+    for profile in &profiles {
+        rows.push(row(profile, context).await?);
+    }
     if output == "json" {
         context.printer.data(json!({"invalid": [], "valid": rows}).to_string());
         return Ok(Exit::Success);
@@ -65,10 +68,16 @@ fn list(output: &str, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-fn row(profile: &Profile, context: &Context) -> Result<Value, Failure> {
+async fn row(profile: &Profile, context: &Context) -> Result<Value, Failure> {
     let failure = |error| cluster_failure(error, &profile.name);
-    let state = Cluster::open(&context.home, &profile.name).and_then(|cluster| cluster.state()).map_err(failure)?;
-    let status = if state == MachineState::Stopped { "Stopped" } else { "Running" };
+    let cluster = Cluster::open(&context.home, &profile.name).map_err(failure)?;
+    let status = match cluster.state().await.map_err(failure)? {
+        MachineState::Running { .. } => "Running",
+        MachineState::Paused { .. } => "Paused",
+        MachineState::Stopped | MachineState::Killed => "Stopped",
+        MachineState::Missing => "Nonexistent",
+        MachineState::Unknown => "Unknown",
+    };
     let current = kubeconfig::current(&kubeconfig::path()).unwrap_or_default();
     Ok(json!({
         "Name": profile.name, "Status": status, "Config": profile,

@@ -14,7 +14,7 @@ pub mod launch;
 pub mod links;
 mod sys;
 
-use super::{Driver, Error, Health, Machine, MachineState};
+use super::{Driver, Error, Health, Machine, MachineState, Say};
 use crate::base::atomic;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl Driver for Native {
         "native"
     }
 
-    fn probe(&self) -> Health {
+    async fn probe(&self) -> Health {
         let linux = cfg!(target_os = "linux");
         let root = rustix::process::geteuid().is_root();
         let (reason, fix) = match (linux, root) {
@@ -53,8 +53,8 @@ impl Driver for Native {
         Health { usable: linux && root, reason: reason.into(), fix: fix.into() }
     }
 
-    async fn start(&self, machine: &Machine) -> Result<(), Error> {
-        if let MachineState::Running { .. } = self.state(machine) {
+    async fn start(&self, machine: &Machine, _: Say<'_>) -> Result<(), Error> {
+        if running(machine).is_some() {
             return Ok(());
         }
         std::fs::create_dir_all(&machine.root).map_err(Error::io("cannot make the node's root folder"))?;
@@ -73,8 +73,30 @@ impl Driver for Native {
         Ok(())
     }
 
-    fn state(&self, machine: &Machine) -> MachineState {
-        running(machine).map_or(MachineState::Stopped, |pid| MachineState::Running { pid })
+    async fn delete(&self, machine: &Machine) -> Result<(), Error> {
+        self.stop(machine).await
+    }
+
+    async fn state(&self, machine: &Machine) -> MachineState {
+        match running(machine) {
+            Some(pid) => MachineState::Running { pid },
+            // The record goes when a node is stopped in order.
+            None if record_file(machine).exists() => MachineState::Killed,
+            None => MachineState::Stopped,
+        }
+    }
+
+    fn root(&self, machine: &Machine) -> Option<PathBuf> {
+        Some(machine.root.clone())
+    }
+
+    async fn log(&self, machine: &Machine) -> Result<String, Error> {
+        match std::fs::read_to_string(machine.folder.join("node.log")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("cannot read the node's log")(error))
+            }
+            read => Ok(read.unwrap_or_default()),
+        }
     }
 
     fn enter(&self, machine: &Machine, argv: &[String]) -> Result<Command, Error> {
