@@ -133,7 +133,7 @@ mod tests {
     }
 
     fn seen(pod: Pod) -> Seen {
-        Seen { pod: Arc::new(pod), sandbox: None, addresses: vec![], attempts: vec![], is_over: false }
+        Seen { pod: Arc::new(pod), sandbox: None, attempts: vec![], is_over: false }
     }
 
     #[tokio::test]

@@ -192,8 +192,8 @@ impl Agent {
         let uid = parts::uid(&pod).to_string();
         let refused = self.refuse(&pod, &found);
         // The next pod is measured against this one, before its worker says anything.
-        let (is_over, addresses, attempts) = (refused.is_some(), Vec::new(), Vec::new());
-        self.node.pods.set(Seen { pod: pod.clone(), sandbox: None, addresses, attempts, is_over });
+        let is_over = refused.is_some();
+        self.node.pods.set(Seen { pod: pod.clone(), sandbox: None, attempts: Vec::new(), is_over });
         let (inbox, receiver) = mpsc::unbounded_channel();
         let worker = Worker::new(self.node.clone(), pod, receiver, found, refused);
         self.workers.insert(uid.clone(), Handle { inbox });

@@ -420,16 +420,12 @@ impl Worker {
         let attempt = |one: &Container| Attempt {
             id: one.id.clone(),
             name: one.spec.name.clone(),
-            attempt: one.spec.attempt,
             state: one.state.clone(),
             log: folder.join(&one.spec.log_path),
-            stdin: one.spec.stdin,
-            tty: one.spec.tty,
         };
         self.node.pods.set(Seen {
             pod: self.pod.clone(),
             sandbox: self.history.ready_sandbox().map(|sandbox| sandbox.id.clone()),
-            addresses: self.addresses.clone(),
             attempts: self.history.all().map(attempt).collect(),
             is_over: self.is_over(),
         });

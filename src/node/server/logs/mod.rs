@@ -138,14 +138,11 @@ mod tests {
         let attempt = |(id, state): &(&str, State)| Attempt {
             id: id.to_string(),
             name: "web".into(),
-            attempt: 0,
             state: state.clone(),
             log: Default::default(),
-            stdin: false,
-            tty: false,
         };
         let attempts = attempts.iter().map(attempt).collect();
-        Seen { pod: Arc::new(pod), sandbox: None, addresses: Vec::new(), attempts, is_over: false }
+        Seen { pod: Arc::new(pod), sandbox: None, attempts, is_over: false }
     }
 
     fn found(seen: &Seen, previous: bool) -> Result<&str, String> {
