@@ -1,6 +1,6 @@
 //! Words, flags, exit codes and all printing.
 //!
-//! stdout is data, stderr is talk. A command is one file in `commands/` and one line in [`Command`].
+//! stdout is data, stderr is talk. A command is one file in `commands/` and one line in the table below.
 
 mod commands;
 mod exit;
@@ -27,24 +27,40 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Start(commands::start::Arguments),
-    Stop(commands::stop::Arguments),
-    Status(commands::status::Arguments),
-    Delete(commands::delete::Arguments),
-    Service(commands::service::Arguments),
-    Image(commands::image::Arguments),
-    Ip(commands::ip::Arguments),
-    Kubectl(commands::kubectl::Arguments),
-    Logs(commands::logs::Arguments),
-    Ssh(commands::ssh::Arguments),
-    Profile(commands::profile::Arguments),
-    UpdateContext(commands::update_context::Arguments),
-    Version(commands::version::Arguments),
-    Completion(commands::completion::Arguments),
-    #[command(flatten)]
-    Node(commands::node::Part),
+/// The table of commands: a word and the file of `commands/` that it is made of.
+macro_rules! commands {
+    ($($name:ident => $module:ident,)*) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($name(commands::$module::Arguments),)*
+            #[command(flatten)]
+            Node(commands::node::Part),
+        }
+
+        async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
+            match command {
+                $(Command::$name(arguments) => commands::$module::run(arguments, context).await,)*
+                Command::Node(part) => commands::node::run(part),
+            }
+        }
+    };
+}
+
+commands! {
+    Start => start,
+    Stop => stop,
+    Status => status,
+    Delete => delete,
+    Service => service,
+    Image => image,
+    Ip => ip,
+    Kubectl => kubectl,
+    Logs => logs,
+    Ssh => ssh,
+    Profile => profile,
+    UpdateContext => update_context,
+    Version => version,
+    Completion => completion,
 }
 
 /// What every command is given besides its own arguments.
@@ -106,32 +122,14 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(command: Option<Command>, context: &Context) -> Result<Exit, Failure> {
-    use commands as c;
     let command = match command {
-        None => return c::help(),
-        Some(Command::Node(part)) => return c::node::run(part),
+        None => return commands::help(),
+        // These make threads and runtimes of their own.
+        Some(Command::Node(part)) => return commands::node::run(part),
         Some(command) => command,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match command {
-            Command::Start(arguments) => c::start::run(arguments, context).await,
-            Command::Stop(arguments) => c::stop::run(arguments, context).await,
-            Command::Status(arguments) => c::status::run(arguments, context).await,
-            Command::Delete(arguments) => c::delete::run(arguments, context).await,
-            Command::Service(arguments) => c::service::run(arguments, context).await,
-            Command::Image(arguments) => c::image::run(arguments, context).await,
-            Command::Ip(arguments) => c::ip::run(arguments, context).await,
-            Command::Kubectl(arguments) => c::kubectl::run(arguments, context).await,
-            Command::Logs(arguments) => c::logs::run(arguments, context).await,
-            Command::Ssh(arguments) => c::ssh::run(arguments, context).await,
-            Command::Profile(arguments) => c::profile::run(arguments, context).await,
-            Command::UpdateContext(arguments) => c::update_context::run(arguments, context).await,
-            Command::Version(arguments) => c::version::run(arguments, context).await,
-            Command::Completion(arguments) => c::completion::run(arguments, context).await,
-            Command::Node(part) => c::node::run(part),
-        }
-    })
+    runtime.block_on(dispatch(command, context))
 }
 
 /// An error of a cluster, with its hint and exit code.

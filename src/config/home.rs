@@ -39,6 +39,31 @@ impl Home {
         self.profile_folder(name).join("node")
     }
 
+    /// What the user wants of every new cluster (`coracle config set`).
+    pub fn preferences_file(&self) -> PathBuf {
+        self.root.join("config").join("config.json")
+    }
+
+    /// Every command that was run, one JSON object a line.
+    pub fn audit_file(&self) -> PathBuf {
+        self.root.join("logs").join("audit.json")
+    }
+
+    /// Archives of images that every cluster loads (`coracle cache`).
+    pub fn image_cache(&self) -> PathBuf {
+        self.root.join("cache").join("images")
+    }
+
+    /// Programs that were fetched for this machine.
+    pub fn program_cache(&self) -> PathBuf {
+        self.root.join("cache").join("bin")
+    }
+
+    /// Snapshots of one profile's state.
+    pub fn snapshots(&self, name: &str) -> PathBuf {
+        self.root.join("snapshots").join(name)
+    }
+
     /// A lock that is held while a profile is made.
     pub fn lock_file(&self) -> PathBuf {
         self.root.join("lock")
@@ -105,7 +130,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path());
         assert_eq!(home.names().unwrap(), Vec::<String>::new());
-        let profile = Wanted { name: "two".into(), ..Wanted::default() }.resolve(&[]).unwrap();
+        let profile = Wanted::named("two").resolve(&[]).unwrap();
         home.save(&profile).unwrap();
         assert_eq!(home.names().unwrap(), ["two"]);
         assert_eq!(home.load("two").unwrap(), Some(profile));

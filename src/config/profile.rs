@@ -1,7 +1,11 @@
 //! The resolved description of one cluster. Written by `start` to the profile's folder, read by every process of the node.
 
+use super::values::{Chart, Mount, Port};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+
+/// How the files of a profile are laid out. Higher means newer; a profile of an older one is upgraded at its next start.
+pub const LAYOUT: u32 = 1;
 
 /// One cluster, with every default filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,51 @@ pub struct Profile {
     /// Addons that were switched on.
     #[serde(default)]
     pub addons: Vec<String>,
+    /// Processors that the node may use, in thousandths; no limit when left out.
+    #[serde(default)]
+    pub cpus: Option<u32>,
+    /// Bytes of memory that the node may use; no limit when left out.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Ports of this machine that lead to ports of the node.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Where ports listen that name no address; the loopback when left out.
+    #[serde(default)]
+    pub listen_address: Option<IpAddr>,
+    /// Folders of this machine that the node sees.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// Archives of images that are loaded, and names of images that are pulled, by `start` and `apply`.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// Files of manifests that `start` and `apply` apply.
+    #[serde(default)]
+    pub manifests: Vec<String>,
+    /// Charts that `start` and `apply` install.
+    #[serde(default)]
+    pub charts: Vec<Chart>,
+    /// How long certificates are valid, in seconds; three years when left out.
+    #[serde(default)]
+    pub certificate_seconds: Option<u64>,
+    /// Proxies through which the node reaches the internet.
+    #[serde(default)]
+    pub proxy: Proxy,
+    /// See [`LAYOUT`]; zero is before there was a number.
+    #[serde(default)]
+    pub layout: u32,
+}
+
+/// The proxies of this machine, as its environment names them; empty when there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proxy {
+    #[serde(default)]
+    pub http: String,
+    #[serde(default)]
+    pub https: String,
+    /// What is reached without a proxy, the cluster's networks included.
+    #[serde(default)]
+    pub none: String,
 }
 
 /// The addresses of one cluster. No two clusters of a machine share any.
@@ -48,4 +97,11 @@ pub struct Network {
     pub node_ports: (u16, u16),
     /// The cluster's domain, `cluster.local`.
     pub domain: String,
+}
+
+impl Profile {
+    /// Where ports listen that name no address.
+    pub fn listen_address(&self) -> IpAddr {
+        self.listen_address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
+    }
 }

@@ -1,32 +1,29 @@
 //! From what the user asked for to a [`Profile`]: every default, every check, all problems at once.
 
+use super::profile::{LAYOUT, Proxy};
+use super::settings::{self, Effect, SETTINGS};
+use super::values::Chart;
 use super::{Network, Profile};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-/// What was asked for; `None` means "as usual".
-#[derive(Clone, Debug)]
+/// What was asked for, by setting; what is not named is as usual.
+#[derive(Clone, Debug, Default)]
 pub struct Wanted {
     pub name: String,
-    pub driver: Option<String>,
-    pub api_port: Option<u16>,
-    pub api_names: Vec<String>,
-    pub max_pods: Option<u32>,
-    pub domain: Option<String>,
-    pub addons: Vec<String>,
+    /// Values by the names of [`super::settings::SETTINGS`].
+    pub settings: BTreeMap<&'static str, Vec<String>>,
+    /// Charts to install; `None` leaves those of the profile as they are.
+    pub charts: Option<Vec<Chart>>,
 }
 
-impl Default for Wanted {
-    fn default() -> Self {
-        Self {
-            name: "coracle".into(),
-            driver: None,
-            api_port: None,
-            api_names: Vec::new(),
-            max_pods: None,
-            domain: None,
-            addons: Vec::new(),
-        }
-    }
+/// What would change in a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub key: &'static str,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
+    pub effect: Effect,
 }
 
 /// One thing that is wrong with what was asked for.
@@ -42,6 +39,27 @@ pub struct Problem {
 const SLOTS: u8 = 32;
 
 impl Wanted {
+    /// A cluster of that name that is as usual.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Asks for a setting; no value at all asks for nothing.
+    pub fn set(&mut self, key: &'static str, value: Vec<String>) {
+        if !value.is_empty() {
+            self.settings.insert(key, value);
+        }
+    }
+
+    /// What `other` asks for goes before what this one asks for.
+    pub fn overlay(&mut self, other: Wanted) {
+        self.settings.extend(other.settings);
+        self.charts = other.charts.or(self.charts.take());
+        if !other.name.is_empty() {
+            self.name = other.name;
+        }
+    }
+
     /// The profile, with addresses that no profile of `others` has. Every problem is listed.
     pub fn resolve(&self, others: &[Profile]) -> Result<Profile, Vec<Problem>> {
         self.resolve_beside(others, |_| false)
@@ -58,35 +76,120 @@ impl Wanted {
             problems.push(Problem { what: format!("profile `{}`", self.name), why });
         }
         let slot = (0..SLOTS).find(|slot| {
-            let network = network(*slot, None);
+            let network = network(*slot);
             let is_other = others.iter().any(|other| other.network.node_address == network.node_address);
             !is_other && !is_used(network.host_address)
         });
         if slot.is_none() {
             problems.push(Problem { what: "profiles".into(), why: format!("there are {SLOTS} already") });
         }
-        match (slot, problems.is_empty()) {
-            (Some(slot), true) => Ok(self.with_network(network(slot, self.domain.as_deref()))),
-            _ => Err(problems),
+        let mut profile = usual(&self.name, network(slot.unwrap_or_default()));
+        self.put(&mut profile, &mut problems);
+        let meets = |other: &&Profile| meet(&other.network, &profile.network);
+        if let Some(other) = others.iter().filter(|other| other.name != self.name).find(meets) {
+            let why = format!("the addresses that were asked for meet those of the profile `{}`", other.name);
+            problems.push(Problem { what: "network".into(), why });
         }
+        if problems.is_empty() { Ok(profile) } else { Err(problems) }
     }
 
-    fn with_network(&self, network: Network) -> Profile {
-        Profile {
-            name: self.name.clone(),
-            driver: self.driver.clone().unwrap_or_else(|| "native".into()),
-            network,
-            api_port: self.api_port.unwrap_or(8443),
-            agent_port: 10250,
-            api_names: self.api_names.clone(),
-            max_pods: self.max_pods.unwrap_or(250),
-            addons: self.addons.clone(),
+    /// A profile that exists, as wanted now; what only a new cluster can have is a problem if it differs.
+    pub fn over(&self, profile: &Profile) -> Result<(Profile, Vec<Change>), Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut after = profile.clone();
+        self.put(&mut after, &mut problems);
+        let changes = changes(profile, &after);
+        for change in changes.iter().filter(|change| change.effect == Effect::New) {
+            let why = format!("is `{}` and cannot change; delete the cluster to have another", change.before.join(","));
+            problems.push(Problem { what: change.key.into(), why });
+        }
+        if problems.is_empty() { Ok((after, changes)) } else { Err(problems) }
+    }
+
+    fn put(&self, profile: &mut Profile, problems: &mut Vec<Problem>) {
+        // In the order of the table, because some settings follow from others.
+        for setting in SETTINGS {
+            let Some(value) = self.settings.get(setting.key) else { continue };
+            if let Err(why) = setting.put(profile, value) {
+                problems.push(Problem { what: setting.key.into(), why });
+            }
+        }
+        if let Some(charts) = &self.charts {
+            profile.charts = charts.clone();
         }
     }
 }
 
+/// What differs between two profiles, in the order of the table.
+pub fn changes(before: &Profile, after: &Profile) -> Vec<Change> {
+    let mut changes: Vec<Change> = SETTINGS
+        .iter()
+        .map(|setting| Change {
+            key: setting.key,
+            before: (setting.get)(before),
+            after: (setting.get)(after),
+            effect: setting.effect,
+        })
+        .filter(|change| change.before != change.after)
+        .collect();
+    let charts = |profile: &Profile| profile.charts.iter().map(|one| format!("{} = {}", one.name, one.chart)).collect();
+    if before.charts != after.charts {
+        let (before, after) = (charts(before), charts(after));
+        changes.push(Change { key: "charts", before, after, effect: Effect::Live });
+    }
+    changes
+}
+
+/// Whether one setting can have a value, whatever the rest is.
+pub fn check(key: &str, value: &[String]) -> Result<(), Problem> {
+    let problem = |why: String| Problem { what: key.into(), why };
+    let setting = settings::find(key).ok_or_else(|| problem(unknown(key)))?;
+    setting.put(&mut usual("check", network(0)), value).map_err(problem)
+}
+
+/// What is said of a setting that does not exist.
+pub fn unknown(key: &str) -> String {
+    match settings::closest(key, SETTINGS.iter().map(|setting| setting.key)) {
+        Some(name) => format!("there is no such setting; did you mean `{name}`?"),
+        None => "there is no such setting".into(),
+    }
+}
+
+/// Whether two clusters would share an address.
+fn meet(one: &Network, other: &Network) -> bool {
+    one.node_address == other.node_address
+        || one.service_cidr == other.service_cidr
+        || one.pod_cidr == other.pod_cidr
+        || one.host_address == other.host_address
+}
+
+/// A profile with every default.
+fn usual(name: &str, network: Network) -> Profile {
+    Profile {
+        name: name.into(),
+        driver: "native".into(),
+        network,
+        api_port: 8443,
+        agent_port: 10250,
+        api_names: Vec::new(),
+        max_pods: 250,
+        addons: Vec::new(),
+        cpus: None,
+        memory: None,
+        ports: Vec::new(),
+        listen_address: None,
+        mounts: Vec::new(),
+        images: Vec::new(),
+        manifests: Vec::new(),
+        charts: Vec::new(),
+        certificate_seconds: None,
+        proxy: Proxy::default(),
+        layout: LAYOUT,
+    }
+}
+
 /// Addresses of the cluster in a slot. Slot 0 has those that everybody knows: services in 10.96, pods in 10.244.
-fn network(slot: u8, domain: Option<&str>) -> Network {
+fn network(slot: u8) -> Network {
     let [a, b, c, _] = node_address(slot).octets();
     let service = |last: u8| IpAddr::V4(Ipv4Addr::new(10, 96 + slot, 0, last));
     Network {
@@ -99,7 +202,7 @@ fn network(slot: u8, domain: Option<&str>) -> Network {
         dns_address: service(10),
         load_balancer_cidr: format!("{a}.{b}.{c}.128/25"),
         node_ports: (30000, 32767),
-        domain: domain.unwrap_or("cluster.local").into(),
+        domain: "cluster.local".into(),
     }
 }
 
@@ -120,7 +223,7 @@ mod tests {
     use super::*;
 
     fn named(name: &str) -> Wanted {
-        Wanted { name: name.into(), ..Wanted::default() }
+        Wanted::named(name)
     }
 
     #[test]
@@ -152,5 +255,39 @@ mod tests {
         for name in ["", "-a", "a-", "A", "a.b", &"x".repeat(41)] {
             assert!(named(name).resolve(&[]).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once() {
+        let mut wanted = named("-");
+        wanted.set("cpus", vec!["many".into()]);
+        wanted.set("memory", vec!["1".into()]);
+        let problems = wanted.resolve(&[]).unwrap_err();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+    }
+
+    #[test]
+    fn what_differs_is_listed_and_what_cannot_change_is_a_problem() {
+        let profile = named("one").resolve(&[]).unwrap();
+        let mut wanted = named("one");
+        wanted.set("memory", vec!["2g".into()]);
+        wanted.set("driver", vec!["native".into()]);
+        let (after, changes) = wanted.over(&profile).unwrap();
+        assert_eq!(after.memory, Some(2 << 30));
+        assert_eq!(changes.len(), 1);
+        assert_eq!(
+            (changes[0].key, &changes[0].after[..], changes[0].effect),
+            ("memory", &["2g".to_string()][..], Effect::Live)
+        );
+        wanted.set("dns-domain", vec!["other.test".into()]);
+        assert!(wanted.over(&profile).unwrap_err()[0].to_string().contains("cluster.local"));
+    }
+
+    #[test]
+    fn addresses_of_another_profile_cannot_be_asked_for() {
+        let one = named("one").resolve(&[]).unwrap();
+        let mut two = named("two");
+        two.set("static-ip", vec![one.network.node_address.to_string()]);
+        assert!(two.resolve(&[one]).unwrap_err()[0].to_string().contains("`one`"));
     }
 }

@@ -26,15 +26,12 @@ pub struct Arguments {
 
 /// Starts it and says what to do next.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let wanted = Wanted {
-        name: context.profile.clone(),
-        driver: arguments.driver.clone(),
-        api_port: arguments.apiserver_port,
-        api_names: arguments.apiserver_names.clone(),
-        max_pods: None,
-        domain: arguments.dns_domain.clone(),
-        addons: arguments.addons.clone(),
-    };
+    let mut wanted = Wanted::named(&context.profile);
+    wanted.set("driver", arguments.driver.into_iter().collect());
+    wanted.set("apiserver-port", arguments.apiserver_port.iter().map(ToString::to_string).collect());
+    wanted.set("apiserver-names", arguments.apiserver_names);
+    wanted.set("dns-domain", arguments.dns_domain.into_iter().collect());
+    wanted.set("addons", arguments.addons);
     let begun = std::time::Instant::now();
     let failure = |error| cluster_failure(error, &context.profile);
     let (cluster, is_new) = Cluster::open_or_new(&context.home, &wanted).map_err(failure)?;

@@ -7,6 +7,9 @@
 //!    +------------------------------------------------ time is over --------------------+
 //!  gated: not even tried until its gates are gone
 //! ```
+//!
+//! A pod that an event woke out of `stuck` does not sit out its pause while nobody else wants a turn: it is tried at once
+//! (upstream: SchedulerPopFromBackoffQ).
 
 use super::Happened;
 use super::pod::PodInfo;
@@ -17,7 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Pauses before a pod is tried a third time and more often: the first, doubled each time, up to the last (upstream's
-/// defaults). What can help a pod that failed once helps it at once: at the start of a cluster that is its node.
+/// defaults).
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// A pod that no event woke is tried again after so long, in case the event that can help is one that nobody thought of.
@@ -45,6 +48,8 @@ type Turn = (Reverse<i32>, Instant, u64, String);
 pub struct Queue {
     active: BTreeSet<Turn>,
     backoff: BTreeSet<(Instant, String)>,
+    /// Those in `backoff` that an event woke.
+    eager: BTreeSet<(Instant, String)>,
     stuck: BTreeMap<String, Instant>,
     pods: HashMap<String, (Waiting, Place)>,
     count: u64,
@@ -54,7 +59,7 @@ pub struct Queue {
 #[derive(Clone, Debug)]
 enum Place {
     Active(Turn),
-    Backoff(Instant),
+    Backoff { until: Instant, is_eager: bool },
     Stuck(Instant),
     Gated,
 }
@@ -71,7 +76,7 @@ impl Queue {
         match place {
             _ if is_gated => self.put(waiting, Place::Gated),
             Place::Gated => self.activate(waiting),
-            Place::Stuck(_) if helps => self.wake(waiting, now),
+            Place::Stuck(_) if helps => self.wake(waiting, true, now),
             // Priority cannot change, so the turn stays what it was.
             place => self.put(waiting, place),
         }
@@ -89,6 +94,12 @@ impl Queue {
     /// The pod whose turn it is.
     pub fn next(&mut self, now: Instant) -> Option<Waiting> {
         self.end_pauses(now);
+        if self.active.is_empty()
+            && let Some((_, uid)) = self.eager.first().cloned()
+            && let Some((waiting, _)) = self.remove_entry(&uid)
+        {
+            self.activate(waiting);
+        }
         let turn = self.active.first()?.clone();
         let (mut waiting, _) = self.remove_entry(&turn.3)?;
         waiting.attempts += 1;
@@ -104,7 +115,7 @@ impl Queue {
 
     /// A pod found a node but something failed on the way: it is tried again after a pause.
     pub fn pause(&mut self, waiting: Waiting, now: Instant) {
-        self.wake(waiting, now);
+        self.wake(waiting, false, now);
     }
 
     /// Wakes every pod that `happened` can help.
@@ -116,7 +127,7 @@ impl Queue {
         let helped: Vec<String> = self.stuck.keys().filter(can_help).cloned().collect();
         for uid in helped {
             if let Some((waiting, _)) = self.remove_entry(&uid) {
-                self.wake(waiting, now);
+                self.wake(waiting, true, now);
             }
         }
     }
@@ -140,13 +151,13 @@ impl Queue {
     }
 
     /// Into the pause that its attempts deserve, or into its turn if that is over already.
-    fn wake(&mut self, waiting: Waiting, now: Instant) {
+    fn wake(&mut self, waiting: Waiting, is_eager: bool, now: Instant) {
         let pause = match waiting.attempts {
             0 | 1 => Duration::ZERO,
             attempts => (FIRST_PAUSE * (1 << (attempts - 2).min(8))).min(LAST_PAUSE),
         };
         let until = waiting.tried + pause;
-        if until <= now { self.activate(waiting) } else { self.put(waiting, Place::Backoff(until)) }
+        if until <= now { self.activate(waiting) } else { self.put(waiting, Place::Backoff { until, is_eager }) }
     }
 
     fn activate(&mut self, waiting: Waiting) {
@@ -159,7 +170,12 @@ impl Queue {
         let uid = waiting.info.uid().to_string();
         match &place {
             Place::Active(turn) => drop(self.active.insert(turn.clone())),
-            Place::Backoff(until) => drop(self.backoff.insert((*until, uid.clone()))),
+            Place::Backoff { until, is_eager } => {
+                self.backoff.insert((*until, uid.clone()));
+                if *is_eager {
+                    self.eager.insert((*until, uid.clone()));
+                }
+            }
             Place::Stuck(until) => drop(self.stuck.insert(uid.clone(), *until)),
             Place::Gated => {}
         }
@@ -170,7 +186,11 @@ impl Queue {
         let (waiting, place) = self.pods.remove(uid)?;
         match &place {
             Place::Active(turn) => drop(self.active.remove(turn)),
-            Place::Backoff(until) => drop(self.backoff.remove(&(*until, uid.to_string()))),
+            Place::Backoff { until, .. } => {
+                let key = (*until, uid.to_string());
+                self.backoff.remove(&key);
+                self.eager.remove(&key);
+            }
             Place::Stuck(_) => drop(self.stuck.remove(uid)),
             Place::Gated => {}
         }
@@ -202,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stuck_pod_is_woken_by_what_can_help_at_once_and_later_after_a_pause() {
+    async fn a_stuck_pod_that_was_tried_twice_waits_only_while_others_want_a_turn() {
         let (mut queue, now) = (Queue::default(), Instant::now());
         queue.take(pod("a", 0), false, false, now);
         let waiting = queue.next(now).unwrap();
@@ -213,10 +233,10 @@ mod tests {
         let waiting = queue.next(now).unwrap();
         queue.stick(waiting, Happened::NODE, now);
         queue.tell(Happened::NODE, now);
-        assert!(queue.next(now).is_none());
-        assert_eq!(queue.due(), Some(now + FIRST_PAUSE));
-        let waiting = queue.next(now + FIRST_PAUSE).unwrap();
-        assert_eq!(waiting.attempts, 3);
+        queue.take(pod("b", 0), false, false, now);
+        assert_eq!(queue.next(now).unwrap().info.uid(), "b");
+        let waiting = queue.next(now).unwrap();
+        assert_eq!((waiting.info.uid(), waiting.attempts), ("a", 3));
         queue.stick(waiting, Happened::NODE, now);
         assert!(queue.next(now + LONGEST_WAIT).is_some());
     }

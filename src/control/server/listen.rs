@@ -38,13 +38,14 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, shutdown: Shutdown) -> 
             () = shutdown.wait() => break,
         };
         let (api, acceptor, watcher) = (api.clone(), acceptor.clone(), graceful.watcher());
+        let shutdown = shutdown.clone();
         tokio::spawn(async move {
-            if let Err(error) = connection(api, acceptor, watcher, stream).await {
+            if let Err(error) = connection(api, acceptor, watcher, stream, shutdown).await {
                 tracing::debug!(error, "a connection ended");
             }
         });
     }
-    // What has not ended by then is a watch or a stream, which clients resume.
+    // What has not ended by then is a stream of an upgraded connection, or a request that waits for somebody else.
     tokio::time::timeout(DRAIN, graceful.shutdown()).await.ok();
     Ok(())
 }
@@ -56,22 +57,57 @@ async fn connection(
     acceptor: TlsAcceptor,
     watcher: hyper_util::server::graceful::Watcher,
     stream: TcpStream,
+    shutdown: Shutdown,
 ) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let peer = peer.map(|certificate| PeerCertificate(certificate.to_vec()));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (api, peer) = (api.clone(), peer.clone());
+        let (api, peer, shutdown) = (api.clone(), peer.clone(), shutdown.clone());
         async move {
+            let is_endless = is_endless(request.uri().query().unwrap_or_default());
             let mut request = request.map(Body::new);
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            Ok::<_, Infallible>(route::answer(api, request).await)
+            let answer = route::answer(api, request).await;
+            Ok::<_, Infallible>(if is_endless { answer.map(|body| cut(body, shutdown)) } else { answer })
         }
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     watcher.watch(connection.into_owned()).await
+}
+
+/// Whether an answer goes on until somebody ends it: watches and logs that are followed.
+fn is_endless(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes())
+        .any(|(name, value)| matches!(&*name, "watch" | "follow") && matches!(&*value, "true" | "1"))
+}
+
+/// Ends a body in order at shutdown: clients resume where they were.
+fn cut(body: Body, shutdown: Shutdown) -> Body {
+    let over = async move { shutdown.wait().await };
+    Body::from_stream(futures::StreamExt::take_until(body.into_data_stream(), Box::pin(over)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watches_and_followed_logs_have_no_end_of_their_own() {
+        assert!(is_endless("watch=true") && is_endless("limit=5&watch=1") && is_endless("follow=true"));
+        assert!(!is_endless("") && !is_endless("watch=false") && !is_endless("labelSelector=watch%3Dtrue"));
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_ends_with_the_server() {
+        let (trigger, shutdown) = Shutdown::new();
+        let endless = futures::stream::pending::<Result<bytes::Bytes, Infallible>>();
+        let body = cut(Body::from_stream(endless), shutdown);
+        trigger.ask();
+        assert!(axum::body::to_bytes(body, 10).await.unwrap().is_empty());
+    }
 }
