@@ -41,6 +41,7 @@ pub mod addons;
 pub mod api;
 pub mod base;
 pub mod boot;
+pub mod charts;
 pub mod cli;
 pub mod client;
 pub mod cluster;

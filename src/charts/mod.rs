@@ -1,0 +1,3 @@
+//! Helm's job: charts read, filled with values, rendered and installed.
+
+pub mod release;
