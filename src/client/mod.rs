@@ -27,6 +27,12 @@ pub enum Error {
     /// The kubeconfig cannot be read or lacks the context.
     #[error("no usable kubeconfig")]
     Kubeconfig(#[from] Box<kube::config::KubeconfigError>),
+    /// An address that is none.
+    #[error("`{0}` is no address of a server")]
+    Address(String),
+    /// A file that cannot be read.
+    #[error("cannot read {}", path.display())]
+    File { path: std::path::PathBuf, source: std::io::Error },
     /// The process is not in a pod, or the pod has no service account.
     #[error("no service account to reach the API server with")]
     InCluster(#[from] Box<kube::config::InClusterError>),

@@ -53,8 +53,11 @@ fn batches(items: &[Item]) -> impl Iterator<Item = &[Item]> {
 pub async fn create(cluster: &Cluster, items: &mut [Item], method: Method) -> Result<(), Error> {
     let mut made = Vec::with_capacity(items.len());
     for batch in batches(items) {
-        let results: Vec<Result<Value, Error>> =
-            futures::stream::iter(batch).map(|item| create_one(cluster, item, method)).buffered(AT_ONCE).collect().await;
+        let results: Vec<Result<Value, Error>> = futures::stream::iter(batch)
+            .map(|item| create_one(cluster, item, method))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
         let mut errors = Vec::new();
         for result in results {
             match result {
@@ -74,7 +77,9 @@ pub async fn create(cluster: &Cluster, items: &mut [Item], method: Method) -> Re
 
 fn refresh(item: &mut Item, value: Value) {
     if let Some(object) = crate::api::Object::from_value(value) {
-        item.name = object.name().to_string();
+        if item.name.is_empty() {
+            item.name = object.name().to_string();
+        }
         item.object = object;
     }
 }
@@ -96,7 +101,11 @@ async fn apply_one(cluster: &Cluster, item: &Item, body: &Value, method: Method)
         let what = match &error {
             Error::Api { code: 415, .. } => "server-side apply not available on the server".to_string(),
             _ => {
-                let why = if error.is_conflict() { "conflict occurred while applying" } else { "server-side apply failed for" };
+                let why = if error.is_conflict() {
+                    "conflict occurred while applying"
+                } else {
+                    "server-side apply failed for"
+                };
                 format!("{why} object {}/{} {}", item.namespace, item.name, item.gvk())
             }
         };
@@ -128,7 +137,9 @@ fn check(method: Method) -> Result<(), Error> {
         return Err(Error::text("invalid operation: cannot use server-side apply and force replace together"));
     }
     if !method.server_side && method.force_conflicts {
-        return Err(Error::text("invalid client update option(s): forceConflicts enabled when serverSideApply disabled"));
+        return Err(Error::text(
+            "invalid client update option(s): forceConflicts enabled when serverSideApply disabled",
+        ));
     }
     Ok(())
 }
@@ -153,7 +164,9 @@ async fn change(
         let results: Vec<Result<Value, Error>> = futures::stream::iter(steps)
             .map(|(target, live)| async move {
                 match live {
-                    None => create_one(cluster, target, method).await.map_err(|error| error.during("failed to create resource")),
+                    None => create_one(cluster, target, method)
+                        .await
+                        .map_err(|error| error.during("failed to create resource")),
                     Some(live) => change_one(cluster, originals, target, live, method).await,
                 }
             })
@@ -224,7 +237,13 @@ async fn hand_over(cluster: &Cluster, target: &Item, patch: Value, method: Metho
     Err(Error::text(format!("object {}/{} changes too fast to take it over", target.namespace, target.name)))
 }
 
-async fn replace(cluster: &Cluster, target: &Item, mut body: Value, live: &Value, method: Method) -> Result<Value, Error> {
+async fn replace(
+    cluster: &Cluster,
+    target: &Item,
+    mut body: Value,
+    live: &Value,
+    method: Method,
+) -> Result<Value, Error> {
     body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
     // What the server chose once cannot be left out of a replacement.
     if target.kind.kind == "Service" && body["spec"].is_object() && body["spec"].get("clusterIP").is_none() {
@@ -281,7 +300,8 @@ pub async fn delete(cluster: &Cluster, items: &[Item], propagation: &str) -> Vec
 
 /// Reads what is live of `items`; those that are gone are left out.
 pub async fn live(cluster: &Cluster, items: &[Item]) -> Result<Vec<(Item, Result<Option<Value>, Error>)>, Error> {
-    let found = futures::stream::iter(items).map(|item| async move { (item.clone(), cluster.find(&item.path()).await) });
+    let found =
+        futures::stream::iter(items).map(|item| async move { (item.clone(), cluster.find(&item.path()).await) });
     Ok(found.buffered(AT_ONCE).collect().await)
 }
 
@@ -290,7 +310,11 @@ pub async fn namespace(cluster: &Cluster, name: &str, method: Method) -> Result<
     let body = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"name": name}}});
     let parameters = method.parameters();
     let made = match method.server_side {
-        true => cluster.write(Write::Apply { force: false }, &format!("/api/v1/namespaces/{name}"), &parameters, &body).await,
+        true => {
+            cluster
+                .write(Write::Apply { force: false }, &format!("/api/v1/namespaces/{name}"), &parameters, &body)
+                .await
+        }
         false => cluster.write(Write::Create, "/api/v1/namespaces", &parameters, &body).await,
     };
     match made {
@@ -342,12 +366,16 @@ mod tests {
         mock.answer(200, json!({"metadata": {"name": "kept", "annotations": {"helm.sh/resource-policy": "keep"}}}));
         let cluster = Cluster::new(mock.client(), "one");
         let mut targets = [item("Secret", "a", json!({})), item("Secret", "b", json!({}))];
-        let originals = [item("Secret", "b", json!({})), item("Secret", "old", json!({})), item("Secret", "kept", json!({}))];
+        let originals =
+            [item("Secret", "b", json!({})), item("Secret", "old", json!({})), item("Secret", "kept", json!({}))];
         let method = Method { server_side: true, ..Method::default() };
         let (changes, result) = update(&cluster, &originals, &mut targets, method).await;
         result.unwrap();
         let names = |items: &[Item]| items.iter().map(|item| item.name.clone()).collect::<Vec<_>>();
-        assert_eq!((names(&changes.created), names(&changes.updated), names(&changes.deleted)), (vec!["a".into()], vec!["b".into()], vec!["old".to_string()]));
+        assert_eq!(
+            (names(&changes.created), names(&changes.updated), names(&changes.deleted)),
+            (vec!["a".into()], vec!["b".into()], vec!["old".to_string()])
+        );
         let at = "/api/v1/namespaces/one/secrets";
         let query = "fieldManager=helm&fieldValidation=Strict&force=false";
         assert_eq!(

@@ -264,7 +264,8 @@ impl Cluster {
 
     /// Deletes an object; `true` if it was there.
     pub async fn delete(&self, path: &str, propagation: &str) -> Result<bool, Error> {
-        let options = serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation});
+        let options =
+            serde_json::json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation});
         let body = options.to_string().into_bytes();
         match self.ask(Method::DELETE, path, None, Some("application/json"), body).await {
             Err(error) if error.is_not_found() => Ok(false),
@@ -400,8 +401,14 @@ mod tests {
     #[tokio::test]
     async fn an_object_that_is_not_there_is_nothing_and_a_refusal_is_an_error() {
         let mock = Mock::default();
-        mock.answer(404, json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "gone", "status": "Failure"}));
-        mock.answer(403, json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no", "status": "Failure"}));
+        mock.answer(
+            404,
+            json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "gone", "status": "Failure"}),
+        );
+        mock.answer(
+            403,
+            json!({"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no", "status": "Failure"}),
+        );
         let cluster = Cluster::new(mock.client(), "one");
         assert_eq!(cluster.find("/api/v1/pods/x").await.unwrap(), None);
         assert_eq!(cluster.find("/api/v1/pods/x").await.unwrap_err().to_string(), "no");

@@ -150,7 +150,11 @@ fn middle(old: &[&str], new: &[&str]) -> Vec<Line> {
             lines.push(Line::Same(old[row as usize].to_string()));
         }
         if steps > 0 {
-            let line = if down { Line::Added(new[from_column as usize].into()) } else { Line::Removed(old[from_row as usize].into()) };
+            let line = if down {
+                Line::Added(new[from_column as usize].into())
+            } else {
+                Line::Removed(old[from_row as usize].into())
+            };
             lines.push(line);
         }
         (row, column) = (from_row, from_column);
@@ -161,7 +165,8 @@ fn middle(old: &[&str], new: &[&str]) -> Vec<Line> {
 
 /// Leaves `context` lines around changes and puts a gap where others were.
 fn with_gaps(lines: Vec<Line>, context: usize) -> Vec<Line> {
-    let changed: Vec<usize> = lines.iter().enumerate().filter(|(_, line)| !matches!(line, Line::Same(_))).map(|(place, _)| place).collect();
+    let changed: Vec<usize> =
+        lines.iter().enumerate().filter(|(_, line)| !matches!(line, Line::Same(_))).map(|(place, _)| place).collect();
     let is_near = |place: usize| {
         let next = changed.partition_point(|changed| *changed < place);
         let after = changed.get(next).is_some_and(|changed| changed - place <= context);
@@ -208,7 +213,11 @@ mod tests {
         let new = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '2'}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {p: hush}\n";
         let changes = manifests(old, new, Compare { namespace: "one", show_secrets: false, context: 3 }).unwrap();
         let titles: Vec<(&str, Kind)> = changes.iter().map(|change| (change.title.as_str(), change.kind)).collect();
-        let wanted = [("one, a, ConfigMap (v1)", Kind::Changed), ("one, old, ConfigMap (v1)", Kind::Removed), ("one, s, Secret (v1)", Kind::Added)];
+        let wanted = [
+            ("one, a, ConfigMap (v1)", Kind::Changed),
+            ("one, old, ConfigMap (v1)", Kind::Removed),
+            ("one, s, Secret (v1)", Kind::Added),
+        ];
         assert_eq!(titles, wanted);
         assert!(!shown(&changes[2].lines).contains("hush"));
     }

@@ -27,7 +27,12 @@ pub struct Holder {
 impl Holder {
     /// This process, with a promise from now on, as text.
     pub fn me() -> String {
-        let holder = Self { place: place(), pid: std::process::id(), started: started("self"), until: Timestamp::now() + PROMISE };
+        let holder = Self {
+            place: place(),
+            pid: std::process::id(),
+            started: started("self"),
+            until: Timestamp::now() + PROMISE,
+        };
         // A struct of texts and numbers is always JSON.
         serde_json::to_string(&holder).unwrap_or_default()
     }

@@ -25,7 +25,8 @@ pub struct Leftover {
 
 /// Places of the hooks of an event, in their order: by weight, then by name; the sort by kind before stays.
 fn order(hooks: &[Hook], event: &str) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..hooks.len()).filter(|place| hooks[*place].events.iter().any(|own| own == event)).collect();
+    let mut places: Vec<usize> =
+        (0..hooks.len()).filter(|place| hooks[*place].events.iter().any(|own| own == event)).collect();
     places.sort_by(|a, b| (hooks[*a].weight, &hooks[*a].name).cmp(&(hooks[*b].weight, &hooks[*b].name)));
     places
 }
@@ -87,8 +88,9 @@ impl Actions {
         let hook = release.hooks[place].clone();
         self.delete_hook(&hook, BEFORE_CREATION, options).await?;
         let built = manifest::items(&self.cluster, &hook.manifest).await;
-        let mut items = built
-            .map_err(|error| error.during(format!("unable to build kubernetes object for {event} hook {}", hook.path)))?;
+        let mut items = built.map_err(|error| {
+            error.during(format!("unable to build kubernetes object for {event} hook {}", hook.path))
+        })?;
         let run = &mut release.hooks[place].last_run;
         (run.started_at, run.completed_at, run.phase) = (Some(Time::now()), None, "Running".into());
         self.record_anyway(release).await;
@@ -105,7 +107,12 @@ impl Actions {
     }
 
     /// Tells the logs of hooks, and deletes them, as their policies say.
-    pub(super) async fn finish_hooks(&self, release: &Release, leftover: Leftover, options: &Options) -> Result<(), Error> {
+    pub(super) async fn finish_hooks(
+        &self,
+        release: &Release,
+        leftover: Leftover,
+        options: &Options,
+    ) -> Result<(), Error> {
         for (hook, policy) in leftover.hooks {
             if hook.output_log_policies.iter().any(|own| own == policy)
                 && let Err(error) = self.tell_logs(release, &hook).await
@@ -129,10 +136,12 @@ impl Actions {
             return Ok(());
         }
         let built = manifest::items(&self.cluster, &hook.manifest).await;
-        let items: Vec<Item> =
-            built.map_err(|error| error.during(format!("unable to build kubernetes object for deleting hook {}", hook.path)))?;
+        let items: Vec<Item> = built.map_err(|error| {
+            error.during(format!("unable to build kubernetes object for deleting hook {}", hook.path))
+        })?;
         let found = self.cluster.find_all(items.iter().map(Item::path).collect()).await?;
-        let there: Vec<Item> = items.into_iter().zip(found).filter(|(_, live)| live.is_some()).map(|(item, _)| item).collect();
+        let there: Vec<Item> =
+            items.into_iter().zip(found).filter(|(_, live)| live.is_some()).map(|(item, _)| item).collect();
         if there.is_empty() {
             return Ok(());
         }
@@ -176,8 +185,19 @@ mod tests {
 
     #[test]
     fn hooks_go_by_weight_then_by_name() {
-        let hook = |name: &str, weight: i64, event: &str| Hook { name: name.into(), weight, events: vec![event.into()], ..Hook::default() };
-        let hooks = [hook("c", 0, "test"), hook("b", 5, "test"), hook("a", 5, "test"), hook("z", -1, "test"), hook("x", 0, "pre-install")];
+        let hook = |name: &str, weight: i64, event: &str| Hook {
+            name: name.into(),
+            weight,
+            events: vec![event.into()],
+            ..Hook::default()
+        };
+        let hooks = [
+            hook("c", 0, "test"),
+            hook("b", 5, "test"),
+            hook("a", 5, "test"),
+            hook("z", -1, "test"),
+            hook("x", 0, "pre-install"),
+        ];
         let names: Vec<&str> = order(&hooks, "test").into_iter().map(|place| hooks[place].name.as_str()).collect();
         assert_eq!(names, ["z", "c", "a", "b"]);
     }

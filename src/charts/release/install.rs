@@ -49,7 +49,8 @@ impl Actions {
         let mut items =
             built.map_err(|error| error.during("unable to build kubernetes objects from release manifest"))?;
         ownership::claim(&mut items, &release.name, &release.namespace);
-        let adopted = ownership::existing(&self.cluster, &items, (name, &release.namespace), options.take_ownership).await;
+        let adopted =
+            ownership::existing(&self.cluster, &items, (name, &release.namespace), options.take_ownership).await;
         let adopted = adopted.map_err(|error| error.during("unable to continue with install"))?;
         if !is_real {
             release.info.description = "Dry run complete".into();
@@ -102,9 +103,8 @@ impl Actions {
             return Ok(());
         }
         if options.dry_run != DryRun::None {
-            self.observer.warn(
-                "This chart or one of its subcharts contains CRDs. Rendering may fail or contain inaccuracies.",
-            );
+            self.observer
+                .warn("This chart or one of its subcharts contains CRDs. Rendering may fail or contain inaccuracies.");
             return Ok(());
         }
         let mut made = Vec::new();
@@ -204,9 +204,9 @@ impl Actions {
         }
         let options = Options { keep_history: false, ..options.clone() };
         match Box::pin(self.uninstall(&name, &options)).await {
-            Ok(_) => {
-                error.during(format!("release {name} failed, and has been uninstalled due to rollback-on-failure being set"))
-            }
+            Ok(_) => error.during(format!(
+                "release {name} failed, and has been uninstalled due to rollback-on-failure being set"
+            )),
             Err(other) => Error::text(format!(
                 "an error occurred while uninstalling the release. original install error: {error}: {other}"
             )),

@@ -35,8 +35,8 @@ impl Actions {
 /// Those of `releases` that are wanted, in order.
 pub fn select(mut releases: Vec<Release>, wanted: &List) -> Result<Vec<Release>, Error> {
     if !wanted.filter.is_empty() {
-        let filter = regex::Regex::new(&wanted.filter)
-            .map_err(|error| Error::text(format!("error parsing regexp: {error}")))?;
+        let filter =
+            regex::Regex::new(&wanted.filter).map_err(|error| Error::text(format!("error parsing regexp: {error}")))?;
         releases.retain(|release| filter.is_match(&release.name));
     }
     let count = releases.len();

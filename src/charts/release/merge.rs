@@ -17,7 +17,8 @@ type Fields = Map<String, Value>;
 /// and `target`, whatever the live object is.
 pub fn patch(original: &Fields, target: &Item, live: &Fields) -> Option<Value> {
     let (group, version) = target.kind.api_version.split_once('/').unwrap_or(("", &target.kind.api_version));
-    let kind = kinds::find_kind(group, version, &target.kind.kind).filter(|kind| kind.kind != "CustomResourceDefinition");
+    let kind =
+        kinds::find_kind(group, version, &target.kind.kind).filter(|kind| kind.kind != "CustomResourceDefinition");
     let wanted = &target.object.0;
     let patch = match kind.and_then(|kind| kind.schema_at(group, version)) {
         None => difference(original, wanted),
@@ -112,7 +113,9 @@ fn merge_lists(field: Option<&Field>, before: &[Value], new: &[Value], old: &[Va
 pub fn hand_over(live: &Value) -> Option<Value> {
     let entries = live["metadata"]["managedFields"].as_array()?;
     let is_own = |entry: &&Value, operation: &str| {
-        entry["manager"] == MANAGER && entry["operation"] == operation && entry["subresource"].as_str().unwrap_or_default().is_empty()
+        entry["manager"] == MANAGER
+            && entry["operation"] == operation
+            && entry["subresource"].as_str().unwrap_or_default().is_empty()
     };
     let updates: Vec<&Value> = entries.iter().filter(|entry| is_own(entry, "Update")).collect();
     let first = *updates.first()?;
@@ -170,8 +173,14 @@ mod tests {
 
     #[test]
     fn what_others_added_stays_what_left_goes_and_what_is_wanted_comes() {
-        let original = fields(containers(json!([{"name": "a", "image": "a:1", "env": [{"name": "X", "value": "1"}]}, {"name": "b", "image": "b"}])));
-        let target = item("apps/v1", "Deployment", containers(json!([{"name": "a", "image": "a:2", "env": [{"name": "Y", "value": "2"}]}])));
+        let original = fields(containers(
+            json!([{"name": "a", "image": "a:1", "env": [{"name": "X", "value": "1"}]}, {"name": "b", "image": "b"}]),
+        ));
+        let target = item(
+            "apps/v1",
+            "Deployment",
+            containers(json!([{"name": "a", "image": "a:2", "env": [{"name": "Y", "value": "2"}]}])),
+        );
         let live = fields(containers(json!([
             {"name": "a", "image": "a:1", "imagePullPolicy": "Always", "env": [{"name": "X", "value": "1"}, {"name": "Z", "value": "3"}]},
             {"name": "b", "image": "b"},
@@ -205,7 +214,10 @@ mod tests {
         let original = fields(json!({"spec": {"strategy": {"type": "RollingUpdate"}}}));
         let target = item("apps/v1", "Deployment", json!({"spec": {"strategy": {"type": "Recreate"}}}));
         let live = fields(json!({"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}}));
-        assert_eq!(patch(&original, &target, &live), Some(json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}})));
+        assert_eq!(
+            patch(&original, &target, &live),
+            Some(json!({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}}}))
+        );
         let target = item("apps/v1", "Deployment", json!({"spec": {"strategy": {"type": "RollingUpdate"}}}));
         assert_eq!(patch(&original, &target, &live), None);
     }
@@ -220,9 +232,7 @@ mod tests {
 
     #[test]
     fn fields_of_updates_become_fields_of_apply() {
-        let entry = |manager: &str, operation: &str, sub: &str, fields: Value| {
-            json!({"manager": manager, "operation": operation, "subresource": sub, "fieldsV1": fields})
-        };
+        let entry = |manager: &str, operation: &str, sub: &str, fields: Value| json!({"manager": manager, "operation": operation, "subresource": sub, "fieldsV1": fields});
         let live = json!({"metadata": {"resourceVersion": "7", "managedFields": [
             entry("helm", "Update", "", json!({"f:spec": {"f:a": {}}})),
             entry("kubectl", "Update", "", json!({"f:spec": {"f:b": {}}})),

@@ -121,6 +121,14 @@ impl Actions {
         }
     }
 
+    /// The manifest of what is deployed of a release, or of its newest revision.
+    pub async fn deployed_manifest(&self, name: &str) -> Result<String, Error> {
+        let mut history = self.history(name).await?;
+        let deployed = history.iter().rposition(|release| release.info.status == Status::Deployed);
+        let found = deployed.unwrap_or(history.len().saturating_sub(1));
+        if found < history.len() { Ok(history.swap_remove(found).manifest) } else { Err(Error::NotFound) }
+    }
+
     /// All revisions of a release, oldest first.
     pub async fn history(&self, name: &str) -> Result<Vec<Release>, Error> {
         check_name(name).map_err(|_| Error::text(format!("release name is invalid: {name}")))?;

@@ -40,7 +40,11 @@ pub fn check(live: &Value, name: &str, namespace: &str) -> Result<(), Error> {
             Some(_) => None,
         })
         .collect();
-    if wrong.is_empty() { Ok(()) } else { Err(Error::text(format!("invalid ownership metadata; {}", wrong.join("; ")))) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::text(format!("invalid ownership metadata; {}", wrong.join("; "))))
+    }
 }
 
 /// Whether the object stays when its release goes.

@@ -139,7 +139,9 @@ fn generic(object: &Value) -> Option<Verdict> {
         && generation != observed
     {
         let kind = word(object, "/kind", "");
-        return Some(progress(format!("{kind} generation is {generation}, but latest observed generation is {observed}")));
+        return Some(progress(format!(
+            "{kind} generation is {generation}, but latest observed generation is {observed}"
+        )));
     }
     conditions(object).find_map(|(kind, status, _, message)| match (kind, status) {
         ("Reconciling", "True") => Some(progress(message)),
@@ -195,7 +197,8 @@ fn pod(object: &Value) -> Verdict {
 }
 
 fn unschedulable(object: &Value) -> bool {
-    conditions(object).any(|(kind, status, reason, _)| (kind, status, reason) == ("PodScheduled", "False", "Unschedulable"))
+    conditions(object)
+        .any(|(kind, status, reason, _)| (kind, status, reason) == ("PodScheduled", "False", "Unschedulable"))
 }
 
 fn crash_looping(object: &Value) -> Vec<&str> {
@@ -285,7 +288,9 @@ fn deployment(object: &Value) -> Verdict {
     let (all, updated) = (count("replicas"), count("updatedReplicas"));
     short(&[("Replicas", all, wanted), ("Updated", updated, wanted)])
         .or_else(|| surplus(all, wanted))
-        .or_else(|| short(&[("Available", count("availableReplicas"), updated), ("Ready", count("readyReplicas"), wanted)]))
+        .or_else(|| {
+            short(&[("Available", count("availableReplicas"), updated), ("Ready", count("readyReplicas"), wanted)])
+        })
         .unwrap_or_else(|| match (progressing, available) {
             (false, _) => progress("ReplicaSet not Available"),
             (true, false) => progress("Deployment not Available"),
@@ -369,19 +374,37 @@ mod tests {
 
     #[test]
     fn a_deployment_is_ready_when_its_new_pods_are_available() {
-        let deployment = |status: Value| object("apps/v1", "Deployment", json!({"replicas": 2, "progressDeadlineSeconds": 600}), status);
+        let deployment = |status: Value| {
+            object("apps/v1", "Deployment", json!({"replicas": 2, "progressDeadlineSeconds": 600}), status)
+        };
         let condition = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason});
         let good = json!([condition("Progressing", "NewReplicaSetAvailable"), condition("Available", "")]);
         let cases = [
             (json!({}), State::InProgress, "Replicas: 0/2"),
-            (json!({"observedGeneration": 0}), State::InProgress, "Deployment generation is 1, but latest observed generation is 0"),
+            (
+                json!({"observedGeneration": 0}),
+                State::InProgress,
+                "Deployment generation is 1, but latest observed generation is 0",
+            ),
             (json!({"replicas": 2, "updatedReplicas": 1}), State::InProgress, "Updated: 1/2"),
             (json!({"replicas": 3, "updatedReplicas": 2}), State::InProgress, "Pending termination: 1"),
             (json!({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 1}), State::InProgress, "Available: 1/2"),
             (json!({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2}), State::InProgress, "Ready: 0/2"),
-            (json!({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2}), State::InProgress, "ReplicaSet not Available"),
-            (json!({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2, "conditions": good}), State::Current, "Deployment is available. Replicas: 2"),
-            (json!({"conditions": [condition("Progressing", "ProgressDeadlineExceeded")]}), State::Failed, "Progress deadline exceeded"),
+            (
+                json!({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2}),
+                State::InProgress,
+                "ReplicaSet not Available",
+            ),
+            (
+                json!({"replicas": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2, "conditions": good}),
+                State::Current,
+                "Deployment is available. Replicas: 2",
+            ),
+            (
+                json!({"conditions": [condition("Progressing", "ProgressDeadlineExceeded")]}),
+                State::Failed,
+                "Progress deadline exceeded",
+            ),
         ];
         for (status, state, message) in cases {
             says(&deployment(status), state, message);
@@ -390,11 +413,17 @@ mod tests {
 
     #[test]
     fn other_workloads_have_rules_of_their_own() {
-        let set = object("apps/v1", "StatefulSet", json!({"replicas": 1}), json!({"replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "currentRevision": "a", "updateRevision": "b"}));
+        let set = object(
+            "apps/v1",
+            "StatefulSet",
+            json!({"replicas": 1}),
+            json!({"replicas": 1, "readyReplicas": 1, "currentReplicas": 1, "currentRevision": "a", "updateRevision": "b"}),
+        );
         says(&set, State::InProgress, "Waiting for updated revision to match current");
         let daemons = object("apps/v1", "DaemonSet", json!({}), json!({}));
         says(&daemons, State::InProgress, "DaemonSet status.observedGeneration not found");
-        let daemons = object("apps/v1", "DaemonSet", json!({}), json!({"observedGeneration": 1, "desiredNumberScheduled": 0}));
+        let daemons =
+            object("apps/v1", "DaemonSet", json!({}), json!({"observedGeneration": 1, "desiredNumberScheduled": 0}));
         says(&daemons, State::Current, "All replicas scheduled as expected. Replicas: 0");
         let replicas = object("apps/v1", "ReplicaSet", json!({"replicas": 1}), json!({"fullyLabeledReplicas": 1}));
         says(&replicas, State::InProgress, "Available: 0/1");
@@ -405,7 +434,12 @@ mod tests {
         let running = object("batch/v1", "Job", json!({}), json!({"startTime": "2026-01-01T00:00:00Z", "active": 1}));
         says(&running, State::Current, "Job in progress. success:0, active: 1, failed: 0");
         assert_eq!(judge(Some(&running), Until::JobsDone), progress("Job in progress"));
-        let failed_job = object("batch/v1", "Job", json!({}), json!({"failed": 2, "conditions": [{"type": "Failed", "status": "True"}]}));
+        let failed_job = object(
+            "batch/v1",
+            "Job",
+            json!({}),
+            json!({"failed": 2, "conditions": [{"type": "Failed", "status": "True"}]}),
+        );
         assert_eq!(judge(Some(&failed_job), Until::Completed), failed("Job Failed. failed: 2/1"));
     }
 
@@ -428,7 +462,14 @@ mod tests {
 
     #[test]
     fn kinds_of_others_are_judged_by_their_conditions() {
-        let boat = |status: &str| object("sea.io/v1", "Boat", json!({}), json!({"conditions": [{"type": "Ready", "status": status, "message": "leaks"}]}));
+        let boat = |status: &str| {
+            object(
+                "sea.io/v1",
+                "Boat",
+                json!({}),
+                json!({"conditions": [{"type": "Ready", "status": status, "message": "leaks"}]}),
+            )
+        };
         says(&boat("False"), State::InProgress, "leaks");
         says(&boat("True"), State::Current, "Resource is Ready");
         says(&object("sea.io/v1", "Boat", json!({}), json!({})), State::Current, "Resource is current");
@@ -439,8 +480,16 @@ mod tests {
 
     #[test]
     fn claims_services_and_definitions_have_simple_rules() {
-        says(&object("v1", "PersistentVolumeClaim", json!({}), json!({"phase": "Pending"})), State::InProgress, "PVC is not Bound. phase: Pending");
-        says(&object("v1", "Service", json!({"type": "LoadBalancer"}), json!({})), State::InProgress, "ClusterIP not set. Service type: LoadBalancer");
+        says(
+            &object("v1", "PersistentVolumeClaim", json!({}), json!({"phase": "Pending"})),
+            State::InProgress,
+            "PVC is not Bound. phase: Pending",
+        );
+        says(
+            &object("v1", "Service", json!({"type": "LoadBalancer"}), json!({})),
+            State::InProgress,
+            "ClusterIP not set. Service type: LoadBalancer",
+        );
         says(&object("v1", "Service", json!({}), json!({})), State::Current, "Service is ready");
         let definition = object("apiextensions.k8s.io/v1", "CustomResourceDefinition", json!({}), json!({}));
         says(&definition, State::InProgress, "Install in progress");

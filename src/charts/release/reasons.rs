@@ -35,7 +35,9 @@ pub fn of_pod(pod: &Value) -> Vec<Reason> {
     if let Some(message) = condition(status, "PodScheduled").filter(|condition| condition["status"] == "False") {
         return vec![reason(format!("cannot be scheduled: {}", text(&message["message"])))];
     }
-    if matches!(text(&status["phase"]), "Succeeded") || condition(status, "Ready").is_some_and(|one| one["status"] == "True") {
+    if matches!(text(&status["phase"]), "Succeeded")
+        || condition(status, "Ready").is_some_and(|one| one["status"] == "True")
+    {
         return Vec::new();
     }
     let lists = [("init container", "initContainerStatuses"), ("container", "containerStatuses")];
@@ -80,7 +82,8 @@ fn of_container(pod: &Value, container: &Value) -> Option<String> {
         return (code != 0).then(|| format!("ended with exit code {code} ({})", text(&ended["reason"])));
     }
     if state.get("running").is_some() && container["ready"] != true {
-        let spec = pod["spec"]["containers"].as_array().into_iter().flatten().find(|one| one["name"] == container["name"]);
+        let spec =
+            pod["spec"]["containers"].as_array().into_iter().flatten().find(|one| one["name"] == container["name"]);
         let has = |probe: &str| spec.is_some_and(|spec| spec.get(probe).is_some());
         let why = match (container["started"] == false && has("startupProbe"), has("readinessProbe")) {
             (true, _) => "running, its startup probe has not succeeded yet",
@@ -108,10 +111,17 @@ mod tests {
 
     #[test]
     fn pods_say_what_they_wait_for() {
-        let state = |state: Value| pod(json!({"phase": "Pending", "containerStatuses": [{"name": "app", "state": state, "ready": false, "started": true}]}));
+        let state = |state: Value| {
+            pod(
+                json!({"phase": "Pending", "containerStatuses": [{"name": "app", "state": state, "ready": false, "started": true}]}),
+            )
+        };
         let pulling = state(json!({"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}));
         assert_eq!(why(pulling), ["pod web-1 container app: ImagePullBackOff: no such image"]);
-        assert_eq!(why(state(json!({"running": {}}))), ["pod web-1 container app: running, its readiness probe does not succeed"]);
+        assert_eq!(
+            why(state(json!({"running": {}}))),
+            ["pod web-1 container app: running, its readiness probe does not succeed"]
+        );
         let scheduled = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claim"}]});
         assert_eq!(why(pod(scheduled)), ["pod web-1 cannot be scheduled: unbound claim"]);
         let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});

@@ -350,14 +350,20 @@ mod tests {
         assert!(bytes.starts_with(GZIP));
         let mut json = String::new();
         GzDecoder::new(&bytes[..]).read_to_string(&mut json).unwrap();
-        assert!(json.starts_with(r#"{"name":"web","info":{"first_deployed":"2024-03-01T10:00:00.123456789+01:00","#), "{json}");
+        assert!(
+            json.starts_with(r#"{"name":"web","info":{"first_deployed":"2024-03-01T10:00:00.123456789+01:00","#),
+            "{json}"
+        );
     }
 
     #[test]
     fn nulls_are_as_good_as_nothing() {
         let json = r#"{"name":"x","info":null,"chart":null,"config":null,"hooks":null,"version":2}"#;
         let release = decode(STANDARD.encode(json).as_bytes()).unwrap();
-        assert_eq!((release.info.status, release.version, release.chart_label().as_str()), (Status::Unknown, 2, "MISSING"));
+        assert_eq!(
+            (release.info.status, release.version, release.chart_label().as_str()),
+            (Status::Unknown, 2, "MISSING")
+        );
     }
 
     #[test]

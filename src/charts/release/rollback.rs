@@ -21,7 +21,9 @@ impl Actions {
     pub async fn rollback(&self, name: &str, revision: i64, options: &Options) -> Result<Release, Error> {
         let length = options.description.chars().count();
         if length > LONGEST_DESCRIPTION {
-            return Err(Error::text(format!("description must be {LONGEST_DESCRIPTION} characters or less, got {length}")));
+            return Err(Error::text(format!(
+                "description must be {LONGEST_DESCRIPTION} characters or less, got {length}"
+            )));
         }
         check_name(name).map_err(|_| Error::text(format!("prepareRollback: Release name is invalid: {name}")))?;
         if revision < 0 {
@@ -92,9 +94,11 @@ impl Actions {
     ) -> Result<(), (Stage, Error)> {
         let other = |error: Error| (Stage::Other, error);
         let what = "unable to build kubernetes objects from current release manifest";
-        let from = manifest::items(&self.cluster, &current.manifest).await.map_err(|error| other(error.during(what)))?;
+        let from =
+            manifest::items(&self.cluster, &current.manifest).await.map_err(|error| other(error.during(what)))?;
         let what = "unable to build kubernetes objects from new release manifest";
-        let mut to = manifest::items(&self.cluster, &target.manifest).await.map_err(|error| other(error.during(what)))?;
+        let mut to =
+            manifest::items(&self.cluster, &target.manifest).await.map_err(|error| other(error.during(what)))?;
         self.run_hooks(target, "pre-rollback", options, server_side).await.map_err(other)?;
         ownership::claim(&mut to, &target.name, &target.namespace);
         self.observer.step(&format!("changing {} objects", to.len()));

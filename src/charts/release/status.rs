@@ -106,7 +106,9 @@ fn key(item: &Item) -> String {
 fn pods_of(item: &Item) -> Option<(String, String)> {
     let labels = match item.kind.kind.as_str() {
         "ReplicationController" => item.object.at(&["spec", "selector"]),
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => item.object.at(&["spec", "selector", "matchLabels"]),
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
+            item.object.at(&["spec", "selector", "matchLabels"])
+        }
         _ => None,
     }?;
     let pairs = labels.as_object()?.iter().map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));

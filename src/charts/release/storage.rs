@@ -73,7 +73,11 @@ impl Storage {
         if let Driver::Memory(records) = &self.driver {
             return records.lock().get(&key).cloned().ok_or(Error::NotFound);
         }
-        let found = self.cluster.find(&self.path(&key)).await.map_err(|error| error.during(format!("get: failed to get {key:?}")))?;
+        let found = self
+            .cluster
+            .find(&self.path(&key))
+            .await
+            .map_err(|error| error.during(format!("get: failed to get {key:?}")))?;
         let mut release = self.decode(&found.ok_or(Error::NotFound)?)?.release;
         release.labels = release.user_labels();
         Ok(release)
@@ -93,7 +97,8 @@ impl Storage {
             return Ok(());
         }
         let body = self.body(release, "createdAt", holder)?;
-        let made = self.cluster.write(Write::Create, &self.kind().collection(self.cluster.namespace()), "", &body).await;
+        let made =
+            self.cluster.write(Write::Create, &self.kind().collection(self.cluster.namespace()), "", &body).await;
         match made {
             Err(error) if error.is_already_exists() => Err(Error::Exists),
             made => made.map(drop).map_err(|error| error.during("create: failed to create")),
@@ -138,7 +143,8 @@ impl Storage {
         }
         let collection = self.kind().collection(self.cluster.namespace());
         let path = format!("{collection}?{}", query(&[("labelSelector", selector)]));
-        let mut list = self.cluster.get_json(&path).await.map_err(|error| error.during("query: failed to query with labels"))?;
+        let mut list =
+            self.cluster.get_json(&path).await.map_err(|error| error.during("query: failed to query with labels"))?;
         let items = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
         let decoded = items.iter().filter_map(|item| match self.decode(item) {
             Ok(held) => Some(held),
@@ -192,7 +198,8 @@ impl Storage {
             _ => record::decode(text.as_bytes())?,
         };
         let labels = object["metadata"]["labels"].as_object();
-        let pairs = labels.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string())));
+        let pairs =
+            labels.into_iter().flatten().filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_string())));
         release.labels = pairs.collect();
         let holder = object["metadata"]["annotations"][HOLDER].as_str().map(String::from);
         Ok(Held { release, holder })
@@ -261,7 +268,10 @@ mod tests {
         let labels = body["metadata"]["labels"].as_object().unwrap();
         let keys: Vec<&str> = labels.keys().map(String::as_str).collect();
         assert_eq!(keys, ["createdAt", "name", "owner", "status", "team", "version"]);
-        assert_eq!((&labels["owner"], &labels["version"], &labels["status"]), (&json!("helm"), &json!("3"), &json!("deployed")));
+        assert_eq!(
+            (&labels["owner"], &labels["version"], &labels["status"]),
+            (&json!("helm"), &json!("3"), &json!("deployed"))
+        );
         mock.answer(200, body);
         let read = storage.get("web", 3).await.unwrap();
         assert_eq!(read, release);
@@ -273,7 +283,10 @@ mod tests {
         let storage = storage(&mock, "configmaps");
         storage.update(&release(1, Status::Failed), None).await.unwrap();
         let (method, path, body) = mock.requests().pop().unwrap();
-        assert_eq!((method.as_str(), path.as_str()), ("PUT", "/api/v1/namespaces/one/configmaps/sh.helm.release.v1.web.v1"));
+        assert_eq!(
+            (method.as_str(), path.as_str()),
+            ("PUT", "/api/v1/namespaces/one/configmaps/sh.helm.release.v1.web.v1")
+        );
         assert!(body["data"]["release"].as_str().unwrap().starts_with("H4sI"));
         assert!(body.get("type").is_none() && body["metadata"].get("annotations").is_none());
     }
@@ -282,25 +295,29 @@ mod tests {
     async fn memory_keeps_a_history_up_to_its_limit() {
         let mut storage = storage(&Mock::default(), "memory");
         storage.max_history = 2;
-        for (version, status) in [(1, Status::Superseded), (2, Status::Deployed), (3, Status::Failed), (4, Status::Failed)] {
+        for (version, status) in
+            [(1, Status::Superseded), (2, Status::Deployed), (3, Status::Failed), (4, Status::Failed)]
+        {
             storage.create(&release(version, status), None).await.unwrap();
         }
         let history = storage.history("web").await.unwrap();
         assert_eq!(history.iter().map(|held| held.release.version).collect::<Vec<_>>(), [2, 4]);
+        storage.max_history = 0;
         assert!(matches!(storage.create(&release(4, Status::Failed), None).await, Err(Error::Exists)));
         assert!(matches!(storage.get("web", 9).await, Err(Error::NotFound)));
     }
 
     #[test]
     fn the_deployed_revision_outlives_older_and_newer_ones() {
-        let history = [held(1, Status::Superseded), held(2, Status::Deployed), held(3, Status::Failed), held(4, Status::Failed)];
+        let history =
+            [held(1, Status::Superseded), held(2, Status::Deployed), held(3, Status::Failed), held(4, Status::Failed)];
         assert_eq!(surplus(&history, 1), [1, 3, 4]);
         assert_eq!(surplus(&history, 4), Vec::<i64>::new());
         assert_eq!(surplus(&history, 9), Vec::<i64>::new());
     }
 
-    #[test]
-    fn a_driver_that_does_not_exist_is_refused() {
+    #[tokio::test]
+    async fn a_driver_that_does_not_exist_is_refused() {
         let cluster = Arc::new(Cluster::new(Mock::default().client(), "one"));
         assert!(Storage::new(cluster, "carrier-pigeon").is_err());
     }

@@ -64,7 +64,9 @@ impl Actions {
                 match self.log(namespace, &hook.name, container).await {
                     Ok(log) => text += &format!("POD LOGS: {} ({container})\n{log}\n", hook.name),
                     Err(error) => {
-                        errors.push(error.during(format!("unable to get logs for pod {}, container {container}", hook.name)));
+                        errors.push(
+                            error.during(format!("unable to get logs for pod {}, container {container}", hook.name)),
+                        );
                     }
                 }
             }

@@ -49,7 +49,9 @@ impl Actions {
             if options.keep_history {
                 return Err(Error::text(format!("the release named {name:?} is already deleted")));
             }
-            self.purge(name, &versions).await.map_err(|error| error.during("uninstall: Failed to purge the release"))?;
+            self.purge(name, &versions)
+                .await
+                .map_err(|error| error.during("uninstall: Failed to purge the release"))?;
             return Ok(Some(Uninstalled { release, info: String::new() }));
         }
         let key = release.key();

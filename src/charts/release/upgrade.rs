@@ -88,8 +88,8 @@ impl Actions {
         options: &Options,
     ) -> Result<Release, Error> {
         let current = manifest::items(&self.cluster, &base.current.manifest).await;
-        let mut current =
-            current.map_err(|error| error.during("unable to build kubernetes objects from current release manifest"))?;
+        let mut current = current
+            .map_err(|error| error.during("unable to build kubernetes objects from current release manifest"))?;
         let target = manifest::items(&self.cluster, &release.manifest).await;
         let mut target =
             target.map_err(|error| error.during("unable to build kubernetes objects from new release manifest"))?;
@@ -179,12 +179,15 @@ impl Actions {
         };
         let good = |release: &&Release| matches!(release.info.status, Status::Superseded | Status::Deployed);
         let Some(last_good) = history.iter().rev().find(good) else {
-            let what = "unable to find a previously successful release when attempting to rollback. original upgrade error";
+            let what =
+                "unable to find a previously successful release when attempting to rollback. original upgrade error";
             return error.during(what);
         };
         let options = Options { description: String::new(), cleanup_on_fail: false, ..options.clone() };
         match self.rollback(name, last_good.version, &options).await {
-            Ok(_) => error.during(format!("release {name} failed, and has been rolled back due to rollback-on-failure being set")),
+            Ok(_) => error.during(format!(
+                "release {name} failed, and has been rolled back due to rollback-on-failure being set"
+            )),
             Err(other) => Error::text(format!(
                 "an error occurred while rolling back the release. original upgrade error: {error}: {other}"
             )),
@@ -292,7 +295,8 @@ mod tests {
 
     #[test]
     fn labels_are_merged_and_null_takes_one_away() {
-        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let map =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
         let merged = merged_labels(&map(&[("a", "1"), ("b", "1")]), &map(&[("b", "null"), ("c", "2")]));
         assert_eq!(merged, map(&[("a", "1"), ("c", "2")]));
     }

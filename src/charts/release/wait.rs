@@ -47,7 +47,8 @@ pub async fn wait(
 ) -> Result<(), Error> {
     let timeout = if timeout.is_zero() { DEFAULT_TIMEOUT } else { timeout };
     let deadline = Instant::now().checked_add(timeout);
-    let mut tracked: Vec<Tracked> = items.iter().filter(|item| !is_paused(item)).map(|item| start(item, until)).collect();
+    let mut tracked: Vec<Tracked> =
+        items.iter().filter(|item| !is_paused(item)).map(|item| start(item, until)).collect();
     if is_over(&tracked, until) {
         return conclude(&tracked, until, false);
     }
@@ -275,8 +276,10 @@ mod tests {
         mock.list(list(json!([])));
         mock.list(list(json!([])));
         let cluster = Cluster::new(mock.client(), "sea");
-        let error = wait(&cluster, &[item(json!({}))], Until::JobsDone, Duration::from_secs(5), &Silent).await.unwrap_err();
-        let wanted = "resource Job/sea/one not ready. status: NotFound, message: Resource not found\ncontext deadline exceeded";
+        let error =
+            wait(&cluster, &[item(json!({}))], Until::JobsDone, Duration::from_secs(5), &Silent).await.unwrap_err();
+        let wanted =
+            "resource Job/sea/one not ready. status: NotFound, message: Resource not found\ncontext deadline exceeded";
         assert_eq!(error.to_string(), wanted);
     }
 
@@ -285,7 +288,10 @@ mod tests {
         let cluster = Cluster::new(Mock::default().client(), "sea");
         let dead = item(job("1", json!({"failed": 1, "conditions": [{"type": "Failed", "status": "True"}]})));
         let error = wait(&cluster, &[dead], Until::Completed, Duration::ZERO, &Silent).await.unwrap_err();
-        assert_eq!(error.to_string(), "resource Job/sea/one not ready. status: Failed, message: Job Failed. failed: 1/1");
+        assert_eq!(
+            error.to_string(),
+            "resource Job/sea/one not ready. status: Failed, message: Job Failed. failed: 1/1"
+        );
     }
 
     #[tokio::test(start_paused = true)]
