@@ -5,7 +5,7 @@
 use super::cluster::{AT_ONCE, Cluster, Item, MANAGER, Write, query};
 use super::error::Error;
 use super::{merge, ownership};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use serde_json::Value;
 
 /// How objects are written.
@@ -121,7 +121,7 @@ pub async fn update(
     method: Method,
 ) -> (Changes, Result<(), Error>) {
     let mut changes = Changes::default();
-    let done = check(method).and_then(|()| Ok(targets.iter().map(Item::path).collect()));
+    let done = check(method).map(|()| targets.iter().map(Item::path).collect());
     let result = match done {
         Ok(paths) => change(cluster, originals, targets, paths, method, &mut changes).await,
         Err(error) => Err(error),
@@ -321,13 +321,6 @@ pub async fn namespace(cluster: &Cluster, name: &str, method: Method) -> Result<
         Err(error) if error.is_already_exists() => Ok(()),
         made => made.map(drop),
     }
-}
-
-/// Asks the server what it would make of `items`, without making anything.
-pub async fn would_be(cluster: &Cluster, items: &[Item], method: Method) -> Result<Vec<Value>, Error> {
-    let method = Method { dry_run: true, server_side: true, force_conflicts: true, ..method };
-    let made = futures::stream::iter(items).map(|item| create_one(cluster, item, method));
-    made.buffered(AT_ONCE).try_collect().await
 }
 
 #[cfg(test)]
