@@ -8,7 +8,7 @@
 use super::mounts;
 use crate::config::NodePaths;
 use rustix::fs::Mode;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
@@ -60,8 +60,8 @@ async fn run() -> io::Result<()> {
     loop {
         tokio::select! {
             _ = child.recv() => {
-                for service in services.reap() {
-                    let (pause, due) = (services.pause(service), due_sender.clone());
+                for (service, end) in services.reap() {
+                    let (pause, due) = (services.pause(service, end), due_sender.clone());
                     tokio::spawn(async move {
                         tokio::time::sleep(pause).await;
                         // The receiver goes away only when the node ends.
@@ -95,21 +95,23 @@ impl Services {
         Ok(())
     }
 
-    /// Collects every child that ended; returns the services among them.
-    fn reap(&mut self) -> Vec<&'static str> {
+    /// Collects every child that ended; returns the services among them, and how each ended.
+    fn reap(&mut self) -> Vec<(&'static str, WaitStatus)> {
         let mut ended = Vec::new();
-        while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
-            ended.extend(self.running.remove(&pid.as_raw_nonzero().get()));
+        while let Ok(Some((pid, end))) = wait(WaitOptions::NOHANG) {
+            ended.extend(self.running.remove(&pid.as_raw_nonzero().get()).map(|service| (service, end)));
         }
         ended
     }
 
-    /// How long to wait before a service is started again: at once at first, longer each time it dies young.
-    fn pause(&mut self, service: &'static str) -> Duration {
+    /// How long to wait before a service is started again: at once at first, longer each time it fails young. One that
+    /// was killed from outside, by a user or for want of memory, did not fail.
+    fn pause(&mut self, service: &'static str, end: WaitStatus) -> Duration {
         let age = self.started.get(service).map_or(Duration::MAX, Instant::elapsed);
+        let was_killed = end.terminating_signal() == Some(Signal::KILL.as_raw());
         let pause = self.pauses.entry(service).or_default();
         *pause = match age {
-            age if age > OLD => Duration::ZERO,
+            age if age > OLD || was_killed => Duration::ZERO,
             _ => (*pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE),
         };
         *pause

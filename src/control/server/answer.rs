@@ -11,7 +11,12 @@ pub type Answer = Response<Body>;
 
 /// JSON that is serialized already.
 pub fn bytes(code: StatusCode, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Body::from(body.into()));
+    json(code, Body::from(body.into()))
+}
+
+/// JSON as a body.
+pub fn json(code: StatusCode, body: Body) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = code;
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
     answer

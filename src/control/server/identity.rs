@@ -2,6 +2,7 @@
 
 use crate::api::Status;
 use http::HeaderMap;
+use std::sync::Arc;
 
 /// A user as requests carry it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,9 +32,20 @@ impl Identity {
     }
 }
 
-/// The client certificate of a connection, DER, already verified against the cluster's authorities.
+/// What a certificate says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub name: String,
+    pub groups: Vec<String>,
+    /// Common name of the authority that signed it. It is the authority's own: TLS has verified the chain, and no certificate
+    /// that was signed here may sign others.
+    pub issuer: String,
+}
+
+/// The client certificate of a connection, already verified against the cluster's authorities and read once; nothing if it
+/// cannot be read.
 #[derive(Clone, Debug)]
-pub struct PeerCertificate(pub Vec<u8>);
+pub struct PeerCertificate(pub Option<Arc<Subject>>);
 
 /// What a request asks for, in the words that rules are written in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The door to the network: TLS, HTTP/1.1 and HTTP/2, one task per connection.
 
-use super::identity::PeerCertificate;
+use super::auth::certificate;
 use super::{Api, Error, route};
 use crate::base::Shutdown;
 use crate::pki::tls;
@@ -62,7 +62,7 @@ async fn connection(
     stream.set_nodelay(true)?;
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let peer = peer.map(|certificate| PeerCertificate(certificate.to_vec()));
+    let peer = peer.map(|certificate| certificate::read(certificate));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (api, peer, shutdown) = (api.clone(), peer.clone(), shutdown.clone());
         async move {

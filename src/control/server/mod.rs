@@ -23,6 +23,7 @@ pub mod objects;
 pub mod openapi;
 pub mod options;
 pub mod patch;
+pub mod pieces;
 pub mod proxy;
 pub mod read;
 pub mod request;

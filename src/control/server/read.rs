@@ -4,10 +4,12 @@ use super::accept::Media;
 use super::answer::{self, Answer};
 use super::form::Form;
 use super::objects;
+use super::pieces::Pieces;
 use super::route::Call;
 use crate::api::selector::Selector;
 use crate::api::{Kind, Object, Reason, Status, protobuf};
 use crate::control::store::{Entry, Selection};
+use axum::body::Body;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{StatusCode, header};
@@ -146,7 +148,7 @@ pub fn list(call: &Call, kind: &Kind) -> Result<Answer, Status> {
         return as_protobuf(call, kind, &metadata, &page.entries);
     }
     if form == Form::Plain && objects::is_stored_version(kind, wanted) {
-        return Ok(answer::bytes(StatusCode::OK, copied(kind, &metadata, &page.entries)));
+        return Ok(answer::json(StatusCode::OK, Body::new(copied(kind, &metadata, page.entries))));
     }
     let read = |entry: &Arc<Entry>| objects::stored(entry).map(|object| objects::in_version(kind, wanted, object));
     let list = page.entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
@@ -170,23 +172,10 @@ fn as_protobuf(call: &Call, kind: &Kind, metadata: &Value, entries: &[Arc<Entry>
 }
 
 /// The list as bytes: items are copied as they are stored.
-fn copied(kind: &Kind, metadata: &Value, entries: &[Arc<Entry>]) -> Vec<u8> {
-    let head = format!(
-        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
-        kind.list_kind,
-        kind.stored.api_version()
-    );
-    let size = entries.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>();
-    let mut body = Vec::with_capacity(head.len() + size + 2);
-    body.extend_from_slice(head.as_bytes());
-    for (index, entry) in entries.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
-        }
-        body.extend_from_slice(&entry.bytes);
-    }
-    body.extend_from_slice(b"]}");
-    body
+fn copied(kind: &Kind, metadata: &Value, entries: Vec<Arc<Entry>>) -> Pieces {
+    let (list, version) = (&kind.list_kind, kind.stored.api_version());
+    let head = format!("{{\"kind\":\"{list}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[");
+    Pieces::new(head, entries)
 }
 
 fn page(call: &Call, kind: &Kind) -> Result<Page, Status> {
@@ -199,11 +188,11 @@ fn page(call: &Call, kind: &Kind) -> Result<Page, Status> {
     let namespace = Some(call.attributes().namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let listing = call.api.store.list(&super::resource::store_name(kind), namespace, at);
     let listing = listing.map_err(|error| objects::failure(kind, error))?;
-    let is_behind = |entry: &&Arc<Entry>| {
+    let is_behind = |entry: &Arc<Entry>| {
         after.as_ref().is_none_or(|(namespace, name)| (&entry.key.namespace, &entry.key.name) > (namespace, name))
     };
     let mut entries: Vec<Arc<Entry>> =
-        listing.entries.iter().filter(is_behind).filter(|entry| wanted.takes(entry)).cloned().collect();
+        listing.entries.into_iter().filter(is_behind).filter(|entry| wanted.takes(entry)).collect();
     let mut next = None;
     if let Some(limit) = limit.map(|limit| limit as usize)
         && entries.len() > limit

@@ -143,7 +143,9 @@ fn authenticate(api: &Api, parts: &http::request::Parts) -> Result<Identity, Sta
 }
 
 fn authorize(api: &Api, user: &Identity, wanted: &Attributes) -> Result<(), Status> {
-    let is_public = PUBLIC.iter().any(|path| wanted.path == *path || wanted.path.starts_with(&format!("{path}/")));
+    let is_below =
+        |path: &&str| wanted.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_public = PUBLIC.iter().any(is_below);
     if is_public || api.authorizer.allows(user, wanted) {
         return Ok(());
     }

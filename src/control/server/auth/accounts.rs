@@ -22,7 +22,14 @@ const LEEWAY: i64 = 60;
 pub struct Accounts {
     pub tokens: Tokens,
     store: Store,
-    verified: Mutex<HashMap<String, Claims>>,
+    verified: Mutex<HashMap<String, Known>>,
+}
+
+/// What a token with a good signature says.
+#[derive(Clone)]
+enum Known {
+    Bound(Arc<Claims>),
+    Legacy(Arc<LegacyClaims>),
 }
 
 /// What a valid token says.
@@ -49,10 +56,10 @@ impl Accounts {
 
     /// Who a token is for, if it is ours, in force, and for one of `audiences`. The error is for a review's status.
     pub fn verify(&self, token: &str, audiences: &[&str]) -> Result<Verified, String> {
-        if let Ok(claims) = self.tokens.verify_legacy(token) {
-            return self.legacy(token, &claims, audiences);
-        }
-        let claims = self.claims(token, audiences)?;
+        let claims = match self.known(token, audiences)? {
+            Known::Bound(claims) => claims,
+            Known::Legacy(claims) => return self.legacy(token, &claims, audiences),
+        };
         let bound = &claims.kubernetes;
         let namespace = bound.namespace.as_str();
         self.check("serviceaccounts", namespace, &bound.serviceaccount, "service account token has been invalidated")?;
@@ -69,26 +76,27 @@ impl Accounts {
         Ok(Verified { identity: identity(&claims), audiences })
     }
 
-    /// The claims of a token whose signature, time and audience are right.
-    fn claims(&self, token: &str, audiences: &[&str]) -> Result<Claims, String> {
+    /// What a token says whose signature, time and audience are right.
+    fn known(&self, token: &str, audiences: &[&str]) -> Result<Known, String> {
         let known = self.verified.lock().get(token).cloned();
-        if let Some(claims) = known {
-            let now = Timestamp::now().as_second();
-            let is_for_us = claims.aud.iter().any(|own| audiences.contains(&own.as_str()));
-            if claims.exp > now && is_for_us {
-                return Ok(claims);
-            }
+        match known {
+            Some(Known::Bound(claims)) if is_in_force(&claims, audiences) => return Ok(Known::Bound(claims)),
+            Some(Known::Legacy(claims)) => return Ok(Known::Legacy(claims)),
+            _ => {}
         }
-        let claims = self.tokens.verify(token, audiences).map_err(|error| {
-            let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            format!("[invalid bearer token, {why}]")
-        })?;
+        let known = match self.tokens.verify_legacy(token) {
+            Ok(claims) => Known::Legacy(Arc::new(claims)),
+            Err(_) => Known::Bound(Arc::new(self.tokens.verify(token, audiences).map_err(|error| {
+                let why = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                format!("[invalid bearer token, {why}]")
+            })?)),
+        };
         let mut verified = self.verified.lock();
         if verified.len() >= REMEMBERED {
             verified.clear();
         }
-        verified.insert(token.into(), claims.clone());
-        Ok(claims)
+        verified.insert(token.into(), known.clone());
+        Ok(known)
     }
 
     fn legacy(&self, token: &str, claims: &LegacyClaims, audiences: &[&str]) -> Result<Verified, String> {
@@ -113,6 +121,11 @@ impl Accounts {
         let object = lookup::object(&self.store, resource, namespace, &named.name).ok_or_else(|| gone.to_string())?;
         if object.uid() != named.uid || is_over(&object) { Err(gone.into()) } else { Ok(()) }
     }
+}
+
+/// Whether a token that was good once is so now, for one of `audiences`.
+fn is_in_force(claims: &Claims, audiences: &[&str]) -> bool {
+    claims.exp > Timestamp::now().as_second() && claims.aud.iter().any(|own| audiences.contains(&own.as_str()))
 }
 
 fn base64(text: &str) -> String {

@@ -2,24 +2,21 @@
 
 use super::front_proxy;
 use crate::api::{Reason, Status};
+use crate::control::server::identity::Subject;
 use crate::control::server::{Authenticator, Identity, PeerCertificate};
 use http::HeaderMap;
+use std::sync::Arc;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The authenticator. TLS has verified the certificate already.
 pub struct ClientCertificate;
 
-/// What a certificate says.
-pub struct Subject {
-    pub name: String,
-    pub groups: Vec<String>,
-    /// Common name of the authority that signed it. It is the authority's own: TLS has verified the chain, and no certificate
-    /// that was signed here may sign others.
-    pub issuer: String,
+/// Reads a certificate, DER.
+pub fn read(der: &[u8]) -> PeerCertificate {
+    PeerCertificate(subject(der).map(Arc::new))
 }
 
-/// Reads a certificate.
-pub fn read(PeerCertificate(der): &PeerCertificate) -> Option<Subject> {
+fn subject(der: &[u8]) -> Option<Subject> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let common = |name: &x509_parser::x509::X509Name| {
         name.iter_common_name().find_map(|name| name.as_str().ok()).unwrap_or_default().to_string()
@@ -35,11 +32,11 @@ pub fn read(PeerCertificate(der): &PeerCertificate) -> Option<Subject> {
 impl Authenticator for ClientCertificate {
     fn authenticate(&self, _headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<Option<Identity>, Status> {
         let Some(peer) = peer else { return Ok(None) };
-        let subject = read(peer).ok_or_else(|| Status::new(Reason::Unauthorized, "Unauthorized"))?;
+        let subject = peer.0.as_ref().ok_or_else(|| Status::new(Reason::Unauthorized, "Unauthorized"))?;
         if subject.name.is_empty() || subject.issuer == front_proxy::AUTHORITY {
             return Ok(None);
         }
         let groups: Vec<&str> = subject.groups.iter().map(String::as_str).collect();
-        Ok(Some(Identity::new(subject.name, &groups)))
+        Ok(Some(Identity::new(&subject.name, &groups)))
     }
 }

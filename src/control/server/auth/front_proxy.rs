@@ -2,7 +2,6 @@
 //!
 //! Source: k8s.io/apiserver `pkg/authentication/request/headerrequest`.
 
-use super::certificate;
 use crate::api::Status;
 use crate::control::server::{Authenticator, Identity, PeerCertificate};
 use http::HeaderMap;
@@ -20,7 +19,7 @@ pub struct FrontProxy;
 impl Authenticator for FrontProxy {
     fn authenticate(&self, headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Result<Option<Identity>, Status> {
         let Some(name) = text(headers, "x-remote-user") else { return Ok(None) };
-        let Some(subject) = peer.and_then(certificate::read) else { return Ok(None) };
+        let Some(subject) = peer.and_then(|peer| peer.0.as_ref()) else { return Ok(None) };
         if subject.issuer != AUTHORITY || subject.name != CLIENT {
             return Ok(None);
         }
