@@ -33,12 +33,25 @@ impl Exit {
     pub fn of(error: &cluster::Error) -> Self {
         match error {
             cluster::Error::Wanted(_) => Exit::Usage,
-            cluster::Error::NoDriver(_) | cluster::Error::Unusable { .. } => Exit::DriverUnsupported,
+            cluster::Error::NoDriver(_) => Exit::DriverUnsupported,
+            cluster::Error::Unusable { id, .. } => Exit::of_driver(id),
             cluster::Error::NoProfile(_) => Exit::GuestNotFound,
             cluster::Error::Driver(crate::drivers::Error::NotRunning) => Exit::GuestNotRunning,
             cluster::Error::Driver(_) => Exit::Driver,
             cluster::Error::Pki(_) | cluster::Error::NotReady(_) => Exit::Guest,
             cluster::Error::Io { .. } => Exit::Failure,
+        }
+    }
+
+    /// The code that goes with what is wrong with a driver (see `drivers::Health`).
+    fn of_driver(id: &str) -> Self {
+        match id {
+            "DRV_NEEDS_ROOT" => Exit::Code(57),
+            "DRV_NOT_HEALTHY" => Exit::Code(55),
+            "PROVIDER_DOCKER_NOT_RUNNING" => Exit::Code(63),
+            "PROVIDER_DOCKER_NOT_FOUND" => Exit::Code(65),
+            id if id.starts_with("PROVIDER_") => Exit::Code(69),
+            _ => Exit::DriverUnsupported,
         }
     }
 

@@ -21,7 +21,7 @@ pub enum Error {
     NoDriver(String),
     /// The driver cannot be used here.
     #[error("the driver `{driver}` cannot be used: {reason}")]
-    Unusable { driver: String, reason: String, fix: String },
+    Unusable { driver: String, id: &'static str, reason: String, fix: String },
     /// There is no profile of that name.
     #[error("there is no profile `{0}`")]
     NoProfile(String),
@@ -122,6 +122,7 @@ impl Cluster {
             profile: self.profile.clone(),
             root: self.home.node_root(&self.profile.name),
             folder: self.home.profile_folder(&self.profile.name),
+            cache: self.home.root().join("cache"),
             executable: std::env::current_exe().map_err(Error::io("cannot find this executable"))?,
         })
     }
@@ -179,7 +180,12 @@ impl Cluster {
         if health.usable {
             return Ok(());
         }
-        Err(Error::Unusable { driver: self.profile.driver.clone(), reason: health.reason, fix: health.fix })
+        Err(Error::Unusable {
+            driver: self.profile.driver.clone(),
+            id: health.id,
+            reason: health.reason,
+            fix: health.fix,
+        })
     }
 
     fn make_certificates(&self) -> Result<(), Error> {

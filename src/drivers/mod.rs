@@ -3,11 +3,13 @@
 //! A driver only makes the machine: namespaces, a root file system, an address. In it, PID 1 is `coracle init`, and
 //! nothing there knows which driver it was.
 
+pub mod docker;
+mod etc;
 pub mod native;
 
 use crate::config::Profile;
 use async_trait::async_trait;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One machine that a driver makes, and what it is made from.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct Machine {
     pub root: PathBuf,
     /// Where the driver keeps its own notes.
     pub folder: PathBuf,
+    /// Where a driver keeps what serves every machine.
+    pub cache: PathBuf,
     /// The executable that the node runs.
     pub executable: PathBuf,
 }
@@ -62,10 +66,24 @@ impl MachineState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     pub usable: bool,
+    /// Minikube's word for what is wrong; empty when usable.
+    pub id: &'static str,
     /// Why not; empty when usable.
     pub reason: String,
     /// What to do about it; empty when usable.
     pub fix: String,
+}
+
+impl Health {
+    /// It can be used.
+    pub fn usable() -> Self {
+        Self { usable: true, id: "", reason: String::new(), fix: String::new() }
+    }
+
+    /// It cannot.
+    pub fn unusable(id: &'static str, reason: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { usable: false, id, reason: reason.into(), fix: fix.into() }
+    }
 }
 
 /// Why a driver could not do its work.
@@ -85,6 +103,19 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The engine that carries the node refused something.
+    #[error("{what}")]
+    Engine {
+        what: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The engine does not give the node a right that it needs.
+    #[error("the engine does not give the node what it needs: {0}")]
+    Refused(String),
+    /// Something of the node's name is there, and not ours.
+    #[error("there is a {what} `{name}` already that coracle did not make")]
+    Taken { what: &'static str, name: String },
     /// The part of the driver that runs as a process of its own gave up.
     #[error("the node did not start: {0}")]
     Launch(String),
@@ -119,6 +150,8 @@ pub trait Driver: Sync {
     async fn delete(&self, machine: &Machine) -> Result<(), Error>;
     /// Whether it runs.
     async fn state(&self, machine: &Machine) -> MachineState;
+    /// The content of one file of the node, also when it does not run; `None` if there is no such file.
+    async fn read(&self, machine: &Machine, path: &Path) -> Result<Option<Vec<u8>>, Error>;
     /// Where this machine sees the node's root file system; `None` if only [`Driver::enter`] leads there.
     fn root(&self, machine: &Machine) -> Option<PathBuf>;
     /// What PID 1 of the node has said, newest last.
@@ -128,7 +161,7 @@ pub trait Driver: Sync {
 }
 
 /// Every driver, best first.
-pub static DRIVERS: &[&dyn Driver] = &[&native::Native];
+pub static DRIVERS: &[&dyn Driver] = &[&native::Native, &docker::Docker];
 
 /// The driver of that name.
 pub fn find(name: &str) -> Option<&'static dyn Driver> {

@@ -3,7 +3,7 @@
 use super::super::{Exit, Failure};
 use crate::boot;
 use crate::config::Profile;
-use crate::drivers::native;
+use crate::drivers::{docker, native};
 use std::path::PathBuf;
 
 /// One part.
@@ -42,6 +42,22 @@ pub enum Part {
         #[arg(long)]
         root: PathBuf,
     },
+    /// Becomes PID 1 of a node (Docker driver)
+    #[command(hide = true)]
+    NodeContainer,
+    /// Adds this machine's routes to a cluster's addresses (Docker driver)
+    #[command(hide = true)]
+    NodeRoutes {
+        #[arg(long)]
+        profile_json: String,
+    },
+    /// Runs a command in a node's container (Docker driver)
+    #[command(hide = true)]
+    DockerEnter {
+        container: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        argv: Vec<String>,
+    },
     /// Runs a command in a node's namespaces (native driver)
     #[command(hide = true)]
     NodeEnter {
@@ -49,6 +65,10 @@ pub enum Part {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         argv: Vec<String>,
     },
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Plays it until it ends.
@@ -62,6 +82,16 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
         Part::NodeLaunch { profile_json, root } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
             native::launch::launch(&profile, &root)?;
+        }
+        Part::NodeContainer => match docker::inside::main()? {},
+        Part::NodeRoutes { profile_json } => {
+            let profile: Profile = serde_json::from_str(&profile_json)?;
+            runtime()?.block_on(native::links::add_routes(&profile))?;
+        }
+        Part::DockerEnter { container, argv } => {
+            let code = runtime()?.block_on(docker::exec::run(&container, &argv))?;
+            // A thread may still wait for stdin, and nobody is to wait for it.
+            std::process::exit(code);
         }
         Part::NodeEnter { pid, argv } => match native::launch::enter(pid, &argv)? {},
     }

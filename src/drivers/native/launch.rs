@@ -1,12 +1,13 @@
 //! `coracle node-launch`: leaves the host's namespaces, builds the node's root and starts PID 1. And `coracle node-enter`:
 //! joins a running node's namespaces to run a command there.
 
+use super::super::etc;
 use super::{cgroups, links};
 use crate::config::Profile;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use std::io::{self, BufRead, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Folders of the host that a node sees, read-only: the programs that `coracle ssh` finds there.
@@ -90,7 +91,7 @@ fn configure_network(profile: &Profile) -> io::Result<()> {
 fn build_root(root: &Path, profile: &Profile) -> io::Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     rustix::mount::mount_bind(root, root)?;
-    write_etc(root, profile)?;
+    etc::write(root, profile, &etc::resolvers())?;
     let executable = std::env::current_exe()?;
     bind_file(&executable, &root.join("coracle"))?;
     for folder in HOST_FOLDERS {
@@ -156,38 +157,4 @@ fn make_devices(dev: &Path) -> io::Result<()> {
     link("/proc/self/fd/0", "stdin")?;
     link("/proc/self/fd/1", "stdout")?;
     link("/proc/self/fd/2", "stderr")
-}
-
-/// The node's own `/etc`: written at every start, because the host's resolver may have changed.
-fn write_etc(root: &Path, profile: &Profile) -> io::Result<()> {
-    let etc = root.join("etc");
-    let network = &profile.network;
-    let hosts = format!(
-        "127.0.0.1\tlocalhost\n::1\tlocalhost\n{}\t{}\n{}\thost.coracle.internal\n",
-        network.node_address, profile.name, network.host_address
-    );
-    let files = [
-        ("hostname", format!("{}\n", profile.name)),
-        ("hosts", hosts),
-        ("resolv.conf", resolvers()),
-        ("passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n".into()),
-        ("group", "root:x:0:\nnogroup:x:65534:\n".into()),
-        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".into()),
-    ];
-    for (name, text) in files {
-        crate::base::atomic::write(&etc.join(name), text.as_bytes(), 0o644)?;
-    }
-    let profile_json = serde_json::to_vec_pretty(profile)?;
-    crate::base::atomic::write(&etc.join("coracle/profile.json"), &profile_json, 0o600)
-}
-
-/// The host's resolvers. A resolver on the host's loopback cannot be reached from the node, so its upstreams are taken.
-fn resolvers() -> String {
-    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let own = read("/etc/resolv.conf".into());
-    let is_local = |line: &&str| line.trim().starts_with("nameserver") && line.contains(" 127.");
-    if own.lines().any(|line| is_local(&line)) {
-        return read("/run/systemd/resolve/resolv.conf".into());
-    }
-    own
 }

@@ -51,11 +51,63 @@ async fn link_and_routes(profile: &Profile, pid: u32) -> nlink::Result<()> {
     connection.add_link(VethLink::new(host.as_str(), NODE_LINK).peer_netns_pid(pid)).await?;
     connection.add_address(Ipv4Address::new(host.as_str(), v4(network.host_address), network.prefix)).await?;
     connection.set_link_up(host.as_str()).await?;
-    for cidr in [&network.pod_cidr, &network.service_cidr, &network.load_balancer_cidr] {
-        let (base, prefix) = split(cidr);
-        connection.add_route(Ipv4Route::new(base, prefix).gateway(v4(network.node_address)).dev(host.as_str())).await?;
+    for route in routes_over(network) {
+        connection.add_route(route.dev(host.as_str())).await?;
     }
     Ok(())
+}
+
+/// Leads this machine's traffic for pods, services and load balancers to the node, over whatever link leads to the node.
+pub async fn add_routes(profile: &Profile) -> Result<(), Error> {
+    let add = async {
+        let connection = Connection::<Route>::new()?;
+        for route in routes_over(&profile.network) {
+            connection.replace_route(route).await?;
+        }
+        Ok::<_, nlink::Error>(())
+    };
+    add.await.map_err(network("cannot add the routes to the cluster's addresses"))
+}
+
+/// Takes away what [`add_routes`] made. No error if it is gone.
+pub async fn remove_routes(profile: &Profile) -> Result<(), Error> {
+    let remove = async {
+        let connection = Connection::<Route>::new()?;
+        for route in routes_over(&profile.network) {
+            connection.del_route_if_exists(route).await?;
+        }
+        Ok::<_, nlink::Error>(())
+    };
+    remove.await.map_err(network("cannot remove the routes to the cluster's addresses"))
+}
+
+/// Whether all routes are there, and lead to the node.
+pub fn has_routes(profile: &Profile) -> bool {
+    let table = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let network = &profile.network;
+    cidrs(network).into_iter().all(|cidr| is_routed(&table, cidr, v4(network.node_address)))
+}
+
+/// Whether a line of `/proc/net/route` (addresses in hexadecimal, as they lie in memory) leads a network over a gateway.
+fn is_routed(table: &str, cidr: &str, gateway: Ipv4Addr) -> bool {
+    let number = |address: Ipv4Addr| format!("{:08X}", u32::from_ne_bytes(address.octets()));
+    let (base, prefix) = split(cidr);
+    let mask = Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0));
+    let wanted = [number(base), number(gateway), number(mask)];
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.len() > 7 && [fields[1], fields[2], fields[7]] == wanted
+    })
+}
+
+/// The networks that are behind a node.
+fn cidrs(network: &Network) -> [&str; 3] {
+    [&network.pod_cidr, &network.service_cidr, &network.load_balancer_cidr]
+}
+
+fn routes_over(network: &Network) -> impl Iterator<Item = Ipv4Route> + use<> {
+    let gateway = v4(network.node_address);
+    cidrs(network).map(split).into_iter().map(move |(base, prefix)| Ipv4Route::new(base, prefix).gateway(gateway))
 }
 
 async fn masquerade(profile: &Profile) -> nlink::Result<()> {
@@ -108,6 +160,16 @@ fn network<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnO
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_route_counts_only_over_the_nodes_address() {
+        let table = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
+                     cor-x\t0000F40A\t0231A8C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n";
+        let node = Ipv4Addr::new(192, 168, 49, 2);
+        assert!(is_routed(table, "10.244.0.0/16", node));
+        assert!(!is_routed(table, "10.244.0.0/16", Ipv4Addr::new(192, 168, 50, 2)));
+        assert!(!is_routed(table, "10.96.0.0/16", node));
+    }
 
     #[test]
     fn link_names_fit_the_kernel_and_differ() {

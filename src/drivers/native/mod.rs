@@ -18,7 +18,7 @@ use super::{Driver, Error, Health, Machine, MachineState, Say};
 use crate::base::atomic;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -43,14 +43,16 @@ impl Driver for Native {
     }
 
     async fn probe(&self) -> Health {
-        let linux = cfg!(target_os = "linux");
-        let root = rustix::process::geteuid().is_root();
-        let (reason, fix) = match (linux, root) {
-            (false, _) => ("the native driver needs Linux", "coracle start --driver=docker"),
-            (_, false) => ("the native driver needs root", "sudo coracle start"),
-            _ => ("", ""),
-        };
-        Health { usable: linux && root, reason: reason.into(), fix: fix.into() }
+        let (linux, root) = (cfg!(target_os = "linux"), rustix::process::geteuid().is_root());
+        match (linux, root) {
+            (false, _) => {
+                Health::unusable("DRV_UNSUPPORTED_OS", "the native driver needs Linux", "coracle start --driver=docker")
+            }
+            (_, false) => {
+                Health::unusable("DRV_NEEDS_ROOT", "the native driver needs root", "sudo coracle start --driver=native")
+            }
+            _ => Health::usable(),
+        }
     }
 
     async fn start(&self, machine: &Machine, _: Say<'_>) -> Result<(), Error> {
@@ -83,6 +85,14 @@ impl Driver for Native {
             // The record goes when a node is stopped in order.
             None if record_file(machine).exists() => MachineState::Killed,
             None => MachineState::Stopped,
+        }
+    }
+
+    async fn read(&self, machine: &Machine, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+        match std::fs::read(machine.root.join(path.strip_prefix("/").unwrap_or(path))) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("cannot read a file of the node")(error)),
         }
     }
 

@@ -1,0 +1,41 @@
+//! `coracle node-container`: the first process of a node's container. It gives the container what the native driver gives its
+//! node, and becomes `coracle init`, which cannot tell the difference.
+
+use super::super::etc;
+use crate::config::{NodePaths, Profile};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+/// Where the driver puts the machine's resolvers (see [`super`]).
+pub const RESOLVERS: &str = "/etc/coracle/resolv.conf";
+/// Files that the engine mounts over the node's own, and kernel file systems that `init` mounts itself: the same one cannot
+/// be mounted twice at one place.
+const ENGINE_MOUNTS: &[&str] = &["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/sys", "/proc"];
+
+/// Becomes PID 1 of the node; returns only when it cannot.
+pub fn main() -> io::Result<Infallible> {
+    let profile: Profile = serde_json::from_slice(&std::fs::read(NodePaths::default().profile())?)?;
+    std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
+    for place in ENGINE_MOUNTS {
+        // One that is not mounted is a plain file or folder, which is as good.
+        rustix::mount::unmount(*place, UnmountFlags::DETACH).ok();
+    }
+    let resolvers = std::fs::read_to_string(RESOLVERS).unwrap_or_default();
+    etc::write(Path::new("/"), &profile, &resolvers)?;
+    // Bidirectional mounts of pods must reach the node.
+    rustix::mount::mount_change("/", MountPropagationFlags::SHARED | MountPropagationFlags::REC)?;
+    // Bound before the node lives, and handed down to the server, so that a client's first connection waits instead of failing.
+    let listener = std::net::TcpListener::bind(("0.0.0.0", profile.api_port))?;
+    Err(Command::new("/coracle")
+        .arg("init")
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(std::os::fd::OwnedFd::from(listener))
+        .stdout(io::stderr())
+        .current_dir("/")
+        .exec())
+}

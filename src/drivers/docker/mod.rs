@@ -1,0 +1,325 @@
+//! The Docker driver: the node is a container of an engine on this machine. Podman answers the same API.
+//!
+//! ```text
+//! image (once per executable) ─▶ network ─▶ volume /var ─▶ container ─▶ files (certificates, profile) ─▶ start ─▶ routes
+//!                                                             └ runs `coracle node-container`, which becomes `coracle init`
+//! ```
+//!
+//! Container, network and volume are named after the profile and labelled. `start` looks at what is there and makes what is
+//! missing or was made otherwise, so it heals whatever somebody stopped, killed or removed by hand.
+
+mod capabilities;
+mod container;
+mod engine;
+pub mod exec;
+mod image;
+pub mod inside;
+mod network;
+
+use super::native::links;
+use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
+use crate::config::NodePaths;
+use async_trait::async_trait;
+use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, VolumeCreateRequest};
+use bollard::query_parameters::{
+    DownloadFromContainerOptionsBuilder, InspectContainerOptions, RemoveVolumeOptions, StartContainerOptions,
+    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
+use container::Specification;
+use engine::{Engine, found, gone, is_missing, is_ours, refused, relative};
+use futures::TryStreamExt;
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The profile that a container, network, volume or image belongs to.
+pub const LABEL_PROFILE: &str = "local.coracle.profile";
+/// What a container is for: `node`, or `routes`.
+pub const LABEL_ROLE: &str = "local.coracle.role";
+/// The digest of the executable in an image.
+pub const LABEL_DIGEST: &str = "local.coracle.digest";
+/// The checksum of what a container was made from.
+pub const LABEL_SPECIFICATION: &str = "local.coracle.specification";
+
+/// The driver.
+pub struct Docker;
+
+#[async_trait]
+impl Driver for Docker {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    async fn probe(&self) -> Health {
+        let checked = match Engine::connect().await {
+            Ok(engine) => engine.check().await.map(|()| engine.capabilities()),
+            Err(trouble) => Err(trouble),
+        };
+        let lacking = match checked {
+            Ok(bits) => capabilities::ask(bits).lacking,
+            Err(trouble) => return trouble.health(),
+        };
+        if lacking.is_empty() {
+            return Health::usable();
+        }
+        let reason = format!("the engine lacks the capabilities {}", lacking.join(", "));
+        Health::unusable("PROVIDER_DOCKER_ERROR", reason, "run the engine with these capabilities")
+    }
+
+    async fn start(&self, machine: &Machine, say: Say<'_>) -> Result<(), Error> {
+        let engine = Engine::connect().await?;
+        let there = inspect(&engine, machine).await?;
+        let image = match &there {
+            // A node that runs is not replaced because the executable was: that is for the next start.
+            Some(there) if is_running(there) => used_image(there),
+            _ => image::ensure(&engine, machine, say).await?,
+        };
+        match there {
+            Some(there) if is_running(&there) => thaw(&engine, machine, &there).await?,
+            there => run(&engine, machine, there, &image, say).await?,
+        }
+        if !links::has_routes(&machine.profile) {
+            network::add_routes(&engine, machine, &image).await?;
+        }
+        Ok(())
+    }
+
+    async fn stop(&self, machine: &Machine) -> Result<(), Error> {
+        let engine = Engine::connect().await?;
+        if let Some(there) = inspect(&engine, machine).await? {
+            thaw(&engine, machine, &there).await?;
+            let options = StopContainerOptionsBuilder::default().t(container::STOP_SECONDS).build();
+            let stopped = engine.docker.stop_container(&machine.profile.name, Some(options)).await;
+            gone(unless_unchanged(stopped), "cannot stop the node's container")?;
+        }
+        // Without a node behind them they lead nowhere; whoever may not remove them leaves them to the network's end.
+        links::remove_routes(&machine.profile).await.ok();
+        Ok(())
+    }
+
+    async fn delete(&self, machine: &Machine) -> Result<(), Error> {
+        let engine = Engine::connect().await?;
+        if inspect(&engine, machine).await?.is_some() {
+            self.stop(machine).await?;
+            network::remove_container(&engine, &machine.profile.name).await?;
+        }
+        remove_volume(&engine, machine).await?;
+        network::remove(&engine, &machine.profile).await
+    }
+
+    async fn state(&self, machine: &Machine) -> MachineState {
+        let Ok(engine) = Engine::connect().await else { return MachineState::Unknown };
+        match inspect(&engine, machine).await {
+            Ok(Some(there)) => state_of(&there),
+            Ok(None) => MachineState::Missing,
+            Err(_) => MachineState::Unknown,
+        }
+    }
+
+    fn root(&self, _: &Machine) -> Option<PathBuf> {
+        None
+    }
+
+    async fn log(&self, machine: &Machine) -> Result<String, Error> {
+        container::log(&Engine::connect().await?, &machine.profile.name, "all").await
+    }
+
+    async fn read(&self, machine: &Machine, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+        let engine = Engine::connect().await?;
+        let options = DownloadFromContainerOptionsBuilder::default().path(&path.display().to_string()).build();
+        let pieces = engine.docker.download_from_container(&machine.profile.name, Some(options));
+        let pieces: Result<Vec<_>, _> = pieces.try_collect().await;
+        let Some(pieces) = found(pieces, "cannot read a file of the node")? else { return Ok(None) };
+        first_file(&pieces.concat()).map_err(Error::io("cannot read a file of the node"))
+    }
+
+    fn enter(&self, machine: &Machine, argv: &[String]) -> Result<Command, Error> {
+        let mut command = Command::new(&machine.executable);
+        command.args(["docker-enter", &machine.profile.name, "--"]).args(argv);
+        Ok(command)
+    }
+}
+
+/// The node's container, if there is one; an error if somebody else has its name.
+async fn inspect(engine: &Engine, machine: &Machine) -> Result<Option<ContainerInspectResponse>, Error> {
+    let name = &machine.profile.name;
+    let there = engine.docker.inspect_container(name, None::<InspectContainerOptions>).await;
+    let there = found(there, "cannot look for the node's container")?;
+    let labels = there.as_ref().and_then(|there| there.config.as_ref()?.labels.as_ref());
+    if there.is_some() && !is_ours(labels, name) {
+        return Err(Error::Taken { what: "container", name: name.clone() });
+    }
+    Ok(there)
+}
+
+fn state_of(there: &ContainerInspectResponse) -> MachineState {
+    let Some(state) = &there.state else { return MachineState::Unknown };
+    let pid = state.pid.unwrap_or_default() as u32;
+    match state.status {
+        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::STOPPING) => MachineState::Running { pid },
+        Some(ContainerStateStatusEnum::PAUSED) => MachineState::Paused { pid },
+        Some(ContainerStateStatusEnum::CREATED) => MachineState::Stopped,
+        // PID 1 ends with 0 when it is asked to.
+        _ if state.exit_code == Some(0) => MachineState::Stopped,
+        _ => MachineState::Killed,
+    }
+}
+
+fn is_running(there: &ContainerInspectResponse) -> bool {
+    state_of(there).is_up()
+}
+
+fn used_image(there: &ContainerInspectResponse) -> String {
+    there.config.as_ref().and_then(|config| config.image.clone()).unwrap_or_default()
+}
+
+/// Wakes a container whose processes somebody froze.
+async fn thaw(engine: &Engine, machine: &Machine, there: &ContainerInspectResponse) -> Result<(), Error> {
+    match state_of(there) {
+        MachineState::Paused { .. } => {
+            let woken = engine.docker.unpause_container(&machine.profile.name).await;
+            woken.map_err(refused("cannot wake the node's container"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the container run, made again if it is not what is wanted now. Its state is in the volume, so nothing is lost.
+async fn run(
+    engine: &Engine,
+    machine: &Machine,
+    there: Option<ContainerInspectResponse>,
+    image: &str,
+    say: Say<'_>,
+) -> Result<(), Error> {
+    let name = &machine.profile.name;
+    let specification = Specification::new(engine, machine, image)?;
+    let labels = there.as_ref().and_then(|there| there.config.as_ref()?.labels.as_ref());
+    let made_from = labels.and_then(|labels| labels.get(LABEL_SPECIFICATION));
+    if made_from != Some(&specification.checksum()) {
+        network::remove_container(engine, name).await?;
+        network::ensure(engine, &machine.profile).await?;
+        ensure_volume(engine, machine).await?;
+        container::create(engine, specification).await?;
+    }
+    upload(engine, machine).await?;
+    say("starting the node's container");
+    let started = engine.docker.start_container(name, None::<StartContainerOptions>).await;
+    if let Err(refusal) = started {
+        // A container that never ran would be taken for one that stopped.
+        network::remove_container(engine, name).await?;
+        return Err(container::explain("cannot start the node's container")(refusal));
+    }
+    Ok(())
+}
+
+async fn ensure_volume(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let name = &machine.profile.name;
+    let there = found(engine.docker.inspect_volume(name).await, "cannot look for the node's volume")?;
+    match there {
+        Some(there) if is_ours(Some(&there.labels), name) => Ok(()),
+        Some(_) => Err(Error::Taken { what: "volume", name: name.clone() }),
+        None => {
+            let request = VolumeCreateRequest {
+                name: Some(name.clone()),
+                labels: Some(HashMap::from([(LABEL_PROFILE.to_string(), name.clone())])),
+                ..VolumeCreateRequest::default()
+            };
+            engine.docker.create_volume(request).await.map(drop).map_err(refused("cannot make the node's volume"))
+        }
+    }
+}
+
+/// Removes the volume. Somebody else's stays.
+async fn remove_volume(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let name = &machine.profile.name;
+    match found(engine.docker.inspect_volume(name).await, "cannot look for the node's volume")? {
+        Some(there) if is_ours(Some(&there.labels), name) => {
+            let removed = engine.docker.remove_volume(name, None::<RemoveVolumeOptions>).await;
+            gone(removed, "cannot remove the node's volume")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Puts into the container what the command line made for the node: certificates, the profile and the resolvers.
+async fn upload(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let archive = files(machine).map_err(Error::io("cannot gather the node's files"))?;
+    let options = UploadToContainerOptionsBuilder::default().path("/").build();
+    let body = bollard::body_full(archive.into());
+    let sent = engine.docker.upload_to_container(&machine.profile.name, Some(options), body).await;
+    sent.map_err(refused("cannot copy the node's files into its container"))
+}
+
+fn files(machine: &Machine) -> io::Result<Vec<u8>> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |path: &Path, content: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o600);
+        header.set_mtime(0);
+        builder.append_data(&mut header, relative(path), content)
+    };
+    let inside = NodePaths::default();
+    add(&inside.profile(), &serde_json::to_vec_pretty(&machine.profile)?)?;
+    add(Path::new(inside::RESOLVERS), etc::resolvers().as_bytes())?;
+    for entry in std::fs::read_dir(NodePaths::new(&machine.root).pki())? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            add(&inside.pki().join(entry.file_name()), &std::fs::read(entry.path())?)?;
+        }
+    }
+    builder.into_inner()
+}
+
+/// The first file of an archive.
+fn first_file(archive: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let mut archive = tar::Archive::new(archive);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        if entry.header().entry_type().is_file() {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content)?;
+            return Ok(Some(content));
+        }
+    }
+    Ok(None)
+}
+
+/// "It does so already" (304) is no refusal.
+fn unless_unchanged(answer: Result<(), bollard::errors::Error>) -> Result<(), bollard::errors::Error> {
+    match answer {
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: 304, .. }) => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
+        other => other,
+    }
+}
+
+/// Removes the images that this driver made and no container uses.
+pub async fn remove_images() {
+    // Where no engine answers there is none to remove.
+    if let Ok(engine) = Engine::connect().await {
+        image::remove_all(&engine).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard::models::ContainerState;
+
+    fn container(status: ContainerStateStatusEnum, code: i64) -> ContainerInspectResponse {
+        let state = ContainerState { status: Some(status), exit_code: Some(code), pid: Some(7), ..ContainerState::default() };
+        ContainerInspectResponse { state: Some(state), ..ContainerInspectResponse::default() }
+    }
+
+    #[test]
+    fn a_container_that_was_stopped_killed_or_frozen_is_told_apart() {
+        let state = |status, code| state_of(&container(status, code));
+        assert_eq!(state(ContainerStateStatusEnum::RUNNING, 0), MachineState::Running { pid: 7 });
+        assert_eq!(state(ContainerStateStatusEnum::PAUSED, 0), MachineState::Paused { pid: 7 });
+        assert_eq!(state(ContainerStateStatusEnum::EXITED, 0), MachineState::Stopped);
+        assert_eq!(state(ContainerStateStatusEnum::EXITED, 137), MachineState::Killed);
+    }
+}
