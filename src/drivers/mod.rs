@@ -150,6 +150,11 @@ pub trait Driver: Sync {
     async fn delete(&self, machine: &Machine) -> Result<(), Error>;
     /// Whether it runs.
     async fn state(&self, machine: &Machine) -> MachineState;
+    /// Gives a machine that runs the processors and memory that its profile says.
+    async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
+        let what = format!("the driver `{}` cannot change a node that runs; stop and start it", machine.profile.driver);
+        Err(Error::Launch(what))
+    }
     /// The content of one file of the node, also when it does not run; `None` if there is no such file.
     async fn read(&self, machine: &Machine, path: &Path) -> Result<Option<Vec<u8>>, Error>;
     /// Where this machine sees the node's root file system; `None` if only [`Driver::enter`] leads there.

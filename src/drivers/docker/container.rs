@@ -3,12 +3,12 @@
 use super::super::{Error, Machine};
 use super::engine::{Engine, Said, message, refused};
 use super::{LABEL_PROFILE, LABEL_ROLE, LABEL_SPECIFICATION, capabilities};
+use crate::config::{Profile, values};
 use bollard::container::LogOutput;
 use bollard::errors::Error as Refusal;
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum,
-    Mount, MountType, NetworkingConfig, PortBinding, PortMap,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
+    HostConfigCgroupnsModeEnum, Mount, MountType, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use futures::TryStreamExt;
@@ -40,8 +40,6 @@ pub struct Specification {
     pub devices: Vec<String>,
     /// Source, target, read-only.
     pub folders: Vec<(String, String, bool)>,
-    /// Node port with protocol, address, port of this machine.
-    pub ports: Vec<(String, String, String)>,
     /// Limits can be changed while the container runs, so they are not part of its identity.
     #[serde(skip)]
     pub cpus: Option<u32>,
@@ -66,10 +64,14 @@ impl Specification {
             capabilities: asked.names,
             unknown: Vec::new(),
             devices: DEVICES.iter().filter(there).map(|path| path.to_string()).collect(),
-            folders: HOST_FOLDERS.iter().filter(there).map(|path| (path.to_string(), path.to_string(), true)).collect(),
-            ports: Vec::new(),
-            cpus: None,
-            memory: None,
+            folders: HOST_FOLDERS
+                .iter()
+                .filter(there)
+                .map(|path| (path.to_string(), path.to_string(), true))
+                .chain(profile.mounts.iter().map(folder))
+                .collect(),
+            cpus: profile.cpus,
+            memory: profile.memory,
         })
     }
 
@@ -102,7 +104,6 @@ impl Specification {
             labels: Some(labels.map(|(name, value)| (name.to_string(), value)).into()),
             stop_signal: Some("SIGTERM".into()),
             stop_timeout: Some(STOP_SECONDS.into()),
-            exposed_ports: Some(self.ports.iter().map(|(node, _, _)| node.clone()).collect()),
             host_config: Some(self.host_config()),
             networking_config: Some(NetworkingConfig {
                 endpoints_config: Some(HashMap::from([(self.name.clone(), endpoint)])),
@@ -115,7 +116,11 @@ impl Specification {
         HostConfig {
             network_mode: Some(self.name.clone()),
             cap_add: Some(
-                self.capabilities.iter().filter(|name| !self.unknown.contains(name)).map(|name| name.to_string()).collect(),
+                self.capabilities
+                    .iter()
+                    .filter(|name| !self.unknown.contains(name))
+                    .map(|name| name.to_string())
+                    .collect(),
             ),
             // A node filters the system calls of its pods itself, and makes mounts that the default profiles forbid.
             security_opt: Some(["seccomp=unconfined", "apparmor=unconfined", "label=disable"].map(String::from).into()),
@@ -127,7 +132,6 @@ impl Specification {
             device_cgroup_rules: Some(vec!["a *:* rwm".into()]),
             mounts: Some(self.mounts()),
             tmpfs: Some(HashMap::from([("/tmp".to_string(), "exec,mode=1777".to_string())])),
-            port_bindings: Some(self.port_bindings()),
             restart_policy: Some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::UNLESS_STOPPED),
                 ..RestartPolicy::default()
@@ -157,15 +161,25 @@ impl Specification {
         };
         std::iter::once(state).chain(self.folders.iter().map(bind)).collect()
     }
+}
 
-    fn port_bindings(&self) -> PortMap {
-        let mut bindings = PortMap::new();
-        for (node, address, host) in &self.ports {
-            let binding = PortBinding { host_ip: Some(address.clone()), host_port: Some(host.clone()) };
-            bindings.entry(node.clone()).or_default().get_or_insert_default().push(binding);
-        }
-        bindings
-    }
+/// A folder of this machine as the engine is to show it; the engine knows absolute paths only.
+fn folder(mount: &values::Mount) -> (String, String, bool) {
+    let source = std::path::absolute(&mount.source).unwrap_or_else(|_| mount.source.clone());
+    (source.display().to_string(), mount.target.display().to_string(), mount.read_only)
+}
+
+/// Gives a container that is there the processors and memory of a profile; zero is no limit.
+pub async fn limit(engine: &Engine, profile: &Profile) -> Result<(), Error> {
+    let memory = profile.memory.map_or(-1, |bytes| bytes as i64);
+    let limits = ContainerUpdateBody {
+        nano_cpus: Some(profile.cpus.map_or(0, |thousandths| i64::from(thousandths) * 1_000_000)),
+        memory: Some(memory),
+        memory_swap: Some(memory),
+        ..ContainerUpdateBody::default()
+    };
+    let changed = engine.docker.update_container(&profile.name, limits).await;
+    changed.map_err(refused("cannot change the limits of the node's container"))
 }
 
 fn device(path: &str) -> DeviceMapping {
@@ -242,7 +256,6 @@ mod tests {
             unknown: Vec::new(),
             devices: vec!["/dev/fuse".into()],
             folders: vec![("/home/a".into(), "/data".into(), false)],
-            ports: vec![("80/tcp".into(), "127.0.0.1".into(), "8080".into())],
             cpus: Some(1500),
             memory: Some(1 << 30),
         }
@@ -255,7 +268,6 @@ mod tests {
         assert_eq!(host.cap_add.unwrap(), ["SYS_ADMIN", "NET_ADMIN"]);
         assert_eq!(host.nano_cpus, Some(1_500_000_000));
         assert_eq!(host.memory, Some(1 << 30));
-        assert_eq!(host.port_bindings.unwrap()["80/tcp"].as_ref().unwrap()[0].host_port.as_deref(), Some("8080"));
         let mounts = host.mounts.unwrap();
         assert_eq!(mounts[0].source.as_deref(), Some("web"));
         assert_eq!((mounts[1].source.as_deref(), mounts[1].target.as_deref()), (Some("/home/a"), Some("/data")));
@@ -266,8 +278,8 @@ mod tests {
         let one = specification();
         let limits = Specification { cpus: None, memory: Some(1), ..one.clone() };
         assert_eq!(one.checksum(), limits.checksum());
-        let ports = Specification { ports: Vec::new(), ..one.clone() };
-        assert_ne!(one.checksum(), ports.checksum());
+        let folders = Specification { folders: Vec::new(), ..one.clone() };
+        assert_ne!(one.checksum(), folders.checksum());
     }
 
     #[test]

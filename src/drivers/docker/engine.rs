@@ -43,7 +43,9 @@ impl Trouble {
     /// Minikube's reason, and what to do.
     pub fn health(&self) -> Health {
         let (id, fix) = match self {
-            Trouble::NotFound => ("PROVIDER_DOCKER_NOT_FOUND", "install Docker or podman, or set DOCKER_HOST=unix:///path"),
+            Trouble::NotFound => {
+                ("PROVIDER_DOCKER_NOT_FOUND", "install Docker or podman, or set DOCKER_HOST=unix:///path")
+            }
             Trouble::Elsewhere(_) => ("PROVIDER_DOCKER_ERROR", "DOCKER_HOST=unix:///var/run/docker.sock coracle start"),
             Trouble::Context { .. } => ("PROVIDER_DOCKER_ERROR", "docker context use default"),
             Trouble::Permission(_) => ("PROVIDER_DOCKER_NEWGRP", "sudo usermod -aG docker $USER && newgrp docker"),
@@ -144,7 +146,9 @@ impl Engine {
         let silent = |why: String| Trouble::NotRunning { socket: name.clone(), why };
         match UnixStream::connect(&socket) {
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Err(Trouble::Permission(name)),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(Trouble::Permission(name));
+            }
             Err(error) => return Err(silent(error.to_string())),
         }
         let docker = Docker::connect_with_unix(&name, REQUEST_SECONDS, API_DEFAULT_VERSION);
@@ -194,7 +198,9 @@ fn suited(info: &SystemInfo) -> Result<(), Trouble> {
         return no("the engine maps users (userns-remap): a node needs the kernel's root");
     }
     if info.kernel_version.as_ref().is_some_and(|kernel| !kernel.is_empty() && *kernel != own_kernel()) {
-        return no("the engine runs on another kernel: addresses of its containers cannot be reached from this machine");
+        return no(
+            "the engine runs on another kernel: addresses of its containers cannot be reached from this machine",
+        );
     }
     Ok(())
 }
@@ -285,7 +291,8 @@ mod tests {
 
     #[test]
     fn an_engine_that_cannot_carry_a_node_says_why() {
-        let good = SystemInfo { os_type: Some("linux".into()), kernel_version: Some(own_kernel()), ..SystemInfo::default() };
+        let good =
+            SystemInfo { os_type: Some("linux".into()), kernel_version: Some(own_kernel()), ..SystemInfo::default() };
         assert!(suited(&good).is_ok());
         let rootless = SystemInfo { security_options: Some(vec!["name=rootless".into()]), ..good.clone() };
         assert!(suited(&rootless).unwrap_err().to_string().contains("rootless"));

@@ -2,8 +2,8 @@
 
 use super::super::Error;
 use super::engine::{Engine, refused};
-use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::container::LogOutput;
+use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 use futures::StreamExt;
 use rustix::termios::{OptionalActions, Termios};
 use std::io::{self, IsTerminal, Write};

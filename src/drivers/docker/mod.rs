@@ -117,6 +117,10 @@ impl Driver for Docker {
         }
     }
 
+    async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
+        container::limit(&Engine::connect().await?, &machine.profile).await
+    }
+
     fn root(&self, _: &Machine) -> Option<PathBuf> {
         None
     }
@@ -310,7 +314,8 @@ mod tests {
     use bollard::models::ContainerState;
 
     fn container(status: ContainerStateStatusEnum, code: i64) -> ContainerInspectResponse {
-        let state = ContainerState { status: Some(status), exit_code: Some(code), pid: Some(7), ..ContainerState::default() };
+        let state =
+            ContainerState { status: Some(status), exit_code: Some(code), pid: Some(7), ..ContainerState::default() };
         ContainerInspectResponse { state: Some(state), ..ContainerInspectResponse::default() }
     }
 

@@ -8,9 +8,7 @@ use super::super::{Error, Machine};
 use super::engine::{Engine, found, gone, is_ours, refused};
 use super::{LABEL_PROFILE, LABEL_ROLE, container};
 use crate::config::{Network, Profile};
-use bollard::models::{
-    ContainerCreateBody, HostConfig, Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect,
-};
+use bollard::models::{ContainerCreateBody, HostConfig, Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectNetworkOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
     WaitContainerOptions,
@@ -132,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_network_has_the_addresses_and_the_name_of_its_profile() {
-        let profile = Wanted { name: "web".into(), ..Wanted::default() }.resolve(&[]).unwrap();
+        let profile = Wanted::named("web").resolve(&[]).unwrap();
         let request = request(&profile);
         assert_eq!(request.name, "web");
         let config = &request.ipam.unwrap().config.unwrap()[0];
