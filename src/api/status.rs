@@ -132,6 +132,16 @@ pub struct Status {
     pub causes: Vec<Cause>,
     /// Seconds after which the client may try again; 0 leaves it out.
     pub retry_after_seconds: u32,
+    /// Code, reason and details that somebody else gave it, where they are not those of `reason`.
+    pub given: Option<Box<Given>>,
+}
+
+/// What a webhook says of its refusal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    pub code: u16,
+    pub reason: String,
+    pub details: Value,
 }
 
 impl Status {
@@ -146,7 +156,20 @@ impl Status {
             uid: String::new(),
             causes: Vec::new(),
             retry_after_seconds: 0,
+            given: None,
         }
+    }
+
+    /// A failure as somebody else reports it: with any code and any reason.
+    pub fn of_somebody(code: u16, reason: &str, message: impl Into<String>, details: &Value) -> Self {
+        let mut status = Self::new(Reason::BadRequest, message);
+        status.given = Some(Box::new(Given { code, reason: reason.into(), details: details.clone() }));
+        status
+    }
+
+    /// The HTTP code.
+    pub fn code(&self) -> u16 {
+        self.given.as_ref().map_or(self.reason.code(), |given| given.code)
     }
 
     /// Says which object it is about.
@@ -220,6 +243,13 @@ impl Status {
         });
         if !details.is_empty() {
             status["details"] = Value::Object(details);
+        }
+        if let Some(given) = &self.given {
+            status["code"] = json!(given.code);
+            status["reason"] = json!(given.reason);
+            if given.details.is_object() {
+                status["details"] = given.details.clone();
+            }
         }
         status
     }

@@ -72,29 +72,6 @@ pub fn validate_update(new: &Object, old: &Object, _subresource: &str) -> Vec<Ca
     causes
 }
 
-/// What a definition asks for and this server does not do.
-pub fn warnings(definition: &Object) -> Vec<String> {
-    let mut all = Vec::new();
-    for version in list(definition.at(&["spec", "versions"])) {
-        let name = text(version, "name");
-        if has_rules(&version["schema"]["openAPIV3Schema"]) {
-            all.push(format!("version {name} has x-kubernetes-validations, which this server does not evaluate"));
-        }
-    }
-    if definition.text(&["spec", "conversion", "strategy"]) == "Webhook" {
-        all.push("conversion by webhook is not built into this server: only the storage version can be used".into());
-    }
-    all
-}
-
-fn has_rules(schema: &Value) -> bool {
-    match schema {
-        Value::Object(map) => map.contains_key("x-kubernetes-validations") || map.values().any(has_rules),
-        Value::Array(list) => list.iter().any(has_rules),
-        _ => false,
-    }
-}
-
 fn group(causes: &mut Vec<Cause>, definition: &Object, spec: &Value) {
     let group = text(spec, "group");
     let wrong = names::dns_subdomain(group);
@@ -478,16 +455,6 @@ mod tests {
         });
         let words = "spec.versions[0].additionalPrinterColumns[0].type: Invalid value: \"odd\": must be one of boolean,date,integer,number,string";
         assert_eq!(column, [words]);
-    }
-
-    #[test]
-    fn what_is_not_done_is_said() {
-        let mut own = definition();
-        assert!(warnings(&own).is_empty());
-        own.entry(&["spec", "versions"])[0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
-            json!([{"rule": "true"}]);
-        own.set(&["spec", "conversion", "strategy"], "Webhook");
-        assert_eq!(warnings(&own).len(), 2);
     }
 
     #[test]

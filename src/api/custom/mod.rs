@@ -3,7 +3,8 @@
 //! Every served version has a `Kind` of its own, because columns, scale and status may differ; all of a definition share one
 //! [`Custom`]. What is made of schemas is made when a version is first used: most definitions of a cluster are never touched.
 //!
-//! Conversion: with strategy `None` versions differ in `apiVersion` alone. `Webhook` is not built in.
+//! Conversion: with strategy `None` versions differ in `apiVersion` alone. With `Webhook` somebody else converts, so that every
+//! version is a kind that knows no other one: the server has objects converted on their way from and to the store.
 
 mod check;
 pub mod definition;
@@ -32,10 +33,21 @@ pub struct Custom {
     pub name: String,
     /// Whether all objects that are stored were written by this very schema, so that their bytes can be copied.
     pub is_original: bool,
-    /// Whether versions are converted by somebody else, who is never asked.
-    pub has_webhook: bool,
+    /// Who converts between versions; nothing where they differ in name alone.
+    pub conversion: Option<Conversion>,
+    /// The version that objects are stored in.
+    pub storage: String,
     versions: Box<[Version]>,
     source: Source,
+}
+
+/// Who converts objects, as a definition says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conversion {
+    /// `clientConfig` of a webhook.
+    pub client: Value,
+    /// Versions of reviews that it understands, the best first.
+    pub reviews: Vec<String>,
 }
 
 /// One version of a custom kind.
@@ -67,8 +79,11 @@ pub fn kinds(definition: &Object, source: Source) -> Vec<(String, Kind)> {
     let generation = definition.at(&["metadata", "generation"]).and_then(Value::as_i64).unwrap_or(1);
     let custom = Arc::new(Custom {
         name: definition.name().to_string(),
-        is_original: generation <= 1 && list(definition.at(&["status", "storedVersions"])).len() <= 1,
-        has_webhook: definition.text(&["spec", "conversion", "strategy"]) == "Webhook",
+        is_original: generation <= 1
+            && list(definition.at(&["status", "storedVersions"])).len() <= 1
+            && conversion(definition).is_none(),
+        conversion: conversion(definition),
+        storage: storage(versions).to_string(),
         versions: versions.iter().map(|version| Version::read(definition, version)).collect(),
         source,
     });
@@ -79,7 +94,8 @@ pub fn kinds(definition: &Object, source: Source) -> Vec<(String, Kind)> {
 fn kind(definition: &Object, version: &Value, versions: &[Value], custom: &Arc<Custom>) -> Kind {
     let names = definition.at(&["status", "acceptedNames"]).unwrap_or(&Value::Null);
     let group = definition.text(&["spec", "group"]);
-    let stored = versions.iter().find(|version| version["storage"] == true).map_or("", |version| text(version, "name"));
+    let has_webhook = custom.conversion.is_some();
+    let stored = if has_webhook { text(version, "name") } else { custom.storage.as_str() };
     let name = |field: &str| Cow::Owned(text(names, field).to_string());
     let schema_name = |version: &str| {
         let reversed: Vec<&str> = group.rsplit('.').collect();
@@ -87,7 +103,8 @@ fn kind(definition: &Object, version: &Value, versions: &[Value], custom: &Arc<C
     };
     let group_version =
         |version: &str| GroupVersion { group: group.to_string().into(), version: version.to_string().into() };
-    let others = versions.iter().filter(|version| version["served"] == true && text(version, "name") != stored);
+    let is_other = |version: &&Value| version["served"] == true && text(version, "name") != stored && !has_webhook;
+    let others = versions.iter().filter(is_other);
     let served: Vec<Served> = others
         .map(|version| Served {
             version: group_version(text(version, "name")),
@@ -118,6 +135,16 @@ fn kind(definition: &Object, version: &Value, versions: &[Value], custom: &Arc<C
         columns: columns(list(version.get("additionalPrinterColumns"))).into(),
         rules: NO_RULES,
     }
+}
+
+fn storage(versions: &[Value]) -> &str {
+    versions.iter().find(|version| version["storage"] == true).map_or("", |version| text(version, "name"))
+}
+
+fn conversion(definition: &Object) -> Option<Conversion> {
+    let own = definition.at(&["spec", "conversion"]).filter(|own| own["strategy"] == "Webhook")?;
+    let reviews = list(own["webhook"].get("conversionReviewVersions")).iter().filter_map(Value::as_str);
+    Some(Conversion { client: own["webhook"]["clientConfig"].clone(), reviews: reviews.map(String::from).collect() })
 }
 
 fn scale(value: &Value) -> Option<ScalePaths> {
@@ -204,6 +231,11 @@ impl Custom {
     /// The schema of a version.
     pub fn schema(&self, version: &str) -> Option<&Schema> {
         self.compiled(version).map(|compiled| &compiled.schema)
+    }
+
+    /// Every version that the definition names.
+    pub fn version_names(&self) -> impl Iterator<Item = &str> {
+        self.versions.iter().map(|version| version.name.as_str())
     }
 
     /// What clients of a version are warned of.

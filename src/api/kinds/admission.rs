@@ -5,6 +5,7 @@
 use super::edit::{Fields, child, each, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use crate::api::validate::admission as validate;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -44,7 +45,7 @@ pub(super) const MUTATING_WEBHOOK_CONFIGURATION: Kind = kind!(
     categories: names!["api-extensions"],
     generation: Generation::Body,
     columns: Cow::Borrowed(WEBHOOKS),
-    rules: Rules { default: default_mutating, ..NO_RULES },
+    rules: Rules { default: default_mutating, validate: validate::webhooks, ..NO_RULES },
 );
 
 pub(super) const VALIDATING_ADMISSION_POLICY: Kind = kind!(
@@ -88,7 +89,7 @@ pub(super) const VALIDATING_WEBHOOK_CONFIGURATION: Kind = kind!(
     categories: names!["api-extensions"],
     generation: Generation::Body,
     columns: Cow::Borrowed(WEBHOOKS),
-    rules: Rules { default: default_validating, ..NO_RULES },
+    rules: Rules { default: default_validating, validate: validate::webhooks, ..NO_RULES },
 );
 
 const WEBHOOKS: &[Column] = &[

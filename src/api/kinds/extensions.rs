@@ -29,7 +29,6 @@ pub(super) const CUSTOM_RESOURCE_DEFINITION: Kind = kind!(
         prepare_delete: definition::prepare_delete,
         validate: definition::validate,
         validate_update: definition::validate_update,
-        warnings: definition::warnings,
         ..NO_RULES
     },
 );

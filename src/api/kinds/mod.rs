@@ -225,6 +225,32 @@ pub struct Kind {
     pub rules: Rules,
 }
 
+/// A kind for as long as it is needed: one that is part of the server, or one that a definition added and that goes with the
+/// last who uses it.
+#[derive(Clone)]
+pub enum KindRef {
+    BuiltIn(&'static Kind),
+    Custom(Arc<Kind>),
+}
+
+impl KindRef {
+    /// Whether both are the very same kind, not one that took its place.
+    pub fn is_same(&self, other: &Kind) -> bool {
+        std::ptr::eq(&**self, other)
+    }
+}
+
+impl std::ops::Deref for KindRef {
+    type Target = Kind;
+
+    fn deref(&self) -> &Kind {
+        match self {
+            KindRef::BuiltIn(kind) => kind,
+            KindRef::Custom(kind) => kind,
+        }
+    }
+}
+
 impl Kind {
     /// Whether objects of this kind live in a namespace.
     pub fn is_namespaced(&self) -> bool {

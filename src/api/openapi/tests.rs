@@ -42,7 +42,8 @@ fn documents_refer_only_to_what_they_have() {
             assert!(document["components"]["schemas"].get(name).is_some(), "{served:?} {reference}");
         }
     }
-    let document: Value = serde_json::from_str(&v2::json_text(&KINDS.iter().collect::<Vec<_>>(), &no_custom)).unwrap();
+    let document: Value =
+        serde_json::from_str(&v2::json_text(&KINDS.iter().collect::<Vec<_>>(), &no_custom, &[])).unwrap();
     let mut all = Vec::new();
     references(&document, &mut all);
     for reference in all {
@@ -87,7 +88,7 @@ fn a_custom_kind_is_listed_with_its_schema() {
     assert_eq!(widget["properties"]["spec"]["properties"]["size"]["type"], "integer");
     assert!(document["components"]["schemas"].get(paths::OBJECT_META).is_some());
     assert_ne!(v3::mark(&served, &[&kind], &custom), v3::mark(&served, &[&kind], &no_custom));
-    let document: Value = serde_json::from_str(&v2::json_text(&[&kind], &custom)).unwrap();
+    let document: Value = serde_json::from_str(&v2::json_text(&[&kind], &custom, &[])).unwrap();
     let spec = &document["definitions"]["com.example.v1.Widget"]["properties"]["spec"];
     assert!(spec.get("properties").is_none(), "what may be null is not looked into");
 }
@@ -95,7 +96,7 @@ fn a_custom_kind_is_listed_with_its_schema() {
 #[test]
 fn the_protobuf_form_has_every_definition() {
     let all: Vec<&Kind> = KINDS.iter().collect();
-    let bytes = v2::protobuf(&all, &no_custom);
+    let bytes = v2::protobuf(&all, &no_custom, &[]);
     for word in
         ["io.k8s.api.core.v1.Pod", "x-kubernetes-group-version-kind", "/api/v1/namespaces/{namespace}/pods/{name}"]
     {

@@ -25,10 +25,10 @@ trait Sink {
     fn definition(&mut self, name: &str, schema: &Value);
 }
 
-/// The document as JSON.
-pub fn json_text(kinds: &[&Kind], custom: Custom) -> String {
+/// The document as JSON. `others` are documents of other servers, whose groups are added.
+pub fn json_text(kinds: &[&Kind], custom: Custom, others: &[&Value]) -> String {
     let mut sink = Text { paths: String::new(), definitions: String::new() };
-    write(kinds, custom, &mut sink);
+    write(kinds, custom, others, &mut sink);
     format!(
         "{{\"swagger\":\"2.0\",\"info\":{{\"title\":\"Kubernetes\",\"version\":\"unversioned\"}},\"paths\":{{{}}},\"definitions\":{{{}}}}}",
         sink.paths, sink.definitions
@@ -36,9 +36,9 @@ pub fn json_text(kinds: &[&Kind], custom: Custom) -> String {
 }
 
 /// The document as gnostic's protobuf message.
-pub fn protobuf(kinds: &[&Kind], custom: Custom) -> Vec<u8> {
+pub fn protobuf(kinds: &[&Kind], custom: Custom, others: &[&Value]) -> Vec<u8> {
     let mut sink = gnostic::Document::default();
-    write(kinds, custom, &mut sink);
+    write(kinds, custom, others, &mut sink);
     sink.finish()
 }
 
@@ -73,7 +73,7 @@ impl Sink for gnostic::Document {
     }
 }
 
-fn write(kinds: &[&Kind], custom: Custom, sink: &mut dyn Sink) {
+fn write(kinds: &[&Kind], custom: Custom, others: &[&Value], sink: &mut dyn Sink) {
     let documents = Documents::load();
     let mut identities: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let mut roots: BTreeSet<String> = BTreeSet::new();
@@ -104,7 +104,10 @@ fn write(kinds: &[&Kind], custom: Custom, sink: &mut dyn Sink) {
             sink.definition(&format!("{name}List"), &list_of(kind, served, DEFINITIONS));
         }
     }
-    for name in documents.closure(roots.iter().map(String::as_str)) {
+    let types = documents.closure(roots.iter().map(String::as_str));
+    let known: BTreeSet<String> = types.iter().map(|name| name.to_string()).collect();
+    add(others, known, sink);
+    for name in types {
         let text = documents.get(name).unwrap_or("{}");
         let mut schema: Value = serde_json::from_str(text).unwrap_or_default();
         to_v2(&mut schema);
@@ -117,6 +120,21 @@ fn write(kinds: &[&Kind], custom: Custom, sink: &mut dyn Sink) {
             schema["x-kubernetes-group-version-kind"] = Value::Array(all.clone());
         }
         sink.definition(name, &schema);
+    }
+}
+
+/// Adds what other servers serve: paths of groups, and definitions that are not there yet.
+fn add(others: &[&Value], mut known: BTreeSet<String>, sink: &mut dyn Sink) {
+    for document in others {
+        let entries = |field: &str| document[field].as_object().into_iter().flatten();
+        for (path, item) in entries("paths").filter(|(path, _)| path.starts_with("/apis/") && path.len() > 6) {
+            sink.path(path, item);
+        }
+        for (name, schema) in entries("definitions") {
+            if known.insert(name.clone()) {
+                sink.definition(name, schema);
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A rule walks the object by [`At`] and puts what it finds into [`Causes`], with upstream's reason, wording and field
 //! path, because clients match on them.
 
+pub mod admission;
 pub mod autoscaling;
 pub mod batch;
 mod causes;

@@ -36,7 +36,7 @@ pub fn text(body: impl Into<String>) -> Answer {
 
 /// A failure.
 pub fn failure(status: &Status) -> Answer {
-    let code = StatusCode::from_u16(status.reason.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let code = StatusCode::from_u16(status.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = value(code, &status.to_value());
     if status.retry_after_seconds > 0 {
         answer.headers_mut().insert(header::RETRY_AFTER, status.retry_after_seconds.into());

@@ -136,7 +136,8 @@ fn kind_of(object: &Object) -> Result<&'static Kind, Status> {
     kinds::find_kind(group, version, object.kind()).ok_or_else(|| Status::internal("an unknown first object"))
 }
 
-fn first(kind: &'static Kind, mut object: Object) -> Result<Op, Status> {
+/// The operation that makes an object.
+pub fn first(kind: &Kind, mut object: Object) -> Result<Op, Status> {
     object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
     object.set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     if kind.has_generation() {

@@ -5,13 +5,16 @@
 //! definition deleted ─▶ its objects deleted ─▶ last one gone ─▶ finalizer taken away ─▶ kinds no longer served
 //! ```
 //!
-//! One task follows the definitions. Calls take kinds that live for ever, so a kind is made only when the specification or
-//! the accepted names of a definition change, and what it needs beyond names is made when it is first used.
+//! One task follows the definitions. A kind is made only when the specification or the accepted names of a definition change,
+//! what it needs beyond names is made when it is first used, and it goes with the last request that uses it.
+
+pub mod convert;
 
 use super::identity::{Attributes, Identity};
 use super::route::Call;
 use super::{Api, objects, resource, write};
 use crate::api::custom::definition::{self, FINALIZER, Taken};
+use crate::api::kinds::{GroupVersion, KindRef};
 use crate::api::{Kind, Object, Reason, Status, custom, kinds};
 use crate::control::store::{self, Entry, Event, Expected, Happened, Key, Store};
 use arc_swap::ArcSwap;
@@ -40,9 +43,19 @@ struct Definition {
     /// Changes with everything that kinds are made of.
     made_of: (String, u64, Value),
     /// By version; none before its names are accepted.
-    kinds: Vec<(String, &'static Kind)>,
+    kinds: Vec<(String, Arc<Kind>)>,
     is_established: bool,
     is_terminating: bool,
+}
+
+impl Definition {
+    /// The kind of the version that objects are stored in, or of another one if that is not served.
+    fn stored_kind(&self) -> Option<Arc<Kind>> {
+        let is_stored = |(version, kind): &&(String, Arc<Kind>)| {
+            kind.custom.as_ref().is_some_and(|custom| custom.storage == *version)
+        };
+        self.kinds.iter().find(is_stored).or(self.kinds.first()).map(|(_, kind)| kind.clone())
+    }
 }
 
 impl Registry {
@@ -51,29 +64,34 @@ impl Registry {
     }
 
     /// The custom kind that a path names.
-    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
         let known = self.known.load();
         let mut kinds = known.iter().filter(|known| known.group == group).flat_map(|known| &known.kinds);
-        kinds.find(|(own, kind)| own == version && kind.plural == plural).map(|(_, kind)| *kind)
+        kinds.find(|(own, kind)| own == version && kind.plural == plural).map(|(_, kind)| kind.clone())
     }
 
     /// Every custom kind with its group and the version that it is made for.
-    pub fn all(&self) -> Vec<(&'static str, &'static str, &'static Kind)> {
+    pub fn all(&self) -> Vec<(GroupVersion, Arc<Kind>)> {
         let known = self.known.load();
-        let kinds = known.iter().flat_map(|known| &known.kinds);
-        let named = kinds.filter_map(|(version, kind)| {
-            let own = kind.versions().find(|own| own.version == *version)?;
-            Some((&*own.group, &*own.version, *kind))
+        let named = known.iter().flat_map(|known| {
+            known.kinds.iter().map(|(version, kind)| {
+                (GroupVersion { group: known.group.clone().into(), version: version.clone().into() }, kind.clone())
+            })
         });
         named.collect()
     }
 
+    /// Waits until something changes; marks what is there now as seen.
+    pub fn subscribe(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     /// Waits until a kind is served no longer, or another one in its place.
-    pub async fn until_gone(self: Arc<Self>, kind: &'static Kind, wanted: Attributes) {
+    pub async fn until_gone(self: Arc<Self>, kind: KindRef, wanted: Attributes) {
         let mut changes = self.changed.subscribe();
         loop {
             let now = self.find(&wanted.group, &wanted.version, &wanted.resource);
-            if now.is_none_or(|now| !std::ptr::eq(now, kind)) || changes.changed().await.is_err() {
+            if now.is_none_or(|now| !kind.is_same(&now)) || changes.changed().await.is_err() {
                 return;
             }
         }
@@ -148,12 +166,12 @@ impl Registry {
     }
 }
 
-/// Kinds that live for ever; made anew only when a definition changes.
-fn kinds_of(store: &Store, object: &Object) -> Vec<(String, &'static Kind)> {
+/// Made anew only when a definition changes.
+fn kinds_of(store: &Store, object: &Object) -> Vec<(String, Arc<Kind>)> {
     let (store, key) = (store.clone(), key(object.name()));
     let source = Arc::new(move || store.get(&key).map(|entry| entry.bytes.clone()));
     let kinds = custom::kinds(object, source).into_iter();
-    kinds.map(|(version, kind)| (version, &*Box::leak(Box::new(kind)))).collect()
+    kinds.map(|(version, kind)| (version, Arc::new(kind))).collect()
 }
 
 /// Changes with the specification. The generation does not do: a deletion raises it too.
@@ -299,12 +317,12 @@ async fn end_once(api: &Arc<Api>, name: &str) -> Result<Option<store::Watch>, St
     let mut object = objects::stored(&entry)?;
     let kind = {
         let known = api.custom.known.load();
-        known.iter().find(|known| known.name == name).and_then(|known| known.kinds.first().map(|(_, kind)| *kind))
+        known.iter().find(|known| known.name == name).and_then(|known| known.stored_kind())
     };
     if let Some(kind) = kind {
-        let resource = resource::store_name(kind);
+        let resource = resource::store_name(&kind);
         let revision = api.store.revision();
-        delete_all(api, kind).await?;
+        delete_all(api, &kind).await?;
         if api.store.count(&resource) > 0 {
             return api.store.watch(&resource, revision).map(Some).map_err(Status::internal);
         }
@@ -333,7 +351,7 @@ async fn end_once(api: &Arc<Api>, name: &str) -> Result<Option<store::Watch>, St
 }
 
 /// Deletes all objects of a kind as anybody could: with admission, and finalizers hold.
-async fn delete_all(api: &Arc<Api>, kind: &'static Kind) -> Result<(), Status> {
+async fn delete_all(api: &Arc<Api>, kind: &Kind) -> Result<(), Status> {
     let attributes = Attributes {
         verb: "deletecollection".into(),
         group: kind.group().into(),

@@ -3,7 +3,7 @@
 use super::answer::{self, Answer};
 use super::route::{Call, method_not_allowed};
 use super::{Api, auth, openapi, resource};
-use crate::api::kinds::{GroupVersion, Subresource};
+use crate::api::kinds::{GroupVersion, KindRef, Subresource};
 use crate::api::{KINDS, Kind, Scope, Status};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 const MINOR: &str = "36";
 
 /// Answers a path that is no resource.
-pub fn answer(call: &Call) -> Result<Answer, Status> {
+pub async fn answer(call: &Call) -> Result<Answer, Status> {
     if !matches!(call.method, Method::GET | Method::HEAD) {
         return Err(method_not_allowed());
     }
@@ -23,7 +23,7 @@ pub fn answer(call: &Call) -> Result<Answer, Status> {
         ["version"] => Ok(answer::value(StatusCode::OK, &version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(answer::text("ok")),
         [".well-known", "openid-configuration"] => Ok(auth::oidc::configuration(&call.api)),
-        ["openapi", rest @ ..] => openapi::answer(call, rest),
+        ["openapi", rest @ ..] => openapi::answer(call, rest).await,
         ["openid", "v1", "jwks"] => Ok(auth::oidc::keys(&call.api)),
         ["api"] if wants_aggregated(call) => Ok(aggregated(&call.api, true)),
         ["apis"] if wants_aggregated(call) => Ok(aggregated(&call.api, false)),
@@ -55,16 +55,36 @@ fn architecture() -> &'static str {
     }
 }
 
-/// Every version of every group, the preferred one first, with the kinds served in it.
-fn served(api: &Api) -> BTreeMap<&'static str, Vec<(&'static str, Vec<&'static Kind>)>> {
-    let mut all: BTreeMap<&str, Vec<(&str, Vec<&Kind>)>> = BTreeMap::new();
-    let built_in = KINDS.iter().flat_map(|kind| kind.versions().map(move |own| (&*own.group, &*own.version, kind)));
-    for (group, version, kind) in built_in.chain(api.custom.all()) {
-        let versions = all.entry(group).or_default();
-        match versions.iter_mut().find(|(name, _)| *name == version) {
-            Some((_, kinds)) => kinds.push(kind),
-            None => versions.push((version, vec![kind])),
+/// What is served in a version.
+enum Content {
+    /// Kinds of this server.
+    Kinds(Vec<KindRef>),
+    /// What another server said of itself, an `APIResourceList`; null as long as it said nothing.
+    Elsewhere(Value),
+}
+
+/// The versions of each group.
+type Groups = BTreeMap<String, Vec<(String, Content)>>;
+
+/// Every version of every group, the preferred one first, with what is served in it.
+fn served(api: &Api) -> Groups {
+    let mut all = Groups::new();
+    let built_in = KINDS.iter().flat_map(|kind| kind.versions().map(move |own| (own.clone(), KindRef::BuiltIn(kind))));
+    let custom = api.custom.all().into_iter().map(|(own, kind)| (own, KindRef::Custom(kind)));
+    for (own, kind) in built_in.chain(custom) {
+        let versions = all.entry(own.group.into_owned()).or_default();
+        match versions.iter_mut().find(|(name, _)| *name == own.version) {
+            Some((_, Content::Kinds(kinds))) => kinds.push(kind),
+            Some((_, Content::Elsewhere(_))) => {}
+            None => versions.push((own.version.into_owned(), Content::Kinds(vec![kind]))),
         }
+    }
+    for remote in api.aggregated.all().iter() {
+        let said = api.aggregated.documents(remote).filter(|_| remote.is_available);
+        let content = Content::Elsewhere(said.map_or(Value::Null, |documents| documents.resources.clone()));
+        let versions = all.entry(remote.group.clone()).or_default();
+        versions.retain(|(name, _)| *name != remote.version);
+        versions.push((remote.version.clone(), content));
     }
     all.values_mut().for_each(|versions| versions.sort_by_key(|(name, _)| rank(name)));
     all
@@ -88,11 +108,11 @@ fn groups(api: &Api) -> Vec<Value> {
     served(api)
         .into_iter()
         .filter(|(group, _)| !group.is_empty())
-        .map(|(group, versions)| group_value(group, &versions))
+        .map(|(group, versions)| group_value(&group, &versions))
         .collect()
 }
 
-fn group_value(group: &str, versions: &[(&str, Vec<&Kind>)]) -> Value {
+fn group_value(group: &str, versions: &[(String, Content)]) -> Value {
     let all: Vec<Value> = versions
         .iter()
         .map(|(version, _)| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
@@ -112,7 +132,7 @@ fn group_answer(api: &Api, group: &str) -> Result<Answer, Status> {
 fn resources(api: &Api, group: &str, version: &str) -> Result<Answer, Status> {
     let all = served(api);
     let found = all.get(group).and_then(|versions| versions.iter().find(|(name, _)| *name == version));
-    let (_, kinds) = found.ok_or_else(resource::not_served)?;
+    let Some((_, Content::Kinds(kinds))) = found else { return Err(resource::not_served()) };
     let mut list = Vec::new();
     for kind in kinds {
         list.push(resource_value(kind));
@@ -163,7 +183,7 @@ fn aggregated(api: &Api, core: bool) -> Answer {
     let items: Vec<Value> = served(api)
         .into_iter()
         .filter(|(group, _)| group.is_empty() == core)
-        .map(|(group, versions)| aggregated_group(group, versions))
+        .map(|(group, versions)| aggregated_group(&group, &versions))
         .collect();
     let value = json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items});
     let mut answer = answer::value(StatusCode::OK, &value);
@@ -173,16 +193,51 @@ fn aggregated(api: &Api, core: bool) -> Answer {
     answer
 }
 
-fn aggregated_group(group: &str, versions: Vec<(&str, Vec<&Kind>)>) -> Value {
+fn aggregated_group(group: &str, versions: &[(String, Content)]) -> Value {
     let versions: Vec<Value> = versions
-        .into_iter()
-        .map(|(version, kinds)| {
-            let resources: Vec<Value> =
-                kinds.into_iter().map(|kind| aggregated_resource(kind, group, version)).collect();
-            json!({"version": version, "freshness": "Current", "resources": resources})
+        .iter()
+        .map(|(version, content)| {
+            let resources: Vec<Value> = match content {
+                Content::Kinds(kinds) => kinds.iter().map(|kind| aggregated_resource(kind, group, version)).collect(),
+                Content::Elsewhere(said) => elsewhere(said, group, version),
+            };
+            let is_stale = matches!(content, Content::Elsewhere(Value::Null));
+            let freshness = if is_stale { "Stale" } else { "Current" };
+            json!({"version": version, "freshness": freshness, "resources": resources})
         })
         .collect();
     json!({"metadata": {"name": group, "creationTimestamp": null}, "versions": versions})
+}
+
+/// An `APIResourceList` in the aggregated form.
+fn elsewhere(said: &Value, group: &str, version: &str) -> Vec<Value> {
+    let all = said["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let response = |one: &Value| {
+        let own =
+            |field: &str, usual: &str| one[field].as_str().filter(|text| !text.is_empty()).unwrap_or(usual).to_string();
+        json!({"group": own("group", group), "version": own("version", version), "kind": one["kind"]})
+    };
+    let name = |one: &Value| one["name"].as_str().unwrap_or_default().to_string();
+    let mut found = Vec::new();
+    for one in all.iter().filter(|one| !name(one).contains('/')) {
+        let scope = if one["namespaced"] == true { "Namespaced" } else { "Cluster" };
+        let mut value = json!({"resource": one["name"], "responseKind": response(one), "scope": scope,
+            "singularResource": one["singularName"], "verbs": one["verbs"]});
+        for field in ["shortNames", "categories"].into_iter().filter(|field| one[*field].is_array()) {
+            value[field] = one[field].clone();
+        }
+        let start = format!("{}/", name(one));
+        let parts: Vec<Value> = all
+            .iter()
+            .filter_map(|part| Some((part, name(part).strip_prefix(&start)?.to_string())))
+            .map(|(part, own)| json!({"subresource": own, "responseKind": response(part), "verbs": part["verbs"]}))
+            .collect();
+        if !parts.is_empty() {
+            value["subresources"] = Value::Array(parts);
+        }
+        found.push(value);
+    }
+    found
 }
 
 fn aggregated_resource(kind: &Kind, group: &str, version: &str) -> Value {

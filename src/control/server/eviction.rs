@@ -18,7 +18,7 @@ const TRIES: usize = 20;
 const MOST_DISRUPTED: usize = 2000;
 
 /// Evicts the pod of the request.
-pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn create(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let eviction = decode::value(&call.headers, &body)?;
     let name = eviction["metadata"]["name"].as_str().unwrap_or_default();
     if !name.is_empty() && name != call.attributes().name {

@@ -9,9 +9,11 @@
 
 pub mod accept;
 pub mod admission;
+pub mod aggregate;
 pub mod answer;
 pub mod auth;
 pub mod bootstrap;
+pub mod cached;
 pub mod custom;
 pub mod decode;
 pub mod discovery;
@@ -26,6 +28,7 @@ pub mod patch;
 pub mod pieces;
 pub mod proxy;
 pub mod read;
+pub mod remote;
 pub mod request;
 pub mod resource;
 pub mod route;
@@ -72,6 +75,12 @@ pub struct Api {
     pub accounts: Arc<auth::accounts::Accounts>,
     pub authorizer: auth::Rules,
     pub admission: Vec<Box<dyn admission::Plugin>>,
+    /// Those of the plugins that ask somebody else.
+    pub webhooks: Arc<admission::Webhooks>,
+    /// APIs that other servers answer.
+    pub aggregated: aggregate::Aggregated,
+    /// Webhooks and aggregated APIs, as servers.
+    pub remotes: remote::Remotes,
     /// Custom kinds.
     pub custom: Arc<custom::Registry>,
     /// Addresses and node ports of Services.
@@ -91,12 +100,16 @@ impl Server {
     pub async fn start(config: ServerConfig) -> Result<Self, Error> {
         let store = Store::open(&config.paths.store())?;
         let accounts = auth::accounts(&config, &store)?;
+        let webhooks = Arc::new(admission::Webhooks::new(&store));
         let api = Api {
             authenticators: auth::authenticators(&accounts),
             authorizer: auth::Rules::new(&store),
             accounts,
             agents: proxy::Agents::load(&config.paths.pki())?,
-            admission: admission::plugins(&config, &store),
+            admission: admission::plugins(&config, &store, &webhooks),
+            webhooks,
+            aggregated: aggregate::Aggregated::new(&store, &config.paths.pki()),
+            remotes: remote::Remotes::new(&store),
             custom: custom::registry(),
             services: services::Services::load(&config.profile, &store),
             profile: config.profile,
@@ -106,7 +119,14 @@ impl Server {
         let server = Self { api: Arc::new(api) };
         bootstrap::ensure(&server.api).await.map_err(Error::Bootstrap)?;
         custom::start(&server.api).await.map_err(Error::Bootstrap)?;
+        aggregate::start(&server.api);
         Ok(server)
+    }
+
+    /// The store below, for tests of what stands between.
+    #[cfg(test)]
+    pub fn store(&self) -> &Store {
+        &self.api.store
     }
 
     /// A client of this server without sockets, with an identity of its own; everything else is as for any other client.

@@ -5,11 +5,11 @@
 //!
 //! Source: k8s.io/kube-openapi `pkg/handler3/handler.go`.
 
-use super::Api;
 use super::answer::{self, Answer};
 use super::resource::not_served;
 use super::route::Call;
-use crate::api::kinds::GroupVersion;
+use super::{Api, aggregate, proxy};
+use crate::api::kinds::{GroupVersion, KindRef};
 use crate::api::openapi::{v2, v3};
 use crate::api::{KINDS, Kind, Reason, Status};
 use axum::body::Body;
@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 /// What kubectl asks the v2 document as, before and after its name was made a valid one.
 const PROTOBUF_V2: &[&str] = &[
@@ -25,7 +26,13 @@ const PROTOBUF_V2: &[&str] = &[
 ];
 
 /// Answers `/openapi/…`; `rest` is what follows.
-pub fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
+pub async fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
+    if let ["v3", "apis", group, version] = rest
+        && let Some(remote) = call.api.aggregated.of_path(&format!("/apis/{group}/{version}"))
+    {
+        let incoming = proxy::Incoming { query: String::new(), body: Body::empty(), upgrade: None };
+        return aggregate::proxy(call, &remote, incoming).await;
+    }
     match rest {
         ["v2"] => second(call),
         ["v3"] => Ok(index(&call.api)),
@@ -36,12 +43,10 @@ pub fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
 }
 
 /// Every group and version with the kinds that are served in it.
-fn served(api: &Api) -> Vec<(GroupVersion, Vec<&'static Kind>)> {
-    let mut all: Vec<(GroupVersion, Vec<&Kind>)> = Vec::new();
-    let built_in = KINDS.iter().flat_map(|kind| kind.versions().map(move |own| (own.clone(), kind)));
-    let custom = api.custom.all().into_iter();
-    let custom =
-        custom.map(|(group, version, kind)| (GroupVersion { group: group.into(), version: version.into() }, kind));
+fn served(api: &Api) -> Vec<(GroupVersion, Vec<KindRef>)> {
+    let mut all: Vec<(GroupVersion, Vec<KindRef>)> = Vec::new();
+    let built_in = KINDS.iter().flat_map(|kind| kind.versions().map(move |own| (own.clone(), KindRef::BuiltIn(kind))));
+    let custom = api.custom.all().into_iter().map(|(own, kind)| (own, KindRef::Custom(kind)));
     for (version, kind) in built_in.chain(custom) {
         match all.iter_mut().find(|(own, _)| *own == version) {
             Some((_, kinds)) => kinds.push(kind),
@@ -51,20 +56,29 @@ fn served(api: &Api) -> Vec<(GroupVersion, Vec<&'static Kind>)> {
     all
 }
 
+fn plain(kinds: &[KindRef]) -> Vec<&Kind> {
+    kinds.iter().map(|kind| &**kind).collect()
+}
+
 /// The schema of a custom kind as its definition has it.
 fn custom(kind: &Kind, version: &str) -> Option<Value> {
     kind.custom.as_ref()?.open_api(version)
 }
 
 fn index(api: &Api) -> Answer {
-    let paths: Map<String, Value> = served(api)
+    let mut paths: Map<String, Value> = served(api)
         .into_iter()
         .map(|(version, kinds)| {
             let place = v3::place(&version);
-            let url = format!("/openapi/v3/{place}?hash={}", v3::mark(&version, &kinds, &custom));
+            let url = format!("/openapi/v3/{place}?hash={}", v3::mark(&version, &plain(&kinds), &custom));
             (place, json!({"serverRelativeURL": url}))
         })
         .collect();
+    for remote in api.aggregated.all().iter() {
+        if let Some(url) = api.aggregated.documents(remote).and_then(|documents| documents.open_api.clone()) {
+            paths.insert(format!("apis/{}/{}", remote.group, remote.version), json!({"serverRelativeURL": url}));
+        }
+    }
     answer::value(StatusCode::OK, &json!({"paths": paths}))
 }
 
@@ -78,6 +92,7 @@ fn third(call: &Call, group: &str, version: &str) -> Result<Answer, Status> {
             "only the following media types are accepted: application/json",
         ));
     }
+    let kinds = &plain(kinds);
     let mark = v3::mark(version, kinds, &custom);
     let asked = call.options.text("hash");
     if !asked.is_empty() && asked != mark {
@@ -105,21 +120,26 @@ fn third(call: &Call, group: &str, version: &str) -> Result<Answer, Status> {
 
 fn second(call: &Call) -> Result<Answer, Status> {
     let all = served(&call.api);
-    let marks: Vec<String> = all.iter().map(|(version, kinds)| v3::mark(version, kinds, &custom)).collect();
-    let mark = format!("{:08X}", crc32fast::hash(marks.concat().as_bytes()));
+    let marks: Vec<String> = all.iter().map(|(version, kinds)| v3::mark(version, &plain(kinds), &custom)).collect();
+    let others = elsewhere(&call.api);
+    let mark = marks.concat() + &others.iter().map(|(mark, _)| format!("{mark:X}")).collect::<String>();
+    let mark = format!("{:08X}", crc32fast::hash(mark.as_bytes()));
+    let others: Vec<&Value> = others.iter().map(|(_, document)| &**document).collect();
     let mut kinds: Vec<&Kind> = KINDS.iter().collect();
     // One kind of a definition stands for all its versions.
-    let custom_kinds = call.api.custom.all().into_iter().filter(|(_, version, kind)| *version == kind.stored.version);
-    kinds.extend(custom_kinds.map(|(_, _, kind)| kind));
+    let custom_kinds = call.api.custom.all();
+    kinds.extend(custom_kinds.iter().filter(|(own, kind)| own.version == kind.stored.version).map(|(_, kind)| &**kind));
     let wanted = PROTOBUF_V2.iter().find(|media| accepts(call, &[media]) && !accepts_first(call, "application/json"));
     let mut answer = match wanted {
         _ if is_known(call, &mark) => unchanged(),
         Some(_) => {
-            let mut answer = answer::bytes(StatusCode::OK, Bytes::from(v2::protobuf(&kinds, &custom)));
+            let mut answer = answer::bytes(StatusCode::OK, Bytes::from(v2::protobuf(&kinds, &custom, &others)));
             set(&mut answer, header::CONTENT_TYPE, PROTOBUF_V2[1]);
             answer
         }
-        None if accepts(call, &["application/json"]) => answer::bytes(StatusCode::OK, v2::json_text(&kinds, &custom)),
+        None if accepts(call, &["application/json"]) => {
+            answer::bytes(StatusCode::OK, v2::json_text(&kinds, &custom, &others))
+        }
         None => {
             let known = format!("only the following media types are accepted: application/json, {}", PROTOBUF_V2[1]);
             return Err(Status::new(Reason::NotAcceptable, known));
@@ -128,6 +148,13 @@ fn second(call: &Call) -> Result<Answer, Status> {
     set(&mut answer, header::ETAG, &format!("\"{mark}\""));
     set(&mut answer, header::VARY, "Accept");
     Ok(answer)
+}
+
+/// The documents of aggregated servers, each with a mark.
+fn elsewhere(api: &Api) -> Vec<(usize, Arc<Value>)> {
+    let remotes = api.aggregated.all();
+    let documents = remotes.iter().filter_map(|remote| api.aggregated.documents(remote)?.open_api_v2.clone());
+    documents.map(|document| (document.to_string().len(), document)).collect()
 }
 
 fn set(answer: &mut Answer, name: HeaderName, value: &str) {

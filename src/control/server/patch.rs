@@ -5,6 +5,7 @@
 //! Source of the rules: k8s.io/apiserver `pkg/endpoints/handlers/patch.go`.
 
 use super::answer::Answer;
+use super::custom::convert;
 use super::route::{Call, forbidden};
 use super::write::{self, Noted};
 use super::{decode, objects, options};
@@ -100,7 +101,7 @@ fn is_builtin(kind: &Kind) -> bool {
 }
 
 /// Patches an object, or a part of one.
-pub async fn patch(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn patch(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     if decode::media(&call.headers) == APPLY {
         return apply(call, kind, &body).await;
     }
@@ -120,8 +121,8 @@ fn is_race(status: &Status) -> bool {
     status.reason == Reason::Conflict && status.message.contains("the object has been modified")
 }
 
-async fn patch_once(call: &Call, kind: &'static Kind, patch: &Patch) -> Result<Answer, Status> {
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+async fn patch_once(call: &Call, kind: &Kind, patch: &Patch) -> Result<Answer, Status> {
+    let entry = convert::current(call, kind).await?;
     let before = objects::in_version(kind, call.attributes(), objects::stored(&entry)?);
     let after = patch.apply(decode::schema_of(call, kind), Value::Object(before.0))?;
     let mut sent = decode::patched(call, kind, after)?;
@@ -137,7 +138,7 @@ pub fn part(call: &Call, schema: &str, body: &Bytes, before: Value) -> Result<Va
 }
 
 /// Server-side apply: makes the object if there is none.
-async fn apply(call: &Call, kind: &'static Kind, body: &Bytes) -> Result<Answer, Status> {
+async fn apply(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> {
     options::check(call, true)?;
     let (config, warnings) = configuration(call, kind, body)?;
     for _ in 1..TRIES {
@@ -204,11 +205,14 @@ fn described(call: &Call, kind: &Kind) -> String {
     format!("{}/{}; {}/{}, Kind={}", wanted.namespace, wanted.name, wanted.group, wanted.version, kind.kind)
 }
 
-async fn apply_once(call: &Call, kind: &'static Kind, config: &Object, warnings: &[String]) -> Result<Answer, Status> {
+async fn apply_once(call: &Call, kind: &Kind, config: &Object, warnings: &[String]) -> Result<Answer, Status> {
     let wanted = call.attributes();
     let writer = options::writer(call, kind);
     let config_value = Value::Object(config.0.clone());
-    let found = call.api.store.get(&objects::key(kind, &wanted.namespace, &wanted.name));
+    let found = match call.api.store.get(&objects::key(kind, &wanted.namespace, &wanted.name)) {
+        Some(entry) => Some(convert::entry(&call.api, kind, entry).await?),
+        None => None,
+    };
     let live = found.as_ref().map(|entry| objects::present(kind, entry)).transpose()?;
     let force = call.options.is_true("force");
     let mut object = fields::owner::apply(&writer, live.as_ref(), &config_value, force)

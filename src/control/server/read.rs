@@ -2,6 +2,7 @@
 
 use super::accept::Media;
 use super::answer::{self, Answer};
+use super::custom::convert;
 use super::form::Form;
 use super::objects;
 use super::pieces::Pieces;
@@ -17,8 +18,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// One object.
-pub fn get(call: &Call, kind: &Kind) -> Result<Answer, Status> {
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+pub async fn get(call: &Call, kind: &Kind) -> Result<Answer, Status> {
+    let entry = convert::current(call, kind).await?;
     let form = call.accepted.form;
     if form == Form::Plain && objects::is_stored_version(kind, call.attributes()) {
         return Ok(answer::bytes(StatusCode::OK, entry.bytes.clone()));
@@ -29,8 +30,8 @@ pub fn get(call: &Call, kind: &Kind) -> Result<Answer, Status> {
 }
 
 /// The scale of one object.
-pub fn scale(call: &Call, kind: &Kind) -> Result<Answer, Status> {
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+pub async fn scale(call: &Call, kind: &Kind) -> Result<Answer, Status> {
+    let entry = convert::current(call, kind).await?;
     Ok(answer::value(StatusCode::OK, &scale_of(kind, &objects::present(kind, &entry)?)?))
 }
 
@@ -139,8 +140,9 @@ struct Page {
 }
 
 /// Many objects.
-pub fn list(call: &Call, kind: &Kind) -> Result<Answer, Status> {
-    let page = page(call, kind)?;
+pub async fn list(call: &Call, kind: &Kind) -> Result<Answer, Status> {
+    let mut page = page(call, kind)?;
+    page.entries = convert::entries(&call.api, kind, page.entries).await?;
     let metadata = objects::list_metadata(page.revision, page.next);
     let form = call.accepted.form;
     let wanted = call.attributes();

@@ -2,12 +2,13 @@
 
 use super::Api;
 use super::identity::Attributes;
+use crate::api::kinds::KindRef;
 use crate::api::{Kind, Reason, Status, kinds};
 
 /// The kind that a request is about.
-pub fn find(api: &Api, wanted: &Attributes) -> Result<&'static Kind, Status> {
-    let built_in = kinds::find(&wanted.group, &wanted.version, &wanted.resource);
-    let custom = || api.custom.find(&wanted.group, &wanted.version, &wanted.resource);
+pub fn find(api: &Api, wanted: &Attributes) -> Result<KindRef, Status> {
+    let built_in = kinds::find(&wanted.group, &wanted.version, &wanted.resource).map(KindRef::BuiltIn);
+    let custom = || api.custom.find(&wanted.group, &wanted.version, &wanted.resource).map(KindRef::Custom);
     built_in.or_else(custom).ok_or_else(not_served)
 }
 
@@ -26,21 +27,13 @@ pub fn check_scope(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
     }
 }
 
-/// What cannot be asked of a custom kind: a subresource that its version lacks, another version that only a webhook could
-/// convert to.
+/// What cannot be asked of a custom kind: a subresource that its version lacks.
 pub fn check_custom(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
-    let Some(custom) = &kind.custom else { return Ok(()) };
+    if kind.custom.is_none() {
+        return Ok(());
+    }
     if !wanted.subresource.is_empty() && !kind.subresources().iter().any(|own| own.name == wanted.subresource) {
         return Err(not_served());
-    }
-    if custom.has_webhook && wanted.version != kind.stored.version {
-        let message = format!(
-            "conversion of {name} from version {stored} to {} by a webhook is not built into this server, use {stored}",
-            wanted.version,
-            name = custom.name,
-            stored = kind.stored.version,
-        );
-        return Err(Status::new(Reason::NotImplemented, message));
     }
     Ok(())
 }

@@ -4,7 +4,8 @@ use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
-use super::{Api, auth, discovery, eviction, patch, proxy, read, resource, watch, write};
+use super::{Api, aggregate, auth, discovery, eviction, patch, proxy, read, resource, watch, write};
+use crate::api::kinds::KindRef;
 use crate::api::{Kind, Reason, Status};
 use axum::body::Body;
 use bytes::Bytes;
@@ -67,31 +68,34 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     let query = parts.uri.query().unwrap_or_default().to_string();
     let accepted = Accepted::of(&parts.headers, true).unwrap_or_default();
     let mut call = Call { api, user, target, options, headers: parts.headers, accepted, method: parts.method };
+    if let Some(remote) = call.api.aggregated.of_path(&call.attributes().path) {
+        return aggregate::proxy(&call, &remote, proxy::Incoming { query, body, upgrade }).await;
+    }
     if !call.attributes().is_resource() {
-        return Ok(accept::recoded(discovery::answer(&call)?, accepted.media).await);
+        return Ok(accept::recoded(discovery::answer(&call).await?, accepted.media).await);
     }
     if proxy::is_for(call.attributes()) {
         return proxy::answer(&call, proxy::Incoming { query, body, upgrade }).await;
     }
     let kind = resource::find(&call.api, call.attributes())?;
-    resource::check_scope(kind, call.attributes())?;
-    resource::check_custom(kind, call.attributes())?;
-    call.accepted = Accepted::for_kind(&call.headers, kind, call.attributes().verb == "watch")?;
+    resource::check_scope(&kind, call.attributes())?;
+    resource::check_custom(&kind, call.attributes())?;
+    call.accepted = Accepted::for_kind(&call.headers, &kind, call.attributes().verb == "watch")?;
     let media = call.accepted.media;
     let warning = kind.custom.as_ref().and_then(|custom| custom.warning(&call.attributes().version));
-    let mut answer = resource_request(call, kind, body).await?;
+    let mut answer = resource_request(call, &kind, body).await?;
     if let Some(warning) = warning {
         answer::warn(&mut answer, &[warning.to_string()]);
     }
     Ok(accept::recoded(answer, media).await)
 }
 
-async fn resource_request(call: Call, kind: &'static Kind, body: Body) -> Result<Answer, Status> {
+async fn resource_request(call: Call, kind: &KindRef, body: Body) -> Result<Answer, Status> {
     match (call.attributes().verb.as_str(), call.attributes().subresource.as_str()) {
-        ("get", "" | "status" | "ephemeralcontainers" | "resize" | "approval") => read::get(&call, kind),
-        ("get", "scale") => read::scale(&call, kind),
-        ("list", "") => read::list(&call, kind),
-        ("watch", "") => watch::start(&call, kind),
+        ("get", "" | "status" | "ephemeralcontainers" | "resize" | "approval") => read::get(&call, kind).await,
+        ("get", "scale") => read::scale(&call, kind).await,
+        ("list", "") => read::list(&call, kind).await,
+        ("watch", "") => watch::start(&call, kind).await,
         ("create", "") if is_question(kind) => auth::reviews::create(&call, kind, &collect(body).await?),
         ("create", "token") if kind.plural == "serviceaccounts" => {
             auth::token_request::create(&call, &collect(body).await?)

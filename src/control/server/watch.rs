@@ -1,12 +1,15 @@
 //! Watch: the present state if asked for, then every change, as lines of JSON or frames of protobuf. In the plain form of the
 //! stored version either is encoded once for all who watch.
 
+use super::Api;
 use super::accept::{Accepted, Media};
 use super::answer::Answer;
+use super::custom::convert;
 use super::form::Form;
 use super::objects;
 use super::read::Wanted;
 use super::route::Call;
+use crate::api::kinds::KindRef;
 use crate::api::{Kind, Object, Status, protobuf};
 use crate::control::store::{self, Entry, Event, Happened};
 use axum::body::Body;
@@ -16,8 +19,9 @@ use futures::future::BoxFuture;
 use futures::stream::{self, Stream};
 use http::{Response, header};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How often a watch that asked for them gets a bookmark.
@@ -25,7 +29,10 @@ const BOOKMARKS: Duration = Duration::from_secs(60);
 
 /// How one watch looks at changes.
 struct View {
-    kind: &'static Kind,
+    kind: KindRef,
+    api: Weak<Api>,
+    /// Objects that somebody else had to convert, by their revision; empty for nearly every kind.
+    converted: HashMap<u64, Arc<Entry>>,
     wanted: Wanted,
     accepted: Accepted,
     is_stored_version: bool,
@@ -37,10 +44,13 @@ struct View {
 }
 
 /// Starts a watch; the answer's body ends with the watch.
-pub fn start(call: &Call, kind: &'static Kind) -> Result<Answer, Status> {
+pub async fn start(call: &Call, kind: &KindRef) -> Result<Answer, Status> {
     let (start, initial, ends_initial) = beginning(call, kind)?;
+    let initial = convert::entries(&call.api, kind, initial).await?;
     let view = View {
-        kind,
+        kind: kind.clone(),
+        api: Arc::downgrade(&call.api),
+        converted: HashMap::new(),
         wanted: Wanted::of(call, kind)?,
         accepted: call.accepted,
         is_stored_version: objects::is_stored_version(kind, call.attributes()),
@@ -112,6 +122,10 @@ fn lines(
             };
             match events {
                 Ok(events) => {
+                    if let Err(status) = view.convert(&events).await {
+                        let line = view.event("ERROR", &status.to_value());
+                        return Some((Ok(line), (view, watch, None, true)));
+                    }
                     let lines = view.changes(&events);
                     if !lines.is_empty() {
                         return Some((Ok(lines), (view, watch, None, false)));
@@ -124,9 +138,9 @@ fn lines(
 }
 
 /// When a watch ends: after its time, or with its kind.
-fn over(call: &Call, kind: &'static Kind, time: Option<Duration>) -> BoxFuture<'static, ()> {
+fn over(call: &Call, kind: &KindRef, time: Option<Duration>) -> BoxFuture<'static, ()> {
     let gone: BoxFuture<'static, ()> = match &kind.custom {
-        Some(_) => call.api.custom.clone().until_gone(kind, call.attributes().clone()).boxed(),
+        Some(_) => call.api.custom.clone().until_gone(kind.clone(), call.attributes().clone()).boxed(),
         None => futures::future::pending().boxed(),
     };
     match time {
@@ -142,6 +156,18 @@ impl View {
             lines.extend_from_slice(&self.line(Happened::Added, &entry));
         }
         lines
+    }
+
+    /// Has the objects of events converted that only a webhook can convert.
+    async fn convert(&mut self, events: &[Arc<Event>]) -> Result<(), Status> {
+        if !convert::is_for(&self.kind) {
+            return Ok(());
+        }
+        let Some(api) = self.api.upgrade() else { return Ok(()) };
+        let entries = events.iter().map(|event| event.entry.clone()).collect();
+        let converted = convert::entries(&api, &self.kind, entries).await?;
+        self.converted = converted.into_iter().map(|entry| (entry.revision, entry)).collect();
+        Ok(())
     }
 
     fn changes(&mut self, events: &[Arc<Event>]) -> Bytes {
@@ -186,9 +212,9 @@ impl View {
         if self.is_bytes() && self.accepted.media == Media::Json {
             return store::wire(happened, &entry.bytes);
         }
-        match objects::stored(entry) {
+        match objects::stored(self.converted.get(&entry.revision).map_or(entry, |converted| converted)) {
             Ok(object) => {
-                let object = objects::in_version(self.kind, &self.attributes, object);
+                let object = objects::in_version(&self.kind, &self.attributes, object);
                 let value = self.shape(object);
                 self.event(happened.word(), &value)
             }
@@ -197,7 +223,7 @@ impl View {
     }
 
     fn shape(&mut self, object: Object) -> Value {
-        let value = self.accepted.form.object(self.kind, object, &self.include, self.header);
+        let value = self.accepted.form.object(&self.kind, object, &self.include, self.header);
         self.header = false;
         value
     }
@@ -217,7 +243,7 @@ impl View {
     }
 
     fn failure(&self, error: store::Error) -> Bytes {
-        self.event("ERROR", &objects::failure(self.kind, error).to_value())
+        self.event("ERROR", &objects::failure(&self.kind, error).to_value())
     }
 
     fn bookmark(&self, revision: u64, ends_initial: bool) -> Bytes {

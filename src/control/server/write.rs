@@ -1,7 +1,8 @@
 //! Create, update and delete: every rule between a body and the store.
 
-use super::admission::{Change, Verb};
+use super::admission::{Change, Round, Verb};
 use super::answer::{self, Answer};
+use super::custom::convert;
 use super::form::Form;
 use super::objects;
 use super::route::{Call, method_not_allowed};
@@ -28,7 +29,7 @@ pub enum Noted {
 }
 
 /// A new object.
-pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn create(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     if !kind.is_stored() {
         return Err(super::resource::no_subresource(kind, "create"));
     }
@@ -44,12 +45,12 @@ pub async fn create(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
 }
 
 /// Stores a new object, which has its name and is in the stored version.
-pub async fn make(call: &Call, kind: &'static Kind, sent: decode::Sent, noted: Noted) -> Result<Answer, Status> {
+pub async fn make(call: &Call, kind: &Kind, sent: decode::Sent, noted: Noted) -> Result<Answer, Status> {
     let decode::Sent { mut object, mut warnings } = sent;
     stamp_new(&mut object, kind);
     objects::default(kind, call.attributes(), &mut object);
     note(call, kind, &mut object, None, noted);
-    mutate(call, &mut change_of(call, kind, &mut object, None, Verb::Create)).await?;
+    warnings.extend(mutate(call, change_of(call, kind, &mut object, None, Verb::Create)).await?);
     (kind.rules.prepare_create)(&mut object);
     let mut causes = metadata::new(kind, &object);
     causes.extend(objects::faults(kind, call.attributes(), &mut object, None));
@@ -78,18 +79,18 @@ fn note(call: &Call, kind: &Kind, object: &mut Object, old: Option<&Object>, not
 }
 
 /// A whole new version of an object, or of one part of it.
-pub async fn update(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn update(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     options::check(call, false)?;
     let mut sent = decode::body(call, kind, &body)?;
     objects::to_stored(kind, call.attributes(), &mut sent.object);
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    let entry = convert::current(call, kind).await?;
     change(call, kind, &entry, sent, Noted::Update).await
 }
 
 /// Puts an object, which is in the stored version, in the place of what is in `entry`.
 pub async fn change(
     call: &Call,
-    kind: &'static Kind,
+    kind: &Kind,
     entry: &Arc<Entry>,
     sent: decode::Sent,
     noted: Noted,
@@ -104,7 +105,7 @@ pub async fn change(
     objects::default(kind, wanted, &mut object);
     note(call, kind, &mut object, Some(&old), noted);
     count_generation(&mut object, &old, kind);
-    mutate(call, &mut change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?;
+    warnings.extend(mutate(call, change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?);
     let mut causes = metadata::update(&object, &old);
     if !is_same_body(&object, &old) {
         causes.extend(objects::faults(kind, wanted, &mut object, Some(&old)));
@@ -155,9 +156,9 @@ fn assign<'a>(
 }
 
 /// Sets the replicas of an object through its scale.
-pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool) -> Result<Answer, Status> {
+pub async fn scale(call: &Call, kind: &Kind, body: Bytes, is_patch: bool) -> Result<Answer, Status> {
     let paths = kind.scale.as_ref().ok_or_else(super::resource::not_served)?;
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    let entry = convert::current(call, kind).await?;
     let mut object = objects::present(kind, &entry)?;
     let before = read::scale_of(kind, &object)?;
     let after = match is_patch {
@@ -194,10 +195,10 @@ pub async fn scale(call: &Call, kind: &'static Kind, body: Bytes, is_patch: bool
 }
 
 /// Gives a pod to a node (`pods/binding`).
-pub async fn bind(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn bind(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let binding = decode::value(&call.headers, &body)?;
     let node = binding["target"]["name"].as_str().unwrap_or_default();
-    let entry = objects::current(&call.api.store, kind, call.attributes())?;
+    let entry = convert::current(call, kind).await?;
     let mut pod = objects::stored(&entry)?;
     let name = pod.name().to_string();
     let refusal = |why: String| Status::conflict("", "pods/binding", &name, &why);
@@ -280,10 +281,10 @@ impl DeleteOptions {
 }
 
 /// Deletes one object, at once or as soon as nothing holds it.
-pub async fn delete(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn delete(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let options = DeleteOptions::read(call, &body)?;
     for _ in 0..TRIES {
-        let entry = objects::current(&call.api.store, kind, call.attributes())?;
+        let entry = convert::current(call, kind).await?;
         match delete_entry(call, kind, &entry, &options).await {
             Err(status) if status.reason == Reason::Conflict && status.message.contains("has been modified") => {}
             other => return other,
@@ -293,13 +294,14 @@ pub async fn delete(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Ans
 }
 
 /// Deletes everything that is selected; answers with what there was.
-pub async fn delete_collection(call: &Call, kind: &'static Kind, body: Bytes) -> Result<Answer, Status> {
+pub async fn delete_collection(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let options = DeleteOptions::read(call, &body)?;
     let wanted = read::Wanted::of(call, kind)?;
     let namespace = Some(call.attributes().namespace.as_str()).filter(|namespace| !namespace.is_empty());
     let listing = call.api.store.list(&super::resource::store_name(kind), namespace, None);
     let listing = listing.map_err(|error| objects::failure(kind, error))?;
     let selected: Vec<_> = listing.entries.into_iter().filter(|entry| wanted.takes(entry)).collect();
+    let selected = convert::entries(&call.api, kind, selected).await?;
     let mut items = Vec::with_capacity(selected.len());
     for entry in selected {
         match delete_entry(call, kind, &entry, &options).await {
@@ -307,6 +309,7 @@ pub async fn delete_collection(call: &Call, kind: &'static Kind, body: Bytes) ->
             Err(status) if matches!(status.reason, Reason::NotFound) => continue,
             Err(status) if status.reason == Reason::Conflict => {
                 if let Some(newest) = call.api.store.get(&entry.key) {
+                    let newest = convert::entry(&call.api, kind, newest).await?;
                     delete_entry(call, kind, &newest, &options).await?;
                 }
             }
@@ -319,12 +322,7 @@ pub async fn delete_collection(call: &Call, kind: &'static Kind, body: Bytes) ->
     Ok(answer::value(StatusCode::OK, &value))
 }
 
-async fn delete_entry(
-    call: &Call,
-    kind: &'static Kind,
-    entry: &Arc<Entry>,
-    options: &DeleteOptions,
-) -> Result<Answer, Status> {
+async fn delete_entry(call: &Call, kind: &Kind, entry: &Arc<Entry>, options: &DeleteOptions) -> Result<Answer, Status> {
     let old = objects::stored(entry)?;
     options.check(kind, &old)?;
     let mut object = old.clone();
@@ -599,31 +597,37 @@ fn count_generation(object: &mut Object, old: &Object, kind: &Kind) {
 /// Lets every plugin change the object, and judge it; returns what the client is warned of.
 async fn admit(
     call: &Call,
-    kind: &'static Kind,
+    kind: &Kind,
     object: &mut Object,
     old: Option<&Object>,
     verb: Verb,
 ) -> Result<Vec<String>, Status> {
-    mutate(call, &mut change_of(call, kind, object, old, verb)).await?;
-    confirm(call, change_of(call, kind, object, old, verb)).await
+    let mut warnings = mutate(call, change_of(call, kind, object, old, verb)).await?;
+    warnings.extend(confirm(call, change_of(call, kind, object, old, verb)).await?);
+    Ok(warnings)
 }
 
 fn change_of<'a>(
     call: &'a Call,
-    kind: &'static Kind,
+    kind: &'a Kind,
     object: &'a mut Object,
     old: Option<&'a Object>,
     verb: Verb,
 ) -> Change<'a> {
     let (user, attributes, is_dry_run) = (&call.user, call.attributes(), call.options.is_dry_run());
-    Change { verb, kind, object, old, user, attributes, is_dry_run, warnings: Vec::new() }
+    Change { verb, kind, object, old, user, attributes, is_dry_run, warnings: Vec::new(), round: Round::default() }
 }
 
-async fn mutate(call: &Call, change: &mut Change<'_>) -> Result<(), Status> {
+async fn mutate(call: &Call, mut change: Change<'_>) -> Result<Vec<String>, Status> {
     for plugin in &call.api.admission {
-        plugin.mutate(&call.api, change).await?;
+        plugin.mutate(&call.api, &mut change).await?;
     }
-    Ok(())
+    if change.round.is_to_be_repeated() {
+        for plugin in &call.api.admission {
+            plugin.mutate(&call.api, &mut change).await?;
+        }
+    }
+    Ok(change.warnings)
 }
 
 async fn confirm(call: &Call, mut change: Change<'_>) -> Result<Vec<String>, Status> {
@@ -655,12 +659,16 @@ async fn write(
     expected: Expected,
     is_delete: bool,
 ) -> Result<Arc<Entry>, Status> {
-    let op = op(kind, object, expected, is_delete)?;
+    let op = match convert::to_storage(&call.api, kind, object).await? {
+        Some(mut converted) => op(kind, &mut converted, expected, is_delete)?,
+        None => op(kind, object, expected, is_delete)?,
+    };
     let written = call.api.store.write(vec![op]).await.map_err(|error| objects::failure(kind, error))?;
     if is_delete && services::is_service(kind) {
         call.api.services.release(object, None);
     }
-    written.into_iter().next().ok_or_else(method_not_allowed)
+    let entry = written.into_iter().next().ok_or_else(method_not_allowed)?;
+    convert::written(kind, object, entry)
 }
 
 /// The store's operation for an object.

@@ -5,21 +5,28 @@ mod certificates;
 mod ingress;
 mod lifecycle;
 mod limits;
+pub mod matching;
 mod nodes;
 mod pod_security;
 mod priority;
 mod quota;
+pub mod review;
 mod runtime_class;
 mod service_account;
 mod storage;
 mod tolerations;
+mod webhooks;
+
+pub use webhooks::{Round, Webhooks};
 
 use super::identity::{Attributes, Identity};
+use super::route::Call;
 use super::{Api, ServerConfig, objects, resource};
 use crate::api::{Kind, Object, Reason, Status, kinds};
 use crate::control::store::Store;
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// What happens to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +39,7 @@ pub enum Verb {
 /// One change on its way to the store.
 pub struct Change<'a> {
     pub verb: Verb,
-    pub kind: &'static Kind,
+    pub kind: &'a Kind,
     pub object: &'a mut Object,
     pub old: Option<&'a Object>,
     pub user: &'a Identity,
@@ -41,6 +48,19 @@ pub struct Change<'a> {
     pub is_dry_run: bool,
     /// What the client is warned of.
     pub warnings: Vec<String>,
+    /// The webhooks that it went through.
+    pub round: Round,
+}
+
+impl Verb {
+    /// The word that webhooks and policies have for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verb::Create => "CREATE",
+            Verb::Update => "UPDATE",
+            Verb::Delete => "DELETE",
+        }
+    }
 }
 
 impl Change<'_> {
@@ -76,10 +96,37 @@ pub trait Plugin: Send + Sync {
     }
 }
 
+#[async_trait]
+impl<P: Plugin> Plugin for Arc<P> {
+    async fn mutate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+        (**self).mutate(api, change).await
+    }
+
+    async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+        (**self).validate(api, change).await
+    }
+}
+
+/// Asks webhooks whether somebody may connect to a pod, service or node. Returns what the client is warned of.
+pub async fn connect(call: &Call, kind: &Kind, query: &str) -> Result<Vec<String>, Status> {
+    let wanted = call.attributes();
+    let asked = matching::Asked {
+        operation: "CONNECT",
+        kind,
+        version: kind.stored.clone(),
+        resource: &wanted.resource,
+        subresource: &wanted.subresource,
+        namespace: wanted.namespace.as_str().into(),
+        name: wanted.name.as_str().into(),
+    };
+    let object = review::connect_options(kind, &wanted.subresource, query);
+    call.api.webhooks.connect(&call.api, &asked, &call.user, object).await
+}
+
 /// Every plugin, in the order in which they are asked.
 ///
 /// Source: pkg/kubeapiserver/options/plugins.go.
-pub fn plugins(_config: &ServerConfig, _store: &Store) -> Vec<Box<dyn Plugin>> {
+pub fn plugins(_config: &ServerConfig, _store: &Store, webhooks: &Arc<Webhooks>) -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(lifecycle::NamespaceLifecycle),
         Box::new(limits::LimitRanger),
@@ -97,6 +144,7 @@ pub fn plugins(_config: &ServerConfig, _store: &Store) -> Vec<Box<dyn Plugin>> {
         Box::new(certificates::CertificateSubjectRestriction),
         Box::new(ingress::DefaultIngressClass),
         Box::new(super::auth::escalation::NoEscalation),
+        Box::new(webhooks.clone()),
         Box::new(quota::ResourceQuota),
     ]
 }

@@ -307,6 +307,7 @@ mod tests {
             attributes: &attributes,
             is_dry_run: false,
             warnings: Vec::new(),
+            round: Default::default(),
         };
         let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": hard}, "status": {"hard": hard, "used": used}});
         let raised = raised(&change, &Object::from_value(quota).unwrap()).map_err(|status| status.message)?;

@@ -20,12 +20,14 @@ mod nodes;
 mod places;
 mod stream;
 
+pub use connect::{pass_back, strip, switches};
 pub use nodes::Agents;
+pub use places::endpoints;
 
 use super::answer::Answer;
 use super::identity::Attributes;
-use super::resource;
 use super::route::{Call, method_not_allowed};
+use super::{admission, resource};
 use crate::api::{Object, Status};
 use axum::body::Body;
 use hyper::upgrade::OnUpgrade;
@@ -52,7 +54,11 @@ pub fn is_for(wanted: &Attributes) -> bool {
 /// Passes a request on and its answer back.
 pub async fn answer(call: &Call, incoming: Incoming) -> Result<Answer, Status> {
     let wanted = call.attributes();
-    resource::check_scope(resource::find(&call.api, wanted)?, wanted)?;
+    let kind = resource::find(&call.api, wanted)?;
+    resource::check_scope(&kind, wanted)?;
+    if wanted.subresource != "log" {
+        admission::connect(call, &kind, &incoming.query).await?;
+    }
     let verb = wanted.verb.as_str();
     match (wanted.resource.as_str(), wanted.subresource.as_str()) {
         ("pods", "log") if verb == "get" => log::answer(call, incoming).await,

@@ -120,7 +120,7 @@ fn unavailable(why: String) -> Status {
 }
 
 /// Address and port of every ready endpoint of a service's port.
-fn endpoints(store: &Store, namespace: &str, service: &str, port_name: &str) -> Vec<(String, u16)> {
+pub fn endpoints(store: &Store, namespace: &str, service: &str, port_name: &str) -> Vec<(String, u16)> {
     let Ok(listing) = store.list("discovery.k8s.io/endpointslices", Some(namespace), None) else { return Vec::new() };
     let mut found = Vec::new();
     for entry in listing.entries.iter() {
