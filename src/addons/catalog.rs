@@ -15,6 +15,25 @@ pub struct Addon {
 pub static CATALOG: &[Addon] = include!(concat!(env!("OUT_DIR"), "/addons.rs"));
 
 impl Addon {
+    /// A text field of `addon.toml`, or nothing.
+    pub fn field(&self, name: &str) -> &'static str {
+        let value = |line: &'static str| {
+            let (key, value) = line.split_once('=')?;
+            (key.trim() == name).then(|| value.trim().trim_matches('"'))
+        };
+        self.description.lines().find_map(value).unwrap_or_default()
+    }
+
+    /// Names of the images in its manifests.
+    pub fn images(&self) -> Vec<&'static str> {
+        let lines = self.manifests.iter().flat_map(|(_, text)| text.lines());
+        let image = |line: &'static str| Some(line.trim().trim_start_matches("- ").strip_prefix("image:")?.trim());
+        let mut images: Vec<&str> = lines.filter_map(image).map(|image| image.trim_matches(['"', '\''])).collect();
+        images.sort_unstable();
+        images.dedup();
+        images
+    }
+
     /// Whether it is on unless it was switched off.
     pub fn is_default(&self) -> bool {
         self.description.lines().any(|line| line.replace(' ', "") == "default=true")

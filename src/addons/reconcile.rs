@@ -4,6 +4,7 @@
 use super::catalog::{Addon, CATALOG};
 use crate::api::{Object, yaml};
 use crate::client::{self, Client};
+use crate::config::Profile;
 
 /// The label that says which addon an object belongs to.
 pub const LABEL: &str = "coracle.local/addon";
@@ -22,16 +23,46 @@ pub enum Error {
     },
 }
 
-/// Applies the default addons and those named. `values` replace `${name}` in manifests.
-pub async fn apply_wanted(client: &Client, named: &[String], values: &[(&str, String)]) -> Result<(), Error> {
-    let is_wanted = |addon: &&Addon| addon.is_default() || named.iter().any(|name| name == addon.name);
-    for addon in CATALOG.iter().filter(is_wanted) {
-        apply(client, addon, values).await?;
+/// Whether a profile has an addon switched on.
+pub fn is_wanted(profile: &Profile, addon: &Addon) -> bool {
+    let names = |list: &[String]| list.iter().any(|name| name == addon.name);
+    names(&profile.addons) || (addon.is_default() && !names(&profile.disabled_addons))
+}
+
+/// What differs between clusters in the manifests of addons.
+pub fn values(profile: &Profile) -> Vec<(&'static str, String)> {
+    let network = &profile.network;
+    vec![
+        ("domain", network.domain.clone()),
+        ("dns_address", network.dns_address.to_string()),
+        ("host_address", network.host_address.to_string()),
+        ("version", env!("CARGO_PKG_VERSION").to_string()),
+    ]
+}
+
+/// Applies every addon that a profile has switched on.
+pub async fn apply_wanted(client: &Client, profile: &Profile) -> Result<(), Error> {
+    for addon in CATALOG.iter().filter(|addon| is_wanted(profile, addon)) {
+        apply(client, addon, &values(profile)).await?;
     }
     Ok(())
 }
 
-async fn apply(client: &Client, addon: &Addon, values: &[(&str, String)]) -> Result<(), Error> {
+/// Deletes the objects of an addon, last first.
+pub async fn remove(client: &Client, addon: &Addon, profile: &Profile) -> Result<(), Error> {
+    for object in objects(addon, &values(profile))?.iter().rev() {
+        let described = format!("{} `{}`", object.kind(), object.name());
+        client::apply::remove(client, object).await.map_err(|source| Error::Apply {
+            addon: addon.name.into(),
+            object: described,
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+/// Applies one addon.
+pub async fn apply(client: &Client, addon: &Addon, values: &[(&str, String)]) -> Result<(), Error> {
     for object in objects(addon, values)? {
         let described = format!("{} `{}`", object.kind(), object.name());
         client::apply::ensure(client, &object, "coracle-addons").await.map_err(|source| Error::Apply {

@@ -6,7 +6,7 @@
 //! ```
 
 use super::mounts;
-use crate::config::NodePaths;
+use crate::config::{NodePaths, Profile};
 use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use std::collections::BTreeMap;
@@ -84,7 +84,7 @@ impl Services {
     fn start(&mut self, service: &'static str) -> io::Result<()> {
         let log = append(&NodePaths::default().server_log())?;
         let mut command = Command::new("/coracle");
-        command.arg(service).stdout(log.try_clone()?).stderr(log);
+        command.arg(service).envs(proxies()).stdout(log.try_clone()?).stderr(log);
         // The server inherits the listening socket that this process was given as stdin; nobody else does.
         if service == "supervisor" {
             command.stdin(OwnedFd::from(self.supervisor.try_clone()?));
@@ -132,6 +132,13 @@ impl Services {
             kill_process(process, Signal::KILL).ok();
         }
     }
+}
+
+/// The proxies through which images are pulled. A profile that cannot be read is reported by the server.
+fn proxies() -> Vec<(&'static str, String)> {
+    let profile = std::fs::read(NodePaths::default().profile()).ok();
+    let profile = profile.and_then(|bytes| serde_json::from_slice::<Profile>(&bytes).ok());
+    profile.map(|profile| profile.proxy.variables()).unwrap_or_default()
 }
 
 /// A socket that only root may connect to.

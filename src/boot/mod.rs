@@ -1,7 +1,9 @@
 //! The order of components in the server process: start, wait ready, drain; and what `init` does as PID 1.
 
 pub mod controllers;
+pub mod copy;
 pub mod dns;
+pub mod freeze;
 pub mod hello;
 pub mod init;
 pub mod mounts;

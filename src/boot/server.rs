@@ -34,9 +34,7 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
         async move { server.serve(tokio::net::TcpListener::from_std(listener)?, shutdown).await.map_err(io::Error::other) }
     });
     let client = server.client(Identity::new("system:apiserver", &["system:masters"]));
-    addons::apply_wanted(&client, &profile.addons, &values(&profile))
-        .await
-        .map_err(|error| io::Error::other(chain(&error)))?;
+    addons::apply_wanted(&client, &profile).await.map_err(|error| io::Error::other(chain(&error)))?;
     let node = server.client(Identity::new(format!("system:node:{}", profile.name), &["system:nodes"]));
     let mut agent = tokio::spawn(super::node::run(node, profile.clone(), paths.clone(), shutdown.clone()));
     let proxy = server.client(Identity::new("system:kube-proxy", &[]));
@@ -60,17 +58,6 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     scheduling.await.map_err(io::Error::other)?;
     networking.await.map_err(io::Error::other)?.map_err(|error| io::Error::other(chain(&error)))?;
     serving.await.map_err(io::Error::other)?
-}
-
-/// What differs between clusters in the manifests of addons.
-fn values(profile: &Profile) -> Vec<(&'static str, String)> {
-    let network = &profile.network;
-    vec![
-        ("domain", network.domain.clone()),
-        ("dns_address", network.dns_address.to_string()),
-        ("host_address", network.host_address.to_string()),
-        ("version", env!("CARGO_PKG_VERSION").to_string()),
-    ]
 }
 
 /// The listening socket that was handed down as stdin, or a new one where nobody did.

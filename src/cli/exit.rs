@@ -28,11 +28,31 @@ pub enum Exit {
     Code(u8),
 }
 
+/// Names of reasons by code. Source: minikube `pkg/minikube/reason/reason.go`.
+const IDS: &[(u8, &str)] = &[
+    (2, "MK_INTERRUPTED"),
+    (14, "MK_USAGE"),
+    (23, "RSRC_INSUFFICIENT_REQ_MEMORY"),
+    (26, "RSRC_INSUFFICIENT_STORAGE"),
+    (29, "RSRC_INSUFFICIENT_CORES"),
+    (50, "DRV_START"),
+    (55, "DRV_NOT_HEALTHY"),
+    (56, "DRV_UNSUPPORTED_OS"),
+    (57, "DRV_NEEDS_ROOT"),
+    (63, "PROVIDER_DOCKER_NOT_RUNNING"),
+    (65, "PROVIDER_DOCKER_NOT_FOUND"),
+    (69, "PROVIDER_UNAVAILABLE"),
+    (80, "GUEST_START"),
+    (83, "GUEST_NOT_RUNNING"),
+    (85, "GUEST_NOT_FOUND"),
+    (115, "SVC_NOT_FOUND"),
+];
+
 impl Exit {
     /// The code that goes with an error of a cluster.
     pub fn of(error: &cluster::Error) -> Self {
         match error {
-            cluster::Error::Wanted(_) => Exit::Usage,
+            cluster::Error::Wanted(problems) => Exit::of_wanted(problems),
             cluster::Error::NoDriver(_) => Exit::DriverUnsupported,
             cluster::Error::Unusable { id, .. } => Exit::of_driver(id),
             cluster::Error::NoProfile(_) => Exit::GuestNotFound,
@@ -55,7 +75,23 @@ impl Exit {
         }
     }
 
-    fn code(self) -> u8 {
+    /// Amounts that are too small have codes of their own.
+    fn of_wanted(problems: &[crate::config::Problem]) -> Self {
+        match problems.first().map(|problem| problem.what.as_str()) {
+            Some("memory") => Exit::Code(23),
+            Some("cpus") => Exit::Code(29),
+            _ => Exit::Usage,
+        }
+    }
+
+    /// Minikube's name for the reason, which machines read.
+    pub fn id(self) -> &'static str {
+        let code = self.code();
+        IDS.iter().find(|(number, _)| *number == code).map_or("MK_FAILURE", |(_, id)| id)
+    }
+
+    /// The number.
+    pub fn code(self) -> u8 {
         match self {
             Exit::Success => 0,
             Exit::Failure => 1,

@@ -2,9 +2,14 @@
 //!
 //! stdout is data, stderr is talk. A command is one file in `commands/` and one line in the table below.
 
+mod audit;
 mod commands;
+mod complete;
+mod content;
+mod events;
 mod exit;
 mod printer;
+mod template;
 
 use crate::base::Hint;
 use crate::config::Home;
@@ -18,21 +23,27 @@ use std::process::ExitCode;
 #[command(name = "coracle", version, disable_help_subcommand = true, arg_required_else_help = false)]
 struct Arguments {
     /// The cluster to use; the active one when left out
-    #[arg(short, long, global = true, env = "CORACLE_PROFILE")]
+    #[arg(short, long, global = true, env = "CORACLE_PROFILE", add = complete::profiles())]
     profile: Option<String>,
     /// Print nothing but data and errors
     #[arg(short, long, global = true)]
     quiet: bool,
+    /// Who runs the command, for the audit log
+    #[arg(long, global = true, hide = true)]
+    user: Option<String>,
+    /// Leave the command out of the audit log
+    #[arg(long, global = true, hide = true)]
+    skip_audit: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 /// The table of commands: a word and the file of `commands/` that it is made of.
 macro_rules! commands {
-    ($($name:ident => $module:ident,)*) => {
+    ($($(#[$attribute:meta])* $name:ident => $module:ident,)*) => {
         #[derive(Subcommand)]
         enum Command {
-            $($name(commands::$module::Arguments),)*
+            $($(#[$attribute])* $name(commands::$module::Arguments),)*
             #[command(flatten)]
             Node(commands::node::Part),
         }
@@ -51,16 +62,38 @@ commands! {
     Stop => stop,
     Status => status,
     Delete => delete,
+    Pause => pause,
+    #[command(visible_alias = "resume")]
+    Unpause => unpause,
+    Apply => apply,
+    Addons => addons,
+    Dashboard => dashboard,
     Service => service,
+    Tunnel => tunnel,
+    Forward => forward,
     Image => image,
-    Ip => ip,
-    Kubectl => kubectl,
-    Logs => logs,
+    Cache => cache,
+    Mount => mount,
+    Cp => cp,
     Ssh => ssh,
+    Kubectl => kubectl,
+    Ip => ip,
+    Logs => logs,
+    Export => export,
+    Snapshot => snapshot,
+    Config => config,
     Profile => profile,
     UpdateContext => update_context,
+    DockerEnv => docker_env,
+    PodmanEnv => podman_env,
+    Options => options,
+    License => license,
     Version => version,
     Completion => completion,
+    #[command(hide = true)]
+    ScheduledStop => scheduled_stop,
+    #[command(hide = true)]
+    Forwarder => forwarder,
 }
 
 /// What every command is given besides its own arguments.
@@ -68,6 +101,8 @@ struct Context {
     home: Home,
     /// The profile that was named, or the active one.
     profile: String,
+    /// Whether it was named.
+    is_named: bool,
     printer: Printer,
 }
 
@@ -87,20 +122,28 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Failure {
 pub fn main() -> ExitCode {
     // The one provider of cryptography; a second call would be refused, which is as good.
     crate::base::crypto::install();
+    complete::answer();
+    let begun = jiff::Timestamp::now();
     let arguments = match Arguments::try_parse_from(argv()) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
     let home = Home::from_environment();
+    let is_named = arguments.profile.is_some();
+    let is_part = matches!(arguments.command, Some(Command::Node(_)));
     let profile = arguments.profile.unwrap_or_else(|| home.active());
-    let context = Context { home, profile, printer: Printer::new(arguments.quiet) };
-    match run(arguments.command, &context) {
-        Ok(exit) => exit.into(),
+    let context = Context { home, profile, is_named, printer: Printer::new(arguments.quiet) };
+    let exit = match run(arguments.command, &context) {
+        Ok(exit) => exit,
         Err(failure) => {
-            context.printer.error(&*failure.error);
-            failure.exit.into()
+            context.printer.error(&*failure.error, failure.exit);
+            failure.exit
         }
+    };
+    if !arguments.skip_audit && !is_part {
+        audit::record(&context.home, &context.profile, arguments.user.as_deref(), begun, exit.code());
     }
+    exit.into()
 }
 
 /// Under the name `kubectl` every argument is kubectl's.

@@ -1,20 +1,41 @@
-//! The one place that prints: data to stdout, talk to stderr, errors as a chain with a hint.
+//! The one place that prints: data to stdout, talk to stderr, errors as a chain with a hint; events where they are asked for.
 
+use super::events::{self, Plan};
+use super::exit::Exit;
 use crate::base::Hint;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicI16, Ordering};
 use std::time::Duration;
 
 /// Where words go.
 pub struct Printer {
     quiet: bool,
+    /// Talk and errors are events on stdout.
+    json: AtomicBool,
+    /// No line that changes, even on a terminal.
+    plain: AtomicBool,
 }
 
 impl Printer {
     /// A printer that says nothing but data and errors when `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet }
+        Self { quiet, json: AtomicBool::new(false), plain: AtomicBool::new(false) }
+    }
+
+    /// From now on talk and errors are events.
+    pub fn speak_json(&self) {
+        self.json.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on progress is a line per step.
+    pub fn speak_plainly(&self) {
+        self.plain.store(true, Ordering::Relaxed);
+    }
+
+    fn is_json(&self) -> bool {
+        self.json.load(Ordering::Relaxed)
     }
 
     /// A line of data on stdout. A reader that went away is no error of ours.
@@ -29,24 +50,49 @@ impl Printer {
 
     /// A line of talk on stderr.
     pub fn say(&self, text: impl AsRef<str>) {
-        if !self.quiet {
-            writeln!(std::io::stderr(), "{}", text.as_ref()).ok();
+        match (self.is_json(), self.quiet) {
+            (true, _) => events::print(&events::told("info", text.as_ref())),
+            (_, true) => {}
+            _ => {
+                writeln!(std::io::stderr(), "{}", text.as_ref()).ok();
+            }
+        }
+    }
+
+    /// Something that the user should know, and that is no error.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        match self.is_json() {
+            true => events::print(&events::told("warning", text.as_ref())),
+            false => {
+                writeln!(std::io::stderr(), "warning: {}", text.as_ref()).ok();
+            }
         }
     }
 
     /// A line that shows what is going on: a spinner on a terminal, a line per step elsewhere.
     pub fn steps(&self) -> Steps {
-        let live = !self.quiet && std::io::stderr().is_terminal();
+        self.plan(&Plan { total: 0, stages: &[] })
+    }
+
+    /// The same for a command whose steps have names and numbers.
+    pub fn plan(&self, plan: &Plan) -> Steps {
+        let (json, plain) = (self.is_json(), self.plain.load(Ordering::Relaxed));
+        let live = !self.quiet && !json && !plain && std::io::stderr().is_terminal();
         let bar = live.then(|| {
             let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        Steps { bar, quiet: self.quiet }
+        let plan = Plan { total: plan.total, stages: plan.stages };
+        Steps { bar, quiet: self.quiet, json, plan, last: AtomicI16::new(-1) }
     }
 
     /// An error, its causes, and what to do about it.
-    pub fn error(&self, error: &(dyn Error + 'static)) {
+    pub fn error(&self, error: &(dyn Error + 'static), exit: Exit) {
+        let hint = error.downcast_ref::<Hint>().map(Hint::hint).unwrap_or_default();
+        if self.is_json() {
+            events::print(&events::failed(exit.code(), exit.id(), &error.to_string(), hint));
+        }
         let mut out = std::io::stderr();
         writeln!(out, "error: {error}").ok();
         let mut cause = error.source();
@@ -54,8 +100,8 @@ impl Printer {
             writeln!(out, "  caused by: {error}").ok();
             cause = error.source();
         }
-        if let Some(hint) = error.downcast_ref::<Hint>().filter(|hint| !hint.hint().is_empty()) {
-            writeln!(out, "\nhint: {}", hint.hint()).ok();
+        if !hint.is_empty() {
+            writeln!(out, "\nhint: {hint}").ok();
         }
     }
 }
@@ -64,17 +110,41 @@ impl Printer {
 pub struct Steps {
     bar: Option<ProgressBar>,
     quiet: bool,
+    json: bool,
+    plan: Plan,
+    /// The number of the last step that was printed as an event.
+    last: AtomicI16,
 }
 
 impl Steps {
     /// The next step.
     pub fn step(&self, text: &str) {
         match &self.bar {
+            _ if self.json => self.event(text),
             Some(bar) => bar.set_message(text.to_string()),
             None if self.quiet => {}
             None => {
                 writeln!(std::io::stderr(), "{text}").ok();
             }
+        }
+    }
+
+    /// A step that has a name is an event of its own, once; everything else only tells something.
+    fn event(&self, text: &str) {
+        let stage = self.plan.stage(text).filter(|stage| i16::from(stage.number) > self.last.load(Ordering::Relaxed));
+        match stage {
+            Some(stage) => {
+                self.last.store(stage.number.into(), Ordering::Relaxed);
+                events::print(&self.plan.event(stage, text));
+            }
+            None => events::print(&events::told("info", text)),
+        }
+    }
+
+    /// A step that matters to those who read events only.
+    pub fn note(&self, text: &str) {
+        if self.json || self.bar.is_some() {
+            self.step(text);
         }
     }
 }

@@ -68,6 +68,19 @@ pub async fn ensure(client: &Client, object: &Object, manager: &str) -> Result<(
     Ok(())
 }
 
+/// Deletes one object. No error if it, or its kind, is gone.
+pub async fn remove(client: &Client, object: &Object) -> Result<(), Error> {
+    let (resource, scope) = match resolve(client, object.api_version(), object.kind()).await {
+        Err(Error::UnknownKind { .. }) => return Ok(()),
+        resolved => resolved?,
+    };
+    let door = door(client, &resource, scope, object.namespace());
+    match door.delete(object.name(), &kube::api::DeleteParams::background()).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        deleted => deleted.map(drop).map_err(Error::from),
+    }
+}
+
 /// Applies many objects in the order in which they need each other: namespaces, definitions of kinds (waiting until they
 /// are served), then the rest as given.
 pub async fn all(client: &Client, objects: &[Object], manager: &str) -> Result<(), Error> {

@@ -28,14 +28,39 @@ pub fn path() -> PathBuf {
     }
 }
 
-/// Puts the context in and makes it the current one.
+/// Puts the context in and makes it the current one. The namespace that it has stays.
 pub fn merge(path: &Path, context: &Context) -> io::Result<()> {
+    change(path, |config| put_all(config, context))
+}
+
+/// The text of a kubeconfig that has this context alone.
+pub fn alone(context: &Context) -> io::Result<String> {
+    let mut config = Map::new();
+    config.insert("apiVersion".into(), json!("v1"));
+    config.insert("kind".into(), json!("Config"));
+    put_all(&mut config, context);
+    yaml::to_text(&Value::Object(config)).map_err(io::Error::other)
+}
+
+fn put_all(config: &mut Map<String, Value>, context: &Context) {
+    let before = config.get("contexts").and_then(Value::as_array).into_iter().flatten();
+    let own =
+        before.filter(|entry| entry["name"] == context.name).find_map(|entry| entry["context"]["namespace"].as_str());
+    let namespace = own.unwrap_or("default").to_string();
+    put(config, "clusters", &context.name, "cluster", cluster(context));
+    put(config, "users", &context.name, "user", user(context));
+    let entry = json!({"cluster": context.name, "user": context.name, "namespace": namespace});
+    put(config, "contexts", &context.name, "context", entry);
+    config.insert("current-context".into(), json!(context.name));
+}
+
+/// The namespace that a context's commands are about.
+pub fn set_namespace(path: &Path, name: &str, namespace: &str) -> io::Result<()> {
     change(path, |config| {
-        put(config, "clusters", &context.name, "cluster", cluster(context));
-        put(config, "users", &context.name, "user", user(context));
-        let entry = json!({"cluster": context.name, "user": context.name, "namespace": "default"});
-        put(config, "contexts", &context.name, "context", entry);
-        config.insert("current-context".into(), json!(context.name));
+        let contexts = config.get_mut("contexts").and_then(Value::as_array_mut);
+        for entry in contexts.into_iter().flatten().filter(|entry| entry["name"] == name) {
+            entry["context"]["namespace"] = json!(namespace);
+        }
     })
 }
 

@@ -17,7 +17,7 @@ pub enum Error {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Wanted(Vec<Problem>),
     /// There is no driver of that name.
-    #[error("there is no driver `{0}`")]
+    #[error("The driver '{name}' is not supported on {}/{}", std::env::consts::OS, architecture(), name = .0)]
     NoDriver(String),
     /// The driver cannot be used here.
     #[error("the driver `{driver}` cannot be used: {reason}")]
@@ -56,6 +56,15 @@ impl Error {
             _ => format!("coracle logs -p {profile}"),
         };
         Hint::new(self, hint)
+    }
+}
+
+/// The machine's architecture as Go names it.
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 
@@ -111,6 +120,16 @@ impl Cluster {
         Ok(Self { home: home.clone(), profile, driver })
     }
 
+    /// The cluster that a profile would make; nothing is written.
+    pub fn unsaved(home: &Home, profile: Profile) -> Result<Self, Error> {
+        Self::new(home, profile)
+    }
+
+    /// Whether the node's processes are there; one that cannot be asked is not.
+    pub async fn is_up(&self) -> bool {
+        self.state().await.is_ok_and(MachineState::is_up)
+    }
+
     /// Whether the node runs.
     pub async fn state(&self) -> Result<MachineState, Error> {
         Ok(self.driver.state(&self.machine()?).await)
@@ -152,18 +171,31 @@ impl Cluster {
 
     async fn start_steps(&self, say: Say<'_>) -> Result<(), Error> {
         self.check_driver().await?;
+        self.forget_pause();
         say("preparing the node");
-        self.make_certificates()?;
+        if self.make_certificates()?.expired {
+            say("certificates had expired and were made anew");
+        }
         say("starting the node");
         self.driver.start(&self.machine()?, say).await?;
         say("waiting for the cluster");
         ready::wait(&self.context()?, &self.profile).await?;
+        for mount in &self.profile.mounts {
+            self.mount_at_start(mount).await?;
+        }
+        self.restart_forwarder()?;
         self.write_context()
+    }
+
+    /// An engine mounts into its containers itself.
+    async fn mount_at_start(&self, mount: &crate::config::values::Mount) -> Result<(), Error> {
+        if self.profile.driver == "native" { self.mount(mount).await } else { Ok(()) }
     }
 
     /// Takes back a start that did not end well; a cluster that was there before stays, stopped.
     pub async fn undo(&self, is_new: bool) {
         // What went wrong first is what is reported.
+        self.end_forwarder();
         if let Ok(machine) = self.machine() {
             match is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
                 true => self.driver.delete(&machine).await.ok(),
@@ -188,7 +220,8 @@ impl Cluster {
         })
     }
 
-    fn make_certificates(&self) -> Result<(), Error> {
+    /// Makes certificates that are missing, old or for other names.
+    pub(super) fn make_certificates(&self) -> Result<pki::Renewed, Error> {
         let network = &self.profile.network;
         let names = pki::ClusterNames {
             node_name: self.profile.name.clone(),
@@ -197,7 +230,11 @@ impl Cluster {
             domain: network.domain.clone(),
             extra: self.profile.api_names.clone(),
         };
-        Ok(pki::ensure_cluster(&self.paths().pki(), &names)?)
+        let folder = self.paths().pki();
+        Ok(match self.profile.certificate_seconds {
+            Some(seconds) => pki::ensure_cluster_for(&folder, &names, std::time::Duration::from_secs(seconds))?,
+            None => pki::ensure_cluster(&folder, &names)?,
+        })
     }
 
     /// What a kubeconfig says of this cluster.
@@ -216,6 +253,11 @@ impl Cluster {
         })
     }
 
+    /// A kubeconfig with this cluster alone, YAML.
+    pub fn kubeconfig(&self) -> Result<String, Error> {
+        kubeconfig::alone(&self.context()?).map_err(Error::io("cannot write a kubeconfig"))
+    }
+
     /// Puts the context into the user's kubeconfig and makes it the current one.
     pub fn write_context(&self) -> Result<(), Error> {
         let path = kubeconfig::path();
@@ -225,17 +267,36 @@ impl Cluster {
     /// Ends the node; objects, volumes and images stay. `false` if it did not run.
     pub async fn stop(&self) -> Result<bool, Error> {
         let ran = self.state().await?.is_up();
+        self.end_beside()?;
         self.driver.stop(&self.machine()?).await?;
         Ok(ran)
     }
 
+    /// Ends what runs beside the node, and lets a paused one go on: only then can it end in order.
+    fn end_beside(&self) -> Result<(), Error> {
+        self.cancel_scheduled_stop();
+        self.end_forwarder();
+        // Mounts that were made by hand end with the node.
+        std::fs::remove_file(self.home.profile_folder(&self.profile.name).join("mounts.json")).ok();
+        if self.unpause().is_err() {
+            // Nothing of it runs any more, so nothing stands still.
+            self.forget_pause();
+        }
+        Ok(())
+    }
+
     /// Ends the node and removes everything of it.
     pub async fn delete(&self) -> Result<(), Error> {
+        self.end_beside()?;
         self.driver.delete(&self.machine()?).await?;
         let folder = self.home.profile_folder(&self.profile.name);
         std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         let path = kubeconfig::path();
         kubeconfig::remove(&path, &self.profile.name).map_err(Error::io(format!("cannot write {}", path.display())))?;
+        let snapshots = self.home.snapshots(&self.profile.name);
+        if snapshots.exists() {
+            std::fs::remove_dir_all(&snapshots).map_err(Error::io(format!("cannot remove {}", snapshots.display())))?;
+        }
         if self.home.active() == self.profile.name {
             // Without the file the default profile is the active one.
             std::fs::remove_file(self.home.active_file()).ok();

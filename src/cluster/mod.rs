@@ -1,8 +1,14 @@
 //! A cluster's life as a list of steps: start, stop, delete, status; profiles and kubeconfig.
 
+pub mod change;
+mod forwarder;
+mod inside;
 pub mod kubeconfig;
 pub mod life;
+mod process;
 pub mod ready;
+mod schedule;
+pub mod snapshot;
 pub mod status;
 
 pub use life::{Cluster, Error, Started};

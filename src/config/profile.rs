@@ -39,6 +39,12 @@ pub struct Profile {
     /// Where ports listen that name no address; the loopback when left out.
     #[serde(default)]
     pub listen_address: Option<IpAddr>,
+    /// Port of this machine where services have names, `SERVICE.NAMESPACE.localhost`.
+    #[serde(default)]
+    pub names_port: Option<u16>,
+    /// Addons that are on by default and were switched off.
+    #[serde(default)]
+    pub disabled_addons: Vec<String>,
     /// Folders of this machine that the node sees.
     #[serde(default)]
     pub mounts: Vec<Mount>,
@@ -103,5 +109,75 @@ impl Profile {
     /// Where ports listen that name no address.
     pub fn listen_address(&self) -> IpAddr {
         self.listen_address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
+    }
+}
+
+impl Proxy {
+    /// The proxies that this process's environment names; what is reached without one has the cluster's networks as well.
+    pub fn from_environment(network: &Network) -> Self {
+        let read = |name: &str| {
+            let lower = std::env::var(name.to_ascii_lowercase()).ok().filter(|value| !value.is_empty());
+            lower.or_else(|| std::env::var(name).ok()).unwrap_or_default()
+        };
+        Self::of(&read("HTTP_PROXY"), &read("HTTPS_PROXY"), &read("NO_PROXY"), network)
+    }
+
+    fn of(http: &str, https: &str, none: &str, network: &Network) -> Self {
+        if http.is_empty() && https.is_empty() {
+            return Self::default();
+        }
+        let node = network.node_address.to_string();
+        let own =
+            ["localhost", "127.0.0.1", &node, &network.service_cidr, &network.pod_cidr, &network.load_balancer_cidr];
+        let domain = format!(".{}", network.domain);
+        let mut all: Vec<&str> = none.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        for name in own.into_iter().chain([".svc", domain.as_str()]) {
+            if !all.contains(&name) {
+                all.push(name);
+            }
+        }
+        Self { http: http.into(), https: https.into(), none: all.join(",") }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.http.is_empty() && self.https.is_empty()
+    }
+
+    /// Whether the user's own environment says that the node is reached without a proxy.
+    pub fn reaches_node(&self, network: &Network) -> bool {
+        let own = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
+        own.split(',').any(|part| part.trim() == "*" || part.trim() == network.node_address.to_string())
+    }
+
+    /// As variables of a process.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let all = [
+            ("HTTP_PROXY", &self.http),
+            ("http_proxy", &self.http),
+            ("HTTPS_PROXY", &self.https),
+            ("https_proxy", &self.https),
+            ("NO_PROXY", &self.none),
+            ("no_proxy", &self.none),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Wanted;
+
+    #[test]
+    fn the_clusters_own_addresses_are_reached_without_a_proxy() {
+        let network = Wanted::named("one").resolve(&[]).unwrap().network;
+        let proxy = Proxy::of("http://proxy:3128", "", "intranet, localhost", &network);
+        assert_eq!(
+            proxy.none,
+            "intranet,localhost,127.0.0.1,192.168.49.2,10.96.0.0/16,10.244.0.0/16,192.168.49.128/25,.svc,.cluster.local"
+        );
+        assert_eq!(proxy.variables().len(), 4);
+        assert!(Proxy::of("", "", "intranet", &network).is_empty());
     }
 }

@@ -178,6 +178,8 @@ fn usual(name: &str, network: Network) -> Profile {
         memory: None,
         ports: Vec::new(),
         listen_address: None,
+        names_port: None,
+        disabled_addons: Vec::new(),
         mounts: Vec::new(),
         images: Vec::new(),
         manifests: Vec::new(),

@@ -219,6 +219,24 @@ pub static SETTINGS: &[Setting] = &[
         get: |profile| texts(&profile.ports),
     },
     Setting {
+        key: "names-port",
+        effect: Effect::Live,
+        set: Set::One(|profile, value| {
+            profile.names_port = if value == "0" { None } else { Some(port(value)?) };
+            Ok(())
+        }),
+        get: |profile| profile.names_port.map(|port| port.to_string()).into_iter().collect(),
+    },
+    Setting {
+        key: "disabled-addons",
+        effect: Effect::Live,
+        set: Set::List(|profile, value| {
+            profile.disabled_addons = value.to_vec();
+            Ok(())
+        }),
+        get: |profile| profile.disabled_addons.clone(),
+    },
+    Setting {
         key: "mounts",
         effect: Effect::Live,
         set: Set::List(|profile, value| {

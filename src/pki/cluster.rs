@@ -25,21 +25,57 @@ pub struct ClusterNames {
     pub extra: Vec<String>,
 }
 
-/// Makes what is missing, expired or for other names; leaves the rest. Files: see [`entries`], and `sa.key`, `sa.pub`.
-pub fn ensure_cluster(folder: &Path, names: &ClusterNames) -> Result<(), Error> {
+/// What [`ensure_cluster_for`] found of the certificates that were there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Some were made anew because of their names or because their end was near.
+    pub some: bool,
+    /// Some were past their end.
+    pub expired: bool,
+}
+
+/// The same as [`ensure_cluster_for`], for the usual time.
+pub fn ensure_cluster(folder: &Path, names: &ClusterNames) -> Result<Renewed, Error> {
+    ensure_cluster_for(folder, names, VALID)
+}
+
+/// Makes what is missing, expired or for other names, valid for a time; leaves the rest. Files: see [`entries`], and `sa.key`,
+/// `sa.pub`.
+pub fn ensure_cluster_for(folder: &Path, names: &ClusterNames, valid: Duration) -> Result<Renewed, Error> {
     std::fs::create_dir_all(folder).map_err(file(folder))?;
     let authority = Authority::load_or_create(folder, "ca", "kubernetes")?;
     let front_proxy = Authority::load_or_create(folder, "front-proxy-ca", "front-proxy-ca")?;
-    for (name, identity) in entries(names) {
-        if !is_usable(folder, name, &identity) {
-            authority.issue(&identity, VALID)?.write(folder, name)?;
+    let mut renewed = Renewed::default();
+    let mut ensure = |authority: &Authority, name: &str, identity: &Identity| {
+        let found = look(folder, name, identity, valid);
+        if found == Found::Usable {
+            return Ok(());
         }
+        renewed.some |= found != Found::Nothing;
+        renewed.expired |= found == Found::Expired;
+        authority.issue(identity, valid)?.write(folder, name)
+    };
+    for (name, identity) in entries(names) {
+        ensure(&authority, name, &identity)?;
     }
-    let proxy = Identity::client("front-proxy-client", "");
-    if !is_usable(folder, "front-proxy-client", &proxy) {
-        front_proxy.issue(&proxy, VALID)?.write(folder, "front-proxy-client")?;
-    }
-    ensure_token_key(folder)
+    ensure(&front_proxy, "front-proxy-client", &Identity::client("front-proxy-client", ""))?;
+    ensure_token_key(folder)?;
+    Ok(renewed)
+}
+
+/// What there is of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// It is for other names, or its end is near.
+    Old,
+    Expired,
+    Usable,
+}
+
+/// Whether a certificate of the cluster is past its end.
+pub fn is_expired(folder: &Path) -> bool {
+    look(folder, "apiserver", &Identity::default(), VALID) == Found::Expired
 }
 
 /// File name and identity of every certificate that the cluster's authority signs.
@@ -80,14 +116,19 @@ fn kubelet(names: &ClusterNames) -> Identity {
     }
 }
 
-/// Whether the files are there, of this authority, for these names, and good for a while.
-fn is_usable(folder: &Path, name: &str, identity: &Identity) -> bool {
+/// Looks whether the files are there, for these names, and good for a while: a month, or a third of a shorter time.
+fn look(folder: &Path, name: &str, identity: &Identity, valid: Duration) -> Found {
     let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).ok();
-    let (Some(certificate), Some(_)) = (read("crt"), read("key")) else { return false };
-    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()) else { return false };
-    let Ok(certificate) = pem.parse_x509() else { return false };
+    let (Some(certificate), Some(_)) = (read("crt"), read("key")) else { return Found::Nothing };
+    let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()) else { return Found::Nothing };
+    let Ok(certificate) = pem.parse_x509() else { return Found::Nothing };
     let left = certificate.validity().not_after.timestamp() - jiff::Timestamp::now().as_second();
-    left > RENEW_DAYS * 86_400 && alternative_names(&certificate) == wanted_names(identity)
+    let least = (RENEW_DAYS * 86_400).min(valid.as_secs() as i64 / 3);
+    match left {
+        ..=0 => Found::Expired,
+        left if left > least && alternative_names(&certificate) == wanted_names(identity) => Found::Usable,
+        _ => Found::Old,
+    }
 }
 
 fn alternative_names(certificate: &x509_parser::certificate::X509Certificate) -> Vec<String> {
@@ -163,5 +204,20 @@ mod tests {
         ensure_cluster(folder.path(), &extra).unwrap();
         assert_ne!(api, read("apiserver.crt"));
         assert_eq!((admin, token), (read("admin.crt"), read("sa.key")));
+    }
+
+    #[test]
+    fn what_is_past_its_end_is_made_anew_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let short = Duration::from_secs(600);
+        assert_eq!(ensure_cluster_for(folder.path(), &names(), short).unwrap(), Renewed::default());
+        assert_eq!(ensure_cluster_for(folder.path(), &names(), short).unwrap(), Renewed::default());
+        // Nothing of its time is left.
+        let authority = Authority::load(folder.path(), "ca").unwrap();
+        let (_, admin) = entries(&names()).into_iter().find(|(name, _)| *name == "admin").unwrap();
+        authority.issue(&admin, Duration::ZERO).unwrap().write(folder.path(), "admin").unwrap();
+        let renewed = ensure_cluster_for(folder.path(), &names(), short).unwrap();
+        assert_eq!(renewed, Renewed { some: true, expired: true });
+        assert_eq!(ensure_cluster_for(folder.path(), &names(), short).unwrap(), Renewed::default());
     }
 }

@@ -9,7 +9,7 @@ pub mod tls;
 pub mod token;
 
 pub use authority::{Authority, Identity};
-pub use cluster::{ClusterNames, ensure_cluster};
+pub use cluster::{ClusterNames, Renewed, ensure_cluster, ensure_cluster_for, is_expired};
 
 use std::io;
 use std::path::PathBuf;

@@ -8,6 +8,7 @@ mod custom;
 mod faults;
 mod harness;
 mod life;
+mod life_commands;
 mod network;
 mod objects;
 mod streams;

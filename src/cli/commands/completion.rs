@@ -1,17 +1,16 @@
-//! `coracle completion`.
+//! `coracle completion`: the script that makes a shell ask this executable for completions.
 
-use super::super::{Context, Exit, Failure};
-use clap::CommandFactory;
+use super::super::{Context, Exit, Failure, complete};
 
-/// Print the completion script of a shell
+/// Print the completion script of a shell: source <(coracle completion bash)
 #[derive(clap::Args)]
 pub struct Arguments {
-    shell: clap_complete::Shell,
+    #[arg(value_parser = complete::SHELLS)]
+    shell: String,
 }
 
 /// Prints it.
 pub async fn run(arguments: Arguments, _: &Context) -> Result<Exit, Failure> {
-    let mut command = super::super::Arguments::command();
-    clap_complete::generate(arguments.shell, &mut command, "coracle", &mut std::io::stdout());
+    complete::script(&arguments.shell, &mut std::io::stdout())?;
     Ok(Exit::Success)
 }

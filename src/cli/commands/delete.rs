@@ -1,6 +1,6 @@
 //! `coracle delete`.
 
-use super::super::{Context, Exit, Failure, cluster_failure};
+use super::super::{Context, Exit, Failure, cluster_failure, events};
 use crate::cluster::{self, Cluster};
 
 /// Delete the cluster and everything that is in it
@@ -9,23 +9,43 @@ pub struct Arguments {
     /// Delete the clusters of all profiles
     #[arg(long)]
     all: bool,
+    /// Remove the folder where coracle keeps things as well
+    #[arg(long)]
+    purge: bool,
+    /// Form of what is printed
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
 }
 
 /// Removes one cluster or all. A profile that is not there is gone already.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let names = match arguments.all {
-        true => context.home.names()?,
-        false => vec![context.profile.clone()],
-    };
+    if arguments.output == "json" {
+        context.printer.speak_json();
+    }
+    let names = context.home.names()?;
+    if arguments.purge && !arguments.all && names.iter().any(|name| *name != context.profile) {
+        let what = "there are other profiles, which --purge would remove as well: say --all --purge";
+        return Err(Failure { error: what.into(), exit: Exit::Usage });
+    }
+    let names = if arguments.all { names } else { vec![context.profile.clone()] };
     for name in names {
         match Cluster::open(&context.home, &name) {
             Err(cluster::Error::NoProfile(_)) => context.printer.say(format!("there is no profile `{name}`")),
             Err(error) => return Err(cluster_failure(error, &name)),
             Ok(cluster) => {
+                let steps = context.printer.plan(&events::DELETE);
+                steps.note(&format!("deleting `{name}`"));
+                steps.note("stopping the node");
                 cluster.delete().await.map_err(|error| cluster_failure(error, &name))?;
+                steps.note("done");
+                drop(steps);
                 context.printer.say(format!("`{name}` is gone"));
             }
         }
+    }
+    if arguments.purge && context.home.root().exists() {
+        std::fs::remove_dir_all(context.home.root())?;
+        context.printer.say(format!("{} is gone", context.home.root().display()));
     }
     Ok(Exit::Success)
 }

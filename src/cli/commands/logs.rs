@@ -1,7 +1,9 @@
-//! `coracle logs`: what the node itself has to say.
+//! `coracle logs`: what the node itself has to say, and what was done to it.
 
-use super::super::{Context, Exit, Failure};
-use std::io::Write;
+use super::super::{Context, Exit, Failure, audit, cluster_failure};
+use crate::cluster::Cluster;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// Show the logs of the node: PID 1, control plane and node agent
 #[derive(clap::Args)]
@@ -11,23 +13,106 @@ pub struct Arguments {
     length: usize,
     /// Write to a file instead of stdout
     #[arg(long)]
-    file: Option<std::path::PathBuf>,
+    file: Option<PathBuf>,
+    /// Go on printing what is new
+    #[arg(short, long)]
+    follow: bool,
+    /// Only lines that tell of problems
+    #[arg(long)]
+    problems: bool,
+    /// Only the commands that were run
+    #[arg(long)]
+    audit: bool,
+    /// Only since the last start
+    #[arg(long)]
+    last_start_only: bool,
+    /// The node
+    #[arg(long)]
+    node: Option<String>,
 }
+
+/// Marks of a line that tells of a problem.
+const PROBLEMS: &[&str] = &["error", "Error", "ERROR", "WARN", "failed", "panicked", "cannot", "refused"];
 
 /// Prints the last lines of each log under a heading.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    if arguments.audit {
+        write(&audit::table(&context.home, arguments.length), &arguments, context)?;
+        return Ok(Exit::Success);
+    }
     let cluster = super::open(context)?;
-    let node = context.home.profile_folder(&context.profile).join("node.log");
-    let mut text = String::new();
-    for (title, path) in [("init", node), ("server", cluster.paths().server_log())] {
-        let log = std::fs::read_to_string(&path).unwrap_or_default();
-        let lines: Vec<&str> = log.lines().collect();
-        let tail = &lines[lines.len().saturating_sub(arguments.length)..];
-        text += &format!("==> {title} <==\n{}\n\n", tail.join("\n"));
+    if arguments.follow {
+        follow(&cluster.paths().server_log(), &arguments, context).await?;
+        return Ok(Exit::Success);
     }
-    match arguments.file {
-        Some(path) => std::fs::File::create(path)?.write_all(text.as_bytes())?,
-        None => context.printer.raw(&text),
-    }
+    let text = all(&cluster, &arguments, context).await?;
+    write(&text, &arguments, context)?;
     Ok(Exit::Success)
+}
+
+fn write(text: &str, arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    match &arguments.file {
+        Some(path) => std::fs::File::create(path)?.write_all(text.as_bytes())?,
+        None => context.printer.raw(text),
+    }
+    Ok(())
+}
+
+async fn all(cluster: &Cluster, arguments: &Arguments, context: &Context) -> Result<String, Failure> {
+    let failure = |error: crate::cluster::Error| cluster_failure(error, &context.profile);
+    let machine = cluster.machine().map_err(failure)?;
+    let node = cluster.driver.log(&machine).await.map_err(|error| failure(error.into()))?;
+    // A node that never ran has no log, and one elsewhere shows it by `coracle ssh` only.
+    let server = std::fs::read_to_string(cluster.paths().server_log()).unwrap_or_default();
+    let mut text = String::new();
+    if !arguments.problems {
+        let system = rustix::system::uname();
+        let (name, release) = (system.sysname().to_string_lossy(), system.release().to_string_lossy());
+        text += &format!("==> Audit <==\n{}\n", audit::table(&context.home, arguments.length.min(20)));
+        text += &format!("==> {name} <==\n{name} {release} {}\n\n", system.machine().to_string_lossy());
+        text += &format!("==> Last Start <==\ncoracle v{}\n{}\n", env!("CARGO_PKG_VERSION"), tail(&node, arguments));
+    }
+    let agent: String = lines_of(&server, &["node", "kubelet", "runtime", "pod"]);
+    for (title, log) in [("init", &node), ("apiserver, controllers, scheduler, kubelet", &server), ("kubelet", &agent)]
+    {
+        text += &format!("==> {title} <==\n{}\n", tail(log, arguments));
+    }
+    Ok(text)
+}
+
+fn lines_of(log: &str, words: &[&str]) -> String {
+    log.lines().filter(|line| words.iter().any(|word| line.contains(word))).map(|line| format!("{line}\n")).collect()
+}
+
+/// The last lines that are asked for.
+fn tail(log: &str, arguments: &Arguments) -> String {
+    let is_wanted = |line: &&str| !arguments.problems || PROBLEMS.iter().any(|mark| line.contains(mark));
+    let lines: Vec<&str> = log.lines().filter(is_wanted).collect();
+    lines[lines.len().saturating_sub(arguments.length)..].iter().map(|line| format!("{line}\n")).collect()
+}
+
+/// Prints the end of a file and then what is appended to it, until interrupted.
+async fn follow(path: &Path, arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    use rustix::fs::inotify;
+    let mut file = std::fs::File::open(path)?;
+    let mut log = String::new();
+    file.read_to_string(&mut log)?;
+    context.printer.raw(&tail(&log, arguments));
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&changes, path, inotify::WatchFlags::MODIFY)?;
+    let changes = std::sync::Arc::new(changes);
+    loop {
+        let events = changes.clone();
+        // Waits in a thread of its own until the file changes; what the events say is of no use.
+        tokio::task::spawn_blocking(move || rustix::io::read(&*events, &mut [0u8; 4096])).await??;
+        if file.metadata()?.len() < file.stream_position()? {
+            file.seek(SeekFrom::Start(0))?;
+        }
+        let mut new = String::new();
+        file.read_to_string(&mut new)?;
+        match arguments.problems {
+            true => context.printer.raw(&tail(&new, arguments)),
+            false => context.printer.raw(&new),
+        }
+    }
 }

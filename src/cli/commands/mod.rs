@@ -1,18 +1,38 @@
 //! One file per command: its arguments, and what it does with them.
 
+pub mod addons;
+pub mod apply;
+pub mod cache;
 pub mod completion;
+pub mod config;
+pub mod cp;
+pub mod dashboard;
 pub mod delete;
+pub mod docker_env;
+pub mod export;
+pub mod forward;
+pub mod forwarder;
+mod ignored;
 pub mod image;
 pub mod ip;
 pub mod kubectl;
+pub mod license;
 pub mod logs;
+pub mod mount;
 pub mod node;
+pub mod options;
+pub mod pause;
+pub mod podman_env;
 pub mod profile;
+pub mod scheduled_stop;
 pub mod service;
+pub mod snapshot;
 pub mod ssh;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod tunnel;
+pub mod unpause;
 pub mod update_context;
 pub mod version;
 
@@ -25,8 +45,19 @@ fn open(context: &Context) -> Result<Cluster, Failure> {
     Cluster::open(&context.home, &context.profile).map_err(|error| cluster_failure(error, &context.profile))
 }
 
+/// The same, if it runs.
+async fn open_up(context: &Context) -> Result<Cluster, Failure> {
+    let cluster = open(context)?;
+    if cluster.is_up().await {
+        return Ok(cluster);
+    }
+    let hint = format!("coracle start -p {}", context.profile);
+    let error = crate::base::Hint::new(format!("`{}` does not run", context.profile), hint);
+    Err(Failure { error: Box::new(error), exit: Exit::GuestNotRunning })
+}
+
 /// A client of the cluster that the command line names, with the administrator's rights.
-async fn client(cluster: &Cluster) -> Result<crate::client::Client, Failure> {
+pub async fn client(cluster: &Cluster) -> Result<crate::client::Client, Failure> {
     let name = &cluster.profile.name;
     let context = cluster.context().map_err(|error| cluster_failure(error, name))?;
     crate::cluster::ready::client(&context).await.map_err(|error| cluster_failure(error, name))

@@ -58,6 +58,39 @@ pub enum Part {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         argv: Vec<String>,
     },
+    /// Makes the server and pods stand still, in the node
+    #[command(hide = true)]
+    NodeFreeze {
+        /// Every pod
+        #[arg(long)]
+        all: bool,
+        /// Unique ids of pods
+        uids: Vec<String>,
+    },
+    /// Lets everything go on again, in the node
+    #[command(hide = true)]
+    NodeThaw,
+    /// Ends the server, which PID 1 starts again, in the node
+    #[command(hide = true)]
+    NodeRestartServer,
+    /// Writes a file or folder to stdout, in the node
+    #[command(hide = true)]
+    NodePack { source: PathBuf },
+    /// Reads a file or folder from stdin, in the node
+    #[command(hide = true)]
+    NodeUnpack { target: PathBuf, name: String },
+    /// Shows a folder of this machine in a node
+    #[command(hide = true)]
+    NodeMount {
+        #[arg(long)]
+        read_only: bool,
+        pid: u32,
+        source: PathBuf,
+        target: PathBuf,
+    },
+    /// Takes a folder of this machine away from a node
+    #[command(hide = true)]
+    NodeUnmount { pid: u32, target: PathBuf },
     /// Runs a command in a node's namespaces (native driver)
     #[command(hide = true)]
     NodeEnter {
@@ -93,6 +126,23 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
             // A thread may still wait for stdin, and nobody is to wait for it.
             std::process::exit(code);
         }
+        Part::NodeFreeze { all, uids } => {
+            let whose = if all { boot::freeze::Whose::All } else { boot::freeze::Whose::Pods(uids) };
+            boot::freeze::freeze(&whose)?;
+        }
+        Part::NodeThaw => boot::freeze::thaw()?,
+        Part::NodeRestartServer => {
+            for pid in boot::freeze::servers()? {
+                let Some(pid) = rustix::process::Pid::from_raw(pid as i32) else { continue };
+                rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+            }
+        }
+        Part::NodePack { source } => boot::copy::pack(&source, std::io::stdout().lock())?,
+        Part::NodeUnpack { target, name } => boot::copy::unpack(std::io::stdin().lock(), &target, &name)?,
+        Part::NodeMount { read_only, pid, source, target } => {
+            native::mounts::attach(pid, &source, &target, read_only)?;
+        }
+        Part::NodeUnmount { pid, target } => native::mounts::detach(pid, &target)?,
         Part::NodeEnter { pid, argv } => match native::launch::enter(pid, &argv)? {},
     }
     Ok(Exit::Success)

@@ -1,18 +1,24 @@
 //! `coracle service`: addresses at which services answer from this machine.
 
-use super::super::{Context, Exit, Failure};
+use super::super::{Context, Exit, Failure, complete, template};
 use crate::base::Hint;
 use crate::client::Client;
 use crate::cluster::Cluster;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
+use std::time::Duration;
+
+/// What an address is like unless said otherwise.
+const FORMAT: &str = "http://{{.IP}}:{{.Port}}";
 
 /// Print the address of a service
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
-    name: Option<String>,
+    #[arg(add = complete::services())]
+    names: Vec<String>,
     /// The service's namespace
     #[arg(short, long, default_value = "default")]
     namespace: String,
@@ -22,6 +28,15 @@ pub struct Arguments {
     /// Print https instead of http
     #[arg(long)]
     https: bool,
+    /// Form of an address
+    #[arg(long, default_value = FORMAT)]
+    format: String,
+    /// Minutes to wait until a pod of the service is ready
+    #[arg(long, default_value_t = 2)]
+    wait: u64,
+    /// Given for minikube's sake: nothing is asked again and again
+    #[arg(long, hide = true)]
+    interval: Option<u64>,
     /// All services of the namespace
     #[arg(long)]
     all: bool,
@@ -44,25 +59,58 @@ enum Command {
 
 /// Prints addresses that answer from this machine without a tunnel.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let cluster = super::open(context)?;
+    let cluster = super::open_up(context).await?;
     let client = super::client(&cluster).await?;
     if let Some(Command::List { namespace, output }) = &arguments.command {
         return list(&cluster, client, namespace.as_deref(), output, context).await;
     }
-    let services = wanted(&arguments, client).await?;
-    let scheme = if arguments.https { "https" } else { "http" };
+    let services = wanted(&arguments, client.clone()).await?;
+    let format =
+        if arguments.https { arguments.format.replace("http://", "https://") } else { arguments.format.clone() };
     for service in &services {
-        let urls = urls(&cluster, service, scheme);
+        let name = service.name_any();
+        let urls = urls(&cluster, service, &format)?;
         if urls.is_empty() {
-            let what = format!("service `{}` has no port that can be reached", service.name_any());
+            if arguments.all {
+                continue;
+            }
+            let what = format!("service `{name}` has no port that can be reached");
             return Err(Failure { error: what.into(), exit: Exit::ServiceNotFound });
         }
+        if !arguments.all {
+            answered(&client, service, arguments.wait).await?;
+        }
         if !arguments.url {
-            context.printer.say(format!("{}/{}:", arguments.namespace, service.name_any()));
+            context.printer.say(format!("{}/{name}:", arguments.namespace));
+            if let Some(port) = cluster.profile.names_port {
+                context.printer.say(format!("http://{name}.{}.localhost:{port}", arguments.namespace));
+            }
         }
         urls.iter().for_each(|url| context.printer.data(url));
     }
     Ok(Exit::Success)
+}
+
+/// Waits until an endpoint of a service is ready, so that its address answers when it is printed. A service without a
+/// selector is not ours to wait for.
+async fn answered(client: &Client, service: &Service, minutes: u64) -> Result<(), Failure> {
+    if minutes == 0 || service.spec.as_ref().is_none_or(|spec| spec.selector.is_none()) {
+        return Ok(());
+    }
+    let name = service.name_any();
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
+    let is_ready = |slice: &EndpointSlice| {
+        let ready = |endpoint: &Endpoint| endpoint.conditions.as_ref().is_none_or(|own| own.ready.unwrap_or(true));
+        slice.endpoints.iter().flatten().any(ready)
+    };
+    let labels = format!("kubernetes.io/service-name={name}");
+    let waiting = crate::client::wait::any(slices, &labels, is_ready);
+    if tokio::time::timeout(Duration::from_secs(minutes * 60), waiting).await.is_ok() {
+        return Ok(());
+    }
+    let what = format!("service `{name}` has no pod that is ready after {minutes} minutes");
+    let hint = format!("kubectl get pods -n {}", service.namespace().unwrap_or_default());
+    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Code(119) })
 }
 
 async fn wanted(arguments: &Arguments, client: Client) -> Result<Vec<Service>, Failure> {
@@ -70,17 +118,21 @@ async fn wanted(arguments: &Arguments, client: Client) -> Result<Vec<Service>, F
     if arguments.all {
         return Ok(api.list(&ListParams::default()).await?.items);
     }
-    let Some(name) = &arguments.name else {
+    if arguments.names.is_empty() {
         return Err(Failure { error: "name a service, or say --all".into(), exit: Exit::Usage });
-    };
-    match api.get_opt(name).await? {
-        Some(service) => Ok(vec![service]),
-        None => {
-            let what = format!("service `{name}` was not found in namespace `{}`", arguments.namespace);
-            let hint = format!("kubectl get services -n {}", arguments.namespace);
-            Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::ServiceNotFound })
+    }
+    let mut found = Vec::new();
+    for name in &arguments.names {
+        match api.get_opt(name).await? {
+            Some(service) => found.push(service),
+            None => {
+                let what = format!("service `{name}` was not found in namespace `{}`", arguments.namespace);
+                let hint = format!("kubectl get services -n {}", arguments.namespace);
+                return Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::ServiceNotFound });
+            }
         }
     }
+    Ok(found)
 }
 
 async fn list(
@@ -93,9 +145,12 @@ async fn list(
     let api: Api<Service> =
         namespace.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
     let services = api.list(&ListParams::default()).await?.items;
-    let rows = services.iter().map(|service| (service, urls(cluster, service, "http")));
+    let mut rows = Vec::new();
+    for service in &services {
+        rows.push((service, urls(cluster, service, FORMAT)?));
+    }
     if output == "json" {
-        let rows: Vec<_> = rows.map(|(service, urls)| json!({
+        let rows: Vec<_> = rows.iter().map(|(service, urls)| json!({
             "Namespace": service.namespace(), "Name": service.name_any(), "URLs": urls, "PortNames": port_names(service),
         })).collect();
         context.printer.data(serde_json::to_string(&rows)?);
@@ -126,19 +181,28 @@ fn port_names(service: &Service) -> Vec<String> {
     ports(service).iter().map(name).collect()
 }
 
-/// A load balancer's address, else the node's for node ports, else the cluster address, which this machine has a route to.
-fn urls(cluster: &Cluster, service: &Service, scheme: &str) -> Vec<String> {
+/// Where a service answers from this machine, as addresses and ports: a load balancer's address, else the node's for node
+/// ports, else the cluster address, which this machine has a route to.
+pub fn places(cluster: &Cluster, service: &Service) -> Vec<(String, u16)> {
     let spec = service.spec.as_ref();
     let balancer =
         service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone());
     let cluster_address =
         spec.and_then(|spec| spec.cluster_ip.clone()).filter(|address| !address.is_empty() && address != "None");
     let node = cluster.profile.network.node_address.to_string();
-    let url = |port: &ServicePort| match (&balancer, port.node_port, &cluster_address) {
-        (Some(address), _, _) => Some(format!("{scheme}://{address}:{}", port.port)),
-        (None, Some(node_port), _) => Some(format!("{scheme}://{node}:{node_port}")),
-        (None, None, Some(address)) => Some(format!("{scheme}://{address}:{}", port.port)),
+    let place = |port: &ServicePort| match (&balancer, port.node_port, &cluster_address) {
+        (Some(address), _, _) => Some((address.clone(), port.port as u16)),
+        (None, Some(node_port), _) => Some((node.clone(), node_port as u16)),
+        (None, None, Some(address)) => Some((address.clone(), port.port as u16)),
         _ => None,
     };
-    ports(service).iter().filter_map(url).collect()
+    ports(service).iter().filter_map(place).collect()
+}
+
+fn urls(cluster: &Cluster, service: &Service, format: &str) -> Result<Vec<String>, template::Error> {
+    let named = |(address, port): (String, u16)| {
+        let fields = [("IP", address), ("Port", port.to_string()), ("Name", service.name_any())];
+        template::render(format, &fields)
+    };
+    places(cluster, service).into_iter().map(named).collect()
 }

@@ -1,42 +1,263 @@
 //! `coracle start`.
 
-use super::super::{Context, Exit, Failure, cluster_failure};
-use crate::cluster::{Cluster, Started};
-use crate::config::Wanted;
+use super::super::{Context, Exit, Failure, cluster_failure, content, events};
+use super::ignored::Ignored;
+use crate::cluster::change::Made;
+use crate::cluster::status::{self, LEAST_ROOM};
+use crate::cluster::{Cluster, Started, kubeconfig};
+use crate::config::profile::Proxy;
+use crate::config::{Change, Preferences, Wanted, file};
+use std::path::{Path, PathBuf};
 
 /// Start a cluster, or the one that was stopped
-#[derive(clap::Args)]
+#[derive(clap::Args, Clone)]
 pub struct Arguments {
-    /// Where the node runs
+    /// A cluster file (TOML); flags go before it
     #[arg(short, long)]
+    file: Option<PathBuf>,
+    /// Where the node runs
+    #[arg(short, long, alias = "vm-driver", env = "CORACLE_DRIVER")]
     driver: Option<String>,
+    /// Processors of the node: 2, 1500m, max, no-limit
+    #[arg(long, env = "CORACLE_CPUS")]
+    cpus: Option<String>,
+    /// Memory of the node: 4g, 512mb, max, no-limit
+    #[arg(short, long, env = "CORACLE_MEMORY")]
+    memory: Option<String>,
+    /// Network of the link to the node
+    #[arg(long)]
+    subnet: Option<String>,
+    /// Address of the node
+    #[arg(long)]
+    static_ip: Option<String>,
+    /// Address of this machine where ports listen
+    #[arg(long)]
+    listen_address: Option<String>,
+    /// Ports of this machine that lead to the node: [ADDRESS:]HOST:NODE[/PROTOCOL]
+    #[arg(long, value_delimiter = ',')]
+    ports: Vec<String>,
+    /// Port of this machine where services have names: http://SERVICE.NAMESPACE.localhost:PORT
+    #[arg(long)]
+    names_port: Option<u16>,
+    /// Folders of this machine that the node sees: SOURCE:TARGET[:ro]
+    #[arg(long, value_delimiter = ',')]
+    mount_string: Vec<String>,
     /// Port of the API server on the node's address
     #[arg(long)]
     apiserver_port: Option<u16>,
     /// Further names and addresses for the API server's certificate
     #[arg(long, value_delimiter = ',')]
     apiserver_names: Vec<String>,
+    /// Further addresses for the API server's certificate
+    #[arg(long, value_delimiter = ',')]
+    apiserver_ips: Vec<String>,
+    /// A further name for the API server's certificate
+    #[arg(long)]
+    apiserver_name: Option<String>,
     /// The cluster's DNS domain
     #[arg(long)]
     dns_domain: Option<String>,
-    /// Addons to switch on
+    /// Addresses of services
+    #[arg(long)]
+    service_cluster_ip_range: Option<String>,
+    /// Addresses of pods
+    #[arg(long)]
+    pod_network_cidr: Option<String>,
+    /// Options of components: kubelet.max-pods=110, apiserver.service-node-port-range=30000-32767
     #[arg(long, value_delimiter = ',')]
+    extra_config: Vec<String>,
+    /// How long certificates are valid
+    #[arg(long)]
+    cert_expiration: Option<String>,
+    /// Addons to switch on
+    #[arg(long, value_delimiter = ',', add = super::super::complete::addons())]
     addons: Vec<String>,
+    /// Archives of images to load and images to pull
+    #[arg(long, value_delimiter = ',')]
+    images: Vec<String>,
+    /// The namespace of the context in the kubeconfig
+    #[arg(long)]
+    namespace: Option<String>,
+    /// Leave the current context of the kubeconfig as it is
+    #[arg(long)]
+    keep_context: bool,
+    /// Delete the cluster and try once more if it does not start
+    #[arg(long)]
+    delete_on_failure: bool,
+    /// Check what was asked for and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The version of Kubernetes; this executable has one
+    #[arg(long)]
+    kubernetes_version: Option<String>,
+    /// Nodes; a cluster has one
+    #[arg(short, long)]
+    nodes: Option<u32>,
+    /// Form of what is printed
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+    /// For CI jobs: plain progress, nothing that waits for a person, events as JSON on stdout
+    #[arg(long)]
+    ci: bool,
+    #[command(flatten)]
+    ignored: Ignored,
 }
+
+/// The version of Kubernetes that this executable is.
+const KUBERNETES: &str = "v1.36.0";
+
+/// Options of components by the names that they have upstream, and the settings that they are here.
+const OPTIONS: &[(&str, &str)] = &[
+    ("kubelet.max-pods", "max-pods"),
+    ("apiserver.service-node-port-range", "service-node-port-range"),
+    ("apiserver.service-cluster-ip-range", "service-cluster-ip-range"),
+    ("apiserver.secure-port", "apiserver-port"),
+];
 
 /// Starts it and says what to do next.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let mut wanted = Wanted::named(&context.profile);
-    wanted.set("driver", arguments.driver.into_iter().collect());
-    wanted.set("apiserver-port", arguments.apiserver_port.iter().map(ToString::to_string).collect());
-    wanted.set("apiserver-names", arguments.apiserver_names);
-    wanted.set("dns-domain", arguments.dns_domain.into_iter().collect());
-    wanted.set("addons", arguments.addons);
+    if arguments.output == "json" || arguments.ci {
+        context.printer.speak_json();
+    }
+    check(&arguments)?;
+    arguments.ignored.warn(context);
+    let wanted = wanted(&arguments, context)?;
+    if arguments.dry_run {
+        dry_run(&wanted, context)?;
+        return Ok(Exit::Success);
+    }
+    match start(&arguments, &wanted, context).await {
+        Err(failure) if arguments.delete_on_failure && failure.exit != Exit::Code(2) => {
+            context.printer.warn(format!("the cluster did not start ({}); it is deleted and made anew", failure.error));
+            if let Ok(cluster) = Cluster::open(&context.home, &wanted.name) {
+                cluster.delete().await.map_err(|error| cluster_failure(error, &wanted.name))?;
+            }
+            start(&arguments, &wanted, context).await
+        }
+        ended => ended,
+    }
+}
+
+/// What is not built is refused.
+fn check(arguments: &Arguments) -> Result<(), Failure> {
+    let usage = |what: String| Err(Failure { error: what.into(), exit: Exit::Usage });
+    if arguments.nodes.is_some_and(|nodes| nodes != 1) {
+        return usage("a cluster has one node; more are not built".into());
+    }
+    match arguments.kubernetes_version.as_deref() {
+        None | Some("stable" | "latest" | KUBERNETES | "1.36.0") => Ok(()),
+        Some(other) => usage(format!("this coracle is Kubernetes {KUBERNETES}; it cannot be {other}")),
+    }
+}
+
+/// Preferences, then the file, then flags: what comes later wins.
+fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
+    let mut wanted = Preferences::load(&context.home)?.wanted();
+    if let Some(path) = &arguments.file {
+        wanted.overlay(read_file(path)?);
+    }
+    if context.is_named || wanted.name.is_empty() {
+        wanted.name = context.profile.clone();
+    }
+    let one = |value: &Option<String>| value.iter().cloned().collect::<Vec<_>>();
+    let number = |value: Option<u16>| value.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = [&arguments.apiserver_names[..], &arguments.apiserver_ips, &one(&arguments.apiserver_name)].concat();
+    for (key, value) in [
+        ("driver", one(&arguments.driver)),
+        ("cpus", one(&arguments.cpus)),
+        ("memory", one(&arguments.memory)),
+        ("subnet", one(&arguments.subnet)),
+        ("static-ip", one(&arguments.static_ip)),
+        ("listen-address", one(&arguments.listen_address)),
+        ("ports", arguments.ports.clone()),
+        ("names-port", number(arguments.names_port)),
+        ("mounts", arguments.mount_string.clone()),
+        ("apiserver-port", number(arguments.apiserver_port)),
+        ("apiserver-names", names),
+        ("dns-domain", one(&arguments.dns_domain)),
+        ("service-cluster-ip-range", one(&arguments.service_cluster_ip_range)),
+        ("pod-network-cidr", one(&arguments.pod_network_cidr)),
+        ("cert-expiration", one(&arguments.cert_expiration)),
+        ("addons", arguments.addons.clone()),
+        ("images", arguments.images.clone()),
+    ] {
+        wanted.set(key, value);
+    }
+    for option in &arguments.extra_config {
+        let (key, value) = extra(option)?;
+        wanted.set(key, vec![value]);
+    }
+    content::check_addons(wanted.settings.get("addons").map(Vec::as_slice).unwrap_or_default())?;
+    Ok(wanted)
+}
+
+/// A cluster file; every mistake is in the error.
+pub fn read_file(path: &Path) -> Result<Wanted, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).unwrap_or_default();
+    file::parse(&text, &folder).map_err(|mistakes| {
+        let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
+        Failure { error: lines.join("\n       ").into(), exit: Exit::Usage }
+    })
+}
+
+fn extra(option: &str) -> Result<(&'static str, String), Failure> {
+    let usage = |what: String| Failure { error: what.into(), exit: Exit::Usage };
+    let (name, value) =
+        option.split_once('=').ok_or_else(|| usage(format!("`{option}` is no component.option=value")))?;
+    match OPTIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, key)) => Ok((key, value.into())),
+        None => {
+            let known: Vec<&str> = OPTIONS.iter().map(|(name, _)| *name).collect();
+            Err(usage(format!("there is no option `{name}`; there are {}", known.join(", "))))
+        }
+    }
+}
+
+fn dry_run(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
+    let failure = |error| cluster_failure(error, &wanted.name);
+    let changes = match Cluster::open(&context.home, &wanted.name) {
+        Ok(cluster) => cluster.difference(wanted).map_err(failure)?.1,
+        Err(_) => {
+            let profile = wanted.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
+            Cluster::unsaved(&context.home, profile).map_err(failure)?;
+            Vec::new()
+        }
+    };
+    print_changes(&changes, context);
+    context.printer.say("nothing was changed (--dry-run)");
+    Ok(())
+}
+
+/// What differs, a line each.
+pub fn print_changes(changes: &[Change], context: &Context) {
+    for change in changes {
+        let text = |values: &[String]| if values.is_empty() { "(as usual)".into() } else { values.join(",") };
+        context.printer.say(format!("~ {}: {} -> {}", change.key, text(&change.before), text(&change.after)));
+    }
+}
+
+async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Result<Exit, Failure> {
     let begun = std::time::Instant::now();
-    let failure = |error| cluster_failure(error, &context.profile);
-    let (cluster, is_new) = Cluster::open_or_new(&context.home, &wanted).map_err(failure)?;
-    let steps = context.printer.steps();
+    let failure = |error| cluster_failure(error, &wanted.name);
+    if arguments.ci {
+        context.printer.speak_plainly();
+    }
+    let before = kubeconfig::current(&kubeconfig::path()).unwrap_or_default();
+    let steps = context.printer.plan(&events::START);
+    steps.note(&format!("coracle v{} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS));
+    let (mut cluster, is_new) = Cluster::open_or_new(&context.home, wanted).map_err(failure)?;
+    if !status::has_room(&cluster) {
+        cluster.undo(is_new).await;
+        let what = format!("the disk is full: {} MiB must be free", LEAST_ROOM >> 20);
+        return Err(Failure { error: what.into(), exit: Exit::Code(26) });
+    }
+    steps.note(&format!("using the driver {}", cluster.profile.driver));
     let say = |text: &str| steps.step(text);
+    let changes = if is_new { Vec::new() } else { prepare(&mut cluster, wanted, context).await? };
+    set_proxy(&mut cluster, context).map_err(failure)?;
+    steps.note(&format!("starting `{}`", cluster.profile.name));
     let started = tokio::select! {
         started = cluster.start(is_new, &say) => started.map_err(failure)?,
         _ = tokio::signal::ctrl_c() => {
@@ -44,16 +265,93 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             return Err(Failure { error: "interrupted; the half-made start was undone".into(), exit: Exit::Code(2) });
         }
     };
-    drop(steps);
-    let name = &cluster.profile.name;
+    let name = cluster.profile.name.clone();
     if started == Started::AlreadyRunning {
-        context.printer.say(format!("`{name}` is running already; nothing was changed"));
-        return Ok(Exit::Success);
+        return running(&cluster, &changes, context).await;
     }
+    cluster.cancel_scheduled_stop();
+    content::load_cached(&cluster, context)?;
+    content::bring(&cluster, &|text| steps.step(text), context).await?;
+    if let Some(namespace) = &arguments.namespace {
+        kubeconfig::set_namespace(&kubeconfig::path(), &name, namespace)?;
+    }
+    if arguments.keep_context && !before.is_empty() {
+        kubeconfig::select(&kubeconfig::path(), &before)?;
+    }
+    steps.note("done");
+    drop(steps);
     let seconds = begun.elapsed().as_secs_f64();
-    context.printer.say(format!("`{name}` is ready after {seconds:.2} s; kubectl uses it by default"));
-    context.printer.say("next: kubectl create deployment web --image=coracle.local/hello --replicas=3");
-    context.printer.say("      kubectl expose deployment web --type=NodePort --port=80 --target-port=8080");
-    context.printer.say("      curl $(coracle service web --url)");
+    let default = if arguments.keep_context { "" } else { "; kubectl uses it by default" };
+    context.printer.say(format!("`{name}` is ready after {seconds:.2} s{default}"));
+    if is_new {
+        context.printer.say("next: kubectl create deployment web --image=coracle.local/hello --replicas=3");
+        context.printer.say("      kubectl expose deployment web --type=NodePort --port=80 --target-port=8080");
+        context.printer.say("      curl $(coracle service web --url)");
+    }
     Ok(Exit::Success)
+}
+
+/// Makes a cluster that exists like what is wanted, before it is started.
+async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> Result<Vec<Change>, Failure> {
+    let failure = |error| cluster_failure(error, &wanted.name);
+    if let Some(snapshot) = cluster.upgrade().await.map_err(failure)? {
+        context
+            .printer
+            .say(format!("the profile was brought up to date; what was before is in the snapshot `{snapshot}`"));
+    }
+    if cluster.renew_running().await.map_err(failure)? {
+        context.printer.say("certificates had expired and were made anew");
+    }
+    // Preferences are for new clusters.
+    let preferences = Preferences::load(&context.home)?.wanted();
+    let mut asked = wanted.clone();
+    asked.settings.retain(|key, value| preferences.settings.get(key) != Some(value));
+    let (after, changes) = cluster.difference(&asked).map_err(failure)?;
+    if !changes.is_empty() {
+        print_changes(&changes, context);
+        if cluster.change(after, &changes).await.map_err(failure)? == Made::AtStart && cluster.is_up().await {
+            context.printer.warn("some of it holds when the cluster starts the next time: coracle stop; coracle start");
+        }
+    }
+    Ok(changes)
+}
+
+async fn running(cluster: &Cluster, changes: &[Change], context: &Context) -> Result<Exit, Failure> {
+    let name = &cluster.profile.name;
+    if changes.is_empty() {
+        context.printer.say(format!("`{name}` is running already; nothing was changed"));
+        context.printer.say("The running cluster does not require reconfiguration");
+    } else {
+        content::bring(cluster, &|text| context.printer.say(text), context).await?;
+        context.printer.say(format!("`{name}` is running and was changed"));
+    }
+    Ok(Exit::Success)
+}
+
+/// Takes the proxies of this machine over, as they are now.
+fn set_proxy(cluster: &mut Cluster, context: &Context) -> Result<(), crate::cluster::Error> {
+    let proxy = Proxy::from_environment(&cluster.profile.network);
+    if !proxy.is_empty() && !proxy.reaches_node(&cluster.profile.network) {
+        let node = cluster.profile.network.node_address;
+        context.printer.say(format!("Found network options: HTTP_PROXY={} HTTPS_PROXY={}", proxy.http, proxy.https));
+        context.printer.warn(format!("You appear to be using a proxy, but NO_PROXY does not name the node ({node})"));
+    }
+    if proxy == cluster.profile.proxy {
+        return Ok(());
+    }
+    cluster.profile.proxy = proxy;
+    cluster.save()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::settings;
+
+    #[test]
+    fn options_of_components_are_settings() {
+        assert_eq!(extra("kubelet.max-pods=5").ok(), Some(("max-pods", "5".into())));
+        assert!(extra("kubelet.max-pods").is_err() && extra("kubelet.nothing=1").is_err());
+        assert!(OPTIONS.iter().all(|(_, key)| settings::find(key).is_some()));
+    }
 }

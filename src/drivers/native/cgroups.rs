@@ -13,6 +13,41 @@ pub fn join(name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives the node at most so many thousandths of processors and bytes of memory; no limit where there is none.
+pub fn limit(name: &str, cpus: Option<u32>, memory: Option<u64>) -> io::Result<()> {
+    let folders = folders(name)?;
+    let with = |file: &str| folders.iter().map(|folder| folder.join(file)).find(|path| path.exists());
+    let quota = cpus.map(|thousandths| u64::from(thousandths) * PERIOD / 1000);
+    let number = |value: Option<u64>, none: &str| value.map_or_else(|| none.to_string(), |value| value.to_string());
+    let files = [
+        ("cpu.cfs_period_us", cpus.map(|_| PERIOD.to_string())),
+        ("cpu.cfs_quota_us", Some(number(quota, "-1"))),
+        ("cpu.max", Some(format!("{} {PERIOD}", number(quota, "max")))),
+        ("memory.limit_in_bytes", Some(number(memory, "-1"))),
+        ("memory.max", Some(number(memory, "max"))),
+    ];
+    for (file, value) in files {
+        match (with(file), value) {
+            (Some(path), Some(value)) => write_named(&path, &value)?,
+            // Of the two versions of cgroups only one has the file.
+            _ => continue,
+        }
+    }
+    let is_limited = cpus.is_some() || memory.is_some();
+    if is_limited && with("cpu.cfs_quota_us").or_else(|| with("cpu.max")).is_none() {
+        return Err(io::Error::other("this machine has no cgroup that limits processors and memory"));
+    }
+    Ok(())
+}
+
+/// Microseconds over which processors are counted.
+const PERIOD: u64 = 100_000;
+
+fn write_named(path: &Path, value: &str) -> io::Result<()> {
+    std::fs::write(path, value)
+        .map_err(|error| io::Error::new(error.kind(), format!("{} does not take {value}: {error}", path.display())))
+}
+
 /// Removes the node's cgroups, deepest first. Processes in them have ended.
 pub fn remove(name: &str) -> io::Result<()> {
     for folder in folders(name)? {

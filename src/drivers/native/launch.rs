@@ -26,6 +26,7 @@ pub fn launch(profile: &Profile, root: &Path) -> io::Result<()> {
     // The caller may run under a shell that goes away, or be interrupted: the node must not be.
     rustix::process::setsid().ok();
     cgroups::join(&profile.name)?;
+    cgroups::limit(&profile.name, profile.cpus, profile.memory)?;
     super::sys::unshare(NODE_NAMESPACES)?;
     say("ready")?;
     let mut answer = String::new();

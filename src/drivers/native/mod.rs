@@ -12,6 +12,7 @@
 pub mod cgroups;
 pub mod launch;
 pub mod links;
+pub mod mounts;
 mod sys;
 
 use super::{Driver, Error, Health, Machine, MachineState, Say};
@@ -94,6 +95,11 @@ impl Driver for Native {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("cannot read a file of the node")(error)),
         }
+    }
+
+    async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
+        let profile = &machine.profile;
+        cgroups::limit(&profile.name, profile.cpus, profile.memory).map_err(Error::io("cannot set the node's limits"))
     }
 
     fn root(&self, machine: &Machine) -> Option<PathBuf> {

@@ -1,0 +1,69 @@
+//! The audit log: every command that was run, one CloudEvent a line, as `coracle logs --audit` shows it.
+
+use crate::config::{Home, Preferences};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Entries that are kept, unless the preference `MaxAuditEntries` says otherwise.
+const ENTRIES: usize = 1000;
+/// Commands that change nothing and would only fill the log.
+const SILENT: &[&str] = &["completion", "options", "version", "license", "help"];
+
+/// Writes one entry. A home that cannot be written to is told by the command itself.
+pub fn record(home: &Home, profile: &str, user: Option<&str>, begun: jiff::Timestamp, code: u8) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let Some(command) = words.iter().find(|word| !word.starts_with('-') && *word != profile) else { return };
+    if SILENT.contains(&command.as_str()) || !home.root().exists() {
+        return;
+    }
+    let user = user.map(String::from).or_else(|| std::env::var("USER").ok()).unwrap_or_default();
+    let arguments = words.iter().filter(|word| *word != command).cloned().collect::<Vec<_>>().join(" ");
+    let entry = json!({
+        "data": {
+            "args": arguments, "command": command, "endTime": jiff::Timestamp::now().to_string(),
+            "exitcode": code.to_string(), "id": uuid::Uuid::new_v4().to_string(), "profile": profile,
+            "startTime": begun.to_string(), "user": user, "version": format!("v{}", env!("CARGO_PKG_VERSION")),
+        },
+        "datacontenttype": "application/json", "id": uuid::Uuid::new_v4().to_string(),
+        "source": "https://coracle.local/", "specversion": "1.0", "type": "io.k8s.sigs.minikube.audit",
+    });
+    append(home, &entry).ok();
+}
+
+fn append(home: &Home, entry: &Value) -> std::io::Result<()> {
+    let path = home.audit_file();
+    std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    let mut file = std::fs::File::options().append(true).create(true).open(&path)?;
+    writeln!(file, "{entry}")?;
+    // Cut now and then, not at every command.
+    if file.metadata()?.len() > 1 << 20 {
+        let most = Preferences::load(home)?.0.get("MaxAuditEntries").and_then(|text| text.parse().ok());
+        let text = std::fs::read_to_string(&path)?;
+        let lines: Vec<&str> = text.lines().collect();
+        let kept = lines[lines.len().saturating_sub(most.unwrap_or(ENTRIES))..].join("\n") + "\n";
+        crate::base::atomic::write(&path, kept.as_bytes(), 0o600)?;
+    }
+    Ok(())
+}
+
+/// The last entries, as a table.
+pub fn table(home: &Home, length: usize) -> String {
+    // Without a log there is nothing to show.
+    let text = std::fs::read_to_string(home.audit_file()).unwrap_or_default();
+    let entries: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut out =
+        format!("{:<14} {:<40} {:<16} {:<12} {:<24} {}\n", "COMMAND", "ARGS", "PROFILE", "USER", "START", "CODE");
+    for entry in &entries[entries.len().saturating_sub(length)..] {
+        let field = |name: &str| entry["data"][name].as_str().unwrap_or_default().to_string();
+        let start: String = field("startTime").chars().take(19).collect();
+        out += &format!(
+            "{:<14} {:<40} {:<16} {:<12} {start:<24} {}\n",
+            field("command"),
+            field("args"),
+            field("profile"),
+            field("user"),
+            field("exitcode")
+        );
+    }
+    out
+}

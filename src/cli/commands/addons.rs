@@ -1,0 +1,206 @@
+//! `coracle addons`: what is switched on in a cluster. Switching is a write through the API; a stopped cluster does it at start.
+
+use super::super::{Context, Exit, Failure, cluster_failure, complete, content, template};
+use crate::addons::{self, Addon, CATALOG, catalog, reconcile};
+use crate::base::Hint;
+use crate::client::Client;
+use crate::cluster::Cluster;
+use k8s_openapi::api::core::v1::Service;
+use kube::{Api, ResourceExt, api::ListParams};
+use serde_json::{Map, Value, json};
+
+/// Switch addons on and off
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// List the addons and whether they are on
+    List {
+        /// Form of the answer
+        #[arg(short, long, default_value = "list", value_parser = ["list", "table", "json"])]
+        output: String,
+        /// Print what each is as well
+        #[arg(short, long)]
+        docs: bool,
+    },
+    /// Switch addons on
+    Enable {
+        #[arg(required = true, add = complete::addons())]
+        names: Vec<String>,
+    },
+    /// Switch addons off
+    Disable {
+        #[arg(required = true, add = complete::addons())]
+        names: Vec<String>,
+    },
+    /// List the images of an addon
+    Images {
+        #[arg(add = complete::addons())]
+        name: String,
+        /// Form of the answer
+        #[arg(short, long, default_value = "table", value_parser = ["table", "json"])]
+        output: String,
+    },
+    /// Print where an addon's services answer
+    Open {
+        #[arg(add = complete::addons())]
+        name: String,
+        /// Print addresses only
+        #[arg(long)]
+        url: bool,
+        /// Print https instead of http
+        #[arg(long)]
+        https: bool,
+        /// Form of an address
+        #[arg(long, default_value = "http://{{.IP}}:{{.Port}}")]
+        format: String,
+    },
+    /// Set what an addon can be told
+    Configure {
+        #[arg(add = complete::addons())]
+        name: String,
+        /// A file with the answers
+        #[arg(short = 'f', long)]
+        config_file: Option<std::path::PathBuf>,
+    },
+}
+
+/// Does what was said.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    match arguments.command {
+        Command::List { output, docs } => list(&output, docs, context)?,
+        Command::Enable { names } => switch(&names, true, context).await?,
+        Command::Disable { names } => switch(&names, false, context).await?,
+        Command::Images { name, output } => images(find(&name)?, &output, context),
+        Command::Open { name, url, https, format } => {
+            let format = if https { format.replace("http://", "https://") } else { format };
+            open(find(&name)?, url, &format, context).await?;
+        }
+        Command::Configure { name, config_file: _ } => {
+            let addon = find(&name)?;
+            let what = format!("the addon `{}` has nothing to configure", addon.name);
+            return Err(Failure { error: what.into(), exit: Exit::Usage });
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn find(name: &str) -> Result<&'static Addon, Failure> {
+    catalog::find(name).ok_or_else(|| content::no_addon(name))
+}
+
+/// The cluster; without one there is nothing to switch, and the hint says how to have one.
+fn cluster(context: &Context) -> Result<Cluster, Failure> {
+    super::open(context).map_err(|failure| match failure.exit {
+        Exit::GuestNotFound => {
+            let hint = format!("To start a cluster, run: \"coracle start -p {}\"", context.profile);
+            Failure { error: Box::new(Hint::new(failure.error, hint)), exit: failure.exit }
+        }
+        _ => failure,
+    })
+}
+
+fn list(output: &str, docs: bool, context: &Context) -> Result<(), Failure> {
+    // Without a cluster the list is what a new one would have.
+    let profile = Cluster::open(&context.home, &context.profile).ok().map(|cluster| cluster.profile);
+    let is_on = |addon: &Addon| match &profile {
+        Some(profile) => addons::is_wanted(profile, addon),
+        None => addon.is_default(),
+    };
+    if output == "json" {
+        let mut all = Map::new();
+        for addon in CATALOG {
+            let status = if is_on(addon) { "enabled" } else { "disabled" };
+            all.insert(addon.name.into(), json!({"Profile": context.profile, "Status": status}));
+        }
+        context.printer.data(Value::Object(all).to_string());
+        return Ok(());
+    }
+    let name = "ADDON NAME";
+    context.printer.data(format!(
+        "{name:<28} {:<16} {:<10} {}",
+        "PROFILE",
+        "STATUS",
+        if docs { "WHAT" } else { "TITLE" }
+    ));
+    for addon in CATALOG {
+        let status = if is_on(addon) { "enabled" } else { "disabled" };
+        let text = addon.field(if docs { "description" } else { "title" });
+        context.printer.data(format!("{:<28} {:<16} {status:<10} {text}", addon.name, context.profile));
+    }
+    Ok(())
+}
+
+async fn switch(names: &[String], is_on: bool, context: &Context) -> Result<(), Failure> {
+    let mut cluster = cluster(context)?;
+    let wanted = names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
+    let failure = |error| cluster_failure(error, &context.profile);
+    if cluster.is_paused() {
+        let hint = format!("coracle unpause -p {}", context.profile);
+        return Err(Failure { error: Box::new(Hint::new("the cluster is paused", hint)), exit: Exit::Code(11) });
+    }
+    for addon in &wanted {
+        let profile = &mut cluster.profile;
+        let (to, from) = match is_on {
+            true => (&mut profile.addons, &mut profile.disabled_addons),
+            false => (&mut profile.disabled_addons, &mut profile.addons),
+        };
+        from.retain(|name| name != addon.name);
+        // What is on, or off, without being named need not be.
+        if addon.is_default() != is_on && !to.iter().any(|name| name == addon.name) {
+            to.push(addon.name.into());
+        }
+    }
+    cluster.save().map_err(failure)?;
+    let is_up = cluster.is_up().await;
+    if is_up {
+        cluster.hand_down_profile().map_err(failure)?;
+        let client = super::client(&cluster).await?;
+        for addon in &wanted {
+            match is_on {
+                true => reconcile::apply(&client, addon, &reconcile::values(&cluster.profile)).await?,
+                false => reconcile::remove(&client, addon, &cluster.profile).await?,
+            }
+        }
+    }
+    for addon in &wanted {
+        let word = if is_on { "on" } else { "off" };
+        let when = if is_up { "" } else { " when the cluster starts" };
+        context.printer.say(format!("`{}` is {word}{when}", addon.name));
+    }
+    Ok(())
+}
+
+fn images(addon: &Addon, output: &str, context: &Context) {
+    let images = addon.images();
+    match output {
+        "json" => context.printer.data(json!({"Addon": addon.name, "Images": images}).to_string()),
+        _ => images.iter().for_each(|image| context.printer.data(image)),
+    }
+}
+
+async fn open(addon: &Addon, is_bare: bool, format: &str, context: &Context) -> Result<(), Failure> {
+    let cluster = super::open_up(context).await?;
+    let client: Client = super::client(&cluster).await?;
+    let chosen = ListParams::default().labels(&format!("{}={}", reconcile::LABEL, addon.name));
+    let services = Api::<Service>::all(client).list(&chosen).await?.items;
+    if services.is_empty() {
+        let what = format!("the addon `{}` has no service, or is off", addon.name);
+        let hint = format!("coracle addons enable {}", addon.name);
+        return Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::ServiceNotFound });
+    }
+    for service in &services {
+        if !is_bare {
+            context.printer.say(format!("{}:", service.name_any()));
+        }
+        for (address, port) in super::service::places(&cluster, service) {
+            let fields = [("IP", address), ("Port", port.to_string()), ("Name", service.name_any())];
+            context.printer.data(template::render(format, &fields)?);
+        }
+    }
+    Ok(())
+}

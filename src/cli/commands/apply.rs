@@ -1,0 +1,61 @@
+//! `coracle apply`: makes a cluster that exists like a cluster file.
+
+use super::super::{Context, Exit, Failure, cluster_failure, content};
+use super::start::{print_changes, read_file};
+use crate::cluster::Cluster;
+use crate::cluster::change::Made;
+use std::path::PathBuf;
+
+/// Make the running cluster like a cluster file; the difference is printed first
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The cluster file (TOML)
+    #[arg(short, long)]
+    file: PathBuf,
+    /// Print the difference and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Stop and start the node if something of it holds only then
+    #[arg(long)]
+    restart: bool,
+}
+
+/// Prints the difference, then makes it.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let mut wanted = read_file(&arguments.file)?;
+    if context.is_named || wanted.name.is_empty() {
+        wanted.name = context.profile.clone();
+    }
+    content::check_addons(wanted.settings.get("addons").map(Vec::as_slice).unwrap_or_default())?;
+    let name = wanted.name.clone();
+    let failure = |error| cluster_failure(error, &name);
+    let mut cluster = Cluster::open(&context.home, &name).map_err(failure)?;
+    let before = cluster.profile.clone();
+    let (after, changes) = cluster.difference(&wanted).map_err(failure)?;
+    print_changes(&changes, context);
+    if arguments.dry_run {
+        context.printer.say(format!("{} differences; nothing was changed (--dry-run)", changes.len()));
+        return Ok(Exit::Success);
+    }
+    let made = cluster.change(after, &changes).await.map_err(failure)?;
+    if !cluster.is_up().await {
+        context.printer.say(format!("`{name}` does not run; what was asked for holds when it starts"));
+        return Ok(Exit::Success);
+    }
+    let steps = context.printer.steps();
+    if made == Made::AtStart && arguments.restart {
+        steps.step("restarting the node");
+        cluster.stop().await.map_err(failure)?;
+        cluster.start(false, &|text| steps.step(text)).await.map_err(failure)?;
+    }
+    content::drop_addons(&cluster, &before).await?;
+    content::bring(&cluster, &|text| steps.step(text), context).await?;
+    drop(steps);
+    if made == Made::AtStart && !arguments.restart {
+        context
+            .printer
+            .warn(format!("some of it holds when `{name}` starts the next time; --restart does that at once"));
+    }
+    context.printer.say(format!("`{name}` is as {} says", arguments.file.display()));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,113 @@
+//! `coracle export logs`: everything that tells what happened in a cluster, in a folder, for a CI job to keep.
+
+use super::super::{Context, Exit, Failure, cluster_failure};
+use crate::boot::copy;
+use crate::cluster::{Cluster, status};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+/// Write what a cluster has to tell to a folder
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Logs of the node, of pods, and the objects that explain them
+    Logs { folder: PathBuf },
+    /// The kubeconfig of the cluster alone
+    Kubeconfig,
+}
+
+/// Objects that explain what happened: file name and path of the API.
+const OBJECTS: &[(&str, &str)] = &[
+    ("nodes", "/api/v1/nodes"),
+    ("pods", "/api/v1/pods"),
+    ("events", "/api/v1/events"),
+    ("services", "/api/v1/services"),
+    ("endpointslices", "/apis/discovery.k8s.io/v1/endpointslices"),
+    ("deployments", "/apis/apps/v1/deployments"),
+    ("replicasets", "/apis/apps/v1/replicasets"),
+    ("statefulsets", "/apis/apps/v1/statefulsets"),
+    ("daemonsets", "/apis/apps/v1/daemonsets"),
+    ("jobs", "/apis/batch/v1/jobs"),
+    ("persistentvolumeclaims", "/api/v1/persistentvolumeclaims"),
+    ("ingresses", "/apis/networking.k8s.io/v1/ingresses"),
+];
+
+/// Does what was said.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let cluster = super::open(context)?;
+    match arguments.command {
+        Command::Logs { folder } => logs(&cluster, &folder, context).await?,
+        Command::Kubeconfig => {
+            let text = cluster.kubeconfig().map_err(|error| cluster_failure(error, &context.profile))?;
+            context.printer.raw(&text);
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// Collects what there is; what cannot be had is told in the folder, because a broken cluster is what this is for.
+async fn logs(cluster: &Cluster, folder: &Path, context: &Context) -> Result<(), Failure> {
+    let failure = |error| cluster_failure(error, &context.profile);
+    std::fs::create_dir_all(folder)?;
+    let steps = context.printer.steps();
+    steps.step("collecting logs");
+    let mut missing = Vec::new();
+    let node = cluster.driver.log(&cluster.machine().map_err(failure)?).await;
+    std::fs::write(folder.join("node.log"), node.map_err(|error| failure(error.into()))?)?;
+    std::fs::write(folder.join("profile.json"), serde_json::to_vec_pretty(&cluster.profile)?)?;
+    let state = status::of(cluster).await.map_err(failure)?;
+    std::fs::write(folder.join("status.json"), state.layout(status::has_room(cluster)).to_string())?;
+    if let Err(failure) = var_log(cluster, folder).await {
+        missing.push(format!("logs of the server and of pods: {}", failure.error));
+    }
+    if cluster.is_up().await && !cluster.is_paused() {
+        steps.step("collecting objects");
+        missing.extend(objects(cluster, &folder.join("objects")).await?);
+    }
+    if !missing.is_empty() {
+        std::fs::write(folder.join("missing.txt"), missing.join("\n") + "\n")?;
+    }
+    drop(steps);
+    context.printer.say(format!("{} has what `{}` tells", folder.display(), context.profile));
+    Ok(())
+}
+
+/// `/var/log` of the node: from its folder on this machine, or through the node.
+async fn var_log(cluster: &Cluster, folder: &Path) -> Result<(), Failure> {
+    let failure = |error| cluster_failure(error, &cluster.profile.name);
+    let target = folder.join("var-log");
+    if target.exists() {
+        std::fs::remove_dir_all(&target)?;
+    }
+    if let Some(root) = cluster.driver.root(&cluster.machine().map_err(failure)?) {
+        let mut stream = tempfile::tempfile()?;
+        copy::pack(&root.join("var/log"), &mut stream)?;
+        std::io::Seek::rewind(&mut stream)?;
+        return Ok(copy::unpack(stream, &target, "log")?);
+    }
+    let mut command = cluster.part(&["node-pack", "/var/log"]).map_err(failure)?;
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let unpacked = child.stdout.take().map(|output| copy::unpack(output, &target, "log"));
+    child.wait()?;
+    unpacked.transpose()?;
+    Ok(())
+}
+
+async fn objects(cluster: &Cluster, folder: &Path) -> Result<Vec<String>, Failure> {
+    std::fs::create_dir_all(folder)?;
+    let client = super::client(cluster).await?;
+    let mut missing = Vec::new();
+    for (name, path) in OBJECTS {
+        let request = http::Request::get(*path).body(Vec::new())?;
+        match client.request_text(request).await {
+            Ok(text) => std::fs::write(folder.join(format!("{name}.json")), text)?,
+            Err(error) => missing.push(format!("{name}: {error}")),
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,54 @@
+//! `coracle pause`: control plane and pods stand still; nothing is stopped and nothing is lost.
+
+use super::super::{Context, Exit, Failure, cluster_failure, events};
+use crate::cluster::Cluster;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt, api::ListParams};
+
+/// Namespaces whose pods stand still unless others are named, as minikube has it.
+const USUAL: &[&str] = &["kube-system", "kubernetes-dashboard", "istio-operator"];
+
+/// Make control plane and pods stand still
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Namespaces whose pods stand still
+    #[arg(short, long, value_delimiter = ',', default_values = USUAL)]
+    namespaces: Vec<String>,
+    /// The pods of all namespaces
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// Form of what is printed
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// Freezes them.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    if arguments.output == "json" {
+        context.printer.speak_json();
+    }
+    let cluster = super::open_up(context).await?;
+    if cluster.is_paused() {
+        context.printer.say(format!("`{}` is paused already", context.profile));
+        return Ok(Exit::Success);
+    }
+    let steps = context.printer.plan(&events::PAUSE);
+    steps.note(&format!("pausing `{}`", context.profile));
+    let uids = match arguments.all_namespaces {
+        true => None,
+        false => Some(uids(&cluster, &arguments.namespaces).await?),
+    };
+    cluster.pause(uids.as_deref()).map_err(|error| cluster_failure(error, &context.profile))?;
+    steps.note("done");
+    drop(steps);
+    context.printer.say(format!("`{}` is paused", context.profile));
+    Ok(Exit::Success)
+}
+
+/// Unique ids of the pods of namespaces; the control plane still answers.
+async fn uids(cluster: &Cluster, namespaces: &[String]) -> Result<Vec<String>, Failure> {
+    let client = super::client(cluster).await?;
+    let pods = Api::<Pod>::all(client).list(&ListParams::default()).await?;
+    let is_meant = |pod: &Pod| pod.namespace().is_some_and(|own| namespaces.contains(&own));
+    Ok(pods.into_iter().filter(is_meant).filter_map(|pod| pod.uid()).collect())
+}

@@ -1,0 +1,33 @@
+//! `coracle unpause`.
+
+use super::super::{Context, Exit, Failure, cluster_failure, events};
+
+/// Let a paused cluster go on
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Given for minikube's sake: everything that stands still goes on
+    #[arg(short, long, value_delimiter = ',', hide = true)]
+    namespaces: Vec<String>,
+    /// Given for minikube's sake, as above
+    #[arg(short = 'A', long, hide = true)]
+    all_namespaces: bool,
+    /// Form of what is printed
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// Thaws everything.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    if arguments.output == "json" {
+        context.printer.speak_json();
+    }
+    let cluster = super::open_up(context).await?;
+    let steps = context.printer.plan(&events::UNPAUSE);
+    steps.note(&format!("unpausing `{}`", context.profile));
+    let stood_still = cluster.unpause().map_err(|error| cluster_failure(error, &context.profile))?;
+    steps.note("done");
+    drop(steps);
+    let word = if stood_still { "goes on" } else { "was not paused" };
+    context.printer.say(format!("`{}` {word}", context.profile));
+    Ok(Exit::Success)
+}

@@ -1,0 +1,112 @@
+//! Changing a cluster that exists: what differs from what is wanted, and making it so, at once where that is possible.
+
+use super::life::{Cluster, Error};
+use crate::base::atomic;
+use crate::config::profile::LAYOUT;
+use crate::config::{Change, Effect, Profile, Wanted};
+use std::io;
+
+/// What has become of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It holds.
+    Now,
+    /// It holds when the node starts again.
+    AtStart,
+}
+
+impl Cluster {
+    /// The profile as wanted, and what differs.
+    pub fn difference(&self, wanted: &Wanted) -> Result<(Profile, Vec<Change>), Error> {
+        wanted.over(&self.profile).map_err(Error::Wanted)
+    }
+
+    /// Writes a changed profile and makes a running node like it. What the profile asks to be brought in (images, manifests,
+    /// charts, addons) is the caller's.
+    pub async fn change(&mut self, after: Profile, changes: &[Change]) -> Result<Made, Error> {
+        let before = std::mem::replace(&mut self.profile, after);
+        self.save()?;
+        if !self.state().await?.is_up() {
+            return Ok(Made::AtStart);
+        }
+        let is_changed = |key: &str| changes.iter().any(|change| change.key == key);
+        if is_changed("cpus") || is_changed("memory") {
+            self.driver.adjust(&self.machine()?).await?;
+        }
+        if is_changed("mounts") {
+            self.change_mounts(&before).await?;
+        }
+        if is_changed("ports") || is_changed("listen-address") || is_changed("names-port") {
+            self.restart_forwarder()?;
+        }
+        if !changes.iter().any(|change| change.effect == Effect::Restart) {
+            return Ok(Made::Now);
+        }
+        // The listening socket of the API belongs to the node, everything else to the server, which pods outlive.
+        let is_local = self.driver.root(&self.machine()?).is_some();
+        if is_changed("apiserver-port") || !is_local {
+            return Ok(Made::AtStart);
+        }
+        self.make_certificates()?;
+        self.hand_down_profile()?;
+        self.restart_server()?;
+        super::ready::wait(&self.context()?, &self.profile).await?;
+        self.write_context()?;
+        Ok(Made::Now)
+    }
+
+    /// Writes the profile.
+    pub fn save(&self) -> Result<(), Error> {
+        self.home.save(&self.profile).map_err(Error::io("cannot write the profile"))
+    }
+
+    async fn change_mounts(&self, before: &Profile) -> Result<(), Error> {
+        for mount in before.mounts.iter().filter(|mount| !self.profile.mounts.contains(mount)) {
+            self.unmount(&mount.target).await?;
+        }
+        for mount in self.profile.mounts.iter().filter(|mount| !before.mounts.contains(mount)) {
+            self.mount(mount).await?;
+        }
+        Ok(())
+    }
+
+    /// The profile as the node's own processes read it.
+    pub fn hand_down_profile(&self) -> Result<(), Error> {
+        let failed = || Error::io("cannot write the node's profile");
+        let text = serde_json::to_vec_pretty(&self.profile).map_err(|error| failed()(io::Error::from(error)))?;
+        atomic::write(&self.paths().profile(), &text, 0o600).map_err(failed())
+    }
+
+    /// Makes certificates of a running cluster anew that have expired; `false` if none had.
+    pub async fn renew_running(&self) -> Result<bool, Error> {
+        if !self.is_up().await || !crate::pki::is_expired(&self.paths().pki()) {
+            return Ok(false);
+        }
+        self.make_certificates()?;
+        self.restart_server()?;
+        super::ready::wait(&self.context()?, &self.profile).await?;
+        self.write_context()?;
+        Ok(true)
+    }
+
+    /// Brings a profile of an older layout up to date, with a snapshot of what was before; the name of that, if there was need.
+    pub async fn upgrade(&mut self) -> Result<Option<String>, Error> {
+        match self.profile.layout {
+            LAYOUT => Ok(None),
+            newer if newer > LAYOUT => {
+                let source =
+                    io::Error::other(format!("it has layout {newer}, and this coracle knows {LAYOUT} at most"));
+                Err(Error::Io { what: "the profile was written by a newer coracle".into(), source })
+            }
+            older => {
+                let name = format!("before-layout-{LAYOUT}-from-{older}");
+                if self.paths().store().exists() {
+                    self.save_snapshot(&name).await?;
+                }
+                self.profile.layout = LAYOUT;
+                self.save()?;
+                Ok(Some(name))
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The commands of a cluster's life as a script sees them: events, bits, files, changes while it runs, snapshots.
+
+use super::harness::{Cluster, traces};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// The events of a command's stdout.
+fn events(text: &str) -> Vec<serde_json::Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+/// Asks over plain HTTP until the answer begins as wanted.
+fn get_until(address: &str, host: &str, wanted: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let asked = || {
+            let mut stream = TcpStream::connect(address)?;
+            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+            write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok::<_, std::io::Error>(answer)
+        };
+        let answer = asked();
+        match answer {
+            Ok(answer) if answer.starts_with(wanted) => return answer,
+            other if Instant::now() > end => panic!("{address} ({host}): {other:?}"),
+            _ => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+#[test]
+fn a_script_reads_events_bits_and_words() {
+    let Some(cluster) = Cluster::new("words") else { return };
+    let refused = cluster.coracle("start --driver=fail -o json");
+    assert_eq!(refused.code, 56, "{}", refused.err);
+    let last = events(&refused.out).pop().unwrap();
+    assert_eq!(last["data"]["exitcode"], "56");
+    assert!(last["data"]["message"].as_str().unwrap().starts_with("The driver 'fail' is not supported on linux/"));
+    assert_eq!(cluster.coracle("start --dry-run --memory 200MB").code, 23);
+    assert!(!cluster.profile_folder().exists());
+    let missing = cluster.coracle("addons enable dns");
+    assert!(missing.code != 0 && missing.err.contains("To start a cluster, run"), "{}", missing.err);
+
+    let started = events(&cluster.coracle("start -o json").ok());
+    let steps: Vec<u32> = started
+        .iter()
+        .filter(|event| event["type"] == "io.k8s.sigs.minikube.step")
+        .map(|event| event["data"]["currentstep"].as_str().unwrap().parse().unwrap())
+        .collect();
+    assert!(steps.windows(2).all(|pair| pair[0] < pair[1]) && steps.last() == Some(&19), "{steps:?}");
+
+    events(&cluster.coracle("pause -A -o json").ok());
+    let paused = cluster.coracle("status -o json --layout=cluster");
+    assert_eq!(paused.code, 2, "{}", paused.out);
+    assert_eq!(events(&paused.out)[0]["StatusCode"], 418);
+    events(&cluster.coracle("unpause -o json").ok());
+    assert_eq!(cluster.coracle("status --format={{.Host}}/{{.APIServer}}").ok(), "Running/Running\n");
+
+    cluster.coracle("stop --schedule 1h").ok();
+    assert!(cluster.coracle("status").ok().contains("timeToStop: "));
+    cluster.coracle("stop --cancel-scheduled").ok();
+    assert!(!cluster.coracle("status").ok().contains("timeToStop: "));
+    assert!(cluster.coracle("logs --audit").ok().contains("unpause"));
+
+    // A paused cluster ends in order as well.
+    cluster.coracle("pause").ok();
+    cluster.coracle("delete -o json").ok();
+    assert_eq!(traces("words"), Vec::<String>::new());
+}
+
+#[test]
+fn files_go_in_and_out_and_state_is_saved_and_restored() {
+    let Some(cluster) = Cluster::started("files") else { return };
+    let folder = cluster.folder().to_path_buf();
+    std::fs::create_dir(folder.join("from")).unwrap();
+    std::fs::write(folder.join("from/note"), "hello").unwrap();
+    let here = |name: &str| folder.join(name).display().to_string();
+    cluster.coracle(&format!("cp {} files:/tmp/not/there/copy", here("from"))).ok();
+    assert_eq!(cluster.coracle("ssh cat /tmp/not/there/copy/note").ok(), "hello");
+    cluster.coracle(&format!("cp files:/tmp/not/there/copy {}", here("back"))).ok();
+    assert_eq!(std::fs::read_to_string(folder.join("back/note")).unwrap(), "hello");
+
+    cluster.coracle(&format!("mount {}:/mnt/host:ro", here("from"))).ok();
+    assert_eq!(cluster.coracle("ssh cat /mnt/host/note").ok(), "hello");
+    assert_ne!(cluster.coracle("ssh touch /mnt/host/new").code, 0, "it was mounted read-only");
+    cluster.coracle("mount --kill").ok();
+    assert_ne!(cluster.coracle("ssh cat /mnt/host/note").code, 0);
+
+    cluster.kubectl("create configmap kept --from-literal=a=1").ok();
+    cluster.coracle("snapshot save one").ok();
+    cluster.kubectl("delete configmap kept").ok();
+    cluster.kubectl("create configmap later --from-literal=a=1").ok();
+    cluster.coracle("snapshot restore one").ok();
+    assert_eq!(cluster.kubectl("get configmap kept -o jsonpath={.data.a}").ok(), "1");
+    assert_ne!(cluster.kubectl("get configmap later").code, 0);
+    assert!(cluster.coracle("snapshot list -o json").ok().contains("\"Name\":\"one\""));
+
+    cluster.coracle(&format!("export logs {}", here("out"))).ok();
+    for name in ["node.log", "status.json", "var-log/coracle.log", "objects/pods.json"] {
+        assert!(folder.join("out").join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
+    let Some(cluster) = Cluster::new("changed") else { return };
+    let file = cluster.folder().join("cluster.toml");
+    std::fs::write(&file, "memroy = \"2g\"\nports = [\"x\"]\n").unwrap();
+    let wrong = cluster.coracle(&format!("start -f {}", file.display()));
+    assert_eq!(wrong.code, 14);
+    assert!(wrong.err.contains("1:1: memroy") && wrong.err.contains("2:9: ports"), "{}", wrong.err);
+
+    let manifest =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: brought\n  namespace: default\ndata:\n  a: \"1\"\n";
+    std::fs::write(cluster.folder().join("map.yaml"), manifest).unwrap();
+    std::fs::write(&file, "manifests = [\"map.yaml\"]\nmemory = \"1g\"\n").unwrap();
+    cluster.coracle(&format!("start -f {}", file.display())).ok();
+    assert_eq!(cluster.kubectl("get configmap brought -o jsonpath={.data.a}").ok(), "1");
+    cluster.kubectl("create deployment web --image=coracle.local/hello").ok();
+    cluster.kubectl("expose deployment web --type=NodePort --port=80 --target-port=8080").ok();
+    let node_port = cluster.kubectl("get service web -o jsonpath={.spec.ports[0].nodePort}").ok();
+
+    // Ports of this machine that are free now; another process may take one, and then the change says so.
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, names) = (free(), free());
+    let text = format!("memory = \"2g\"\nmax-pods = 30\nports = [\"{port}:{node_port}\"]\nnames-port = {names}\n");
+    std::fs::write(&file, text).unwrap();
+    let dry = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
+    assert!(dry.err.contains("~ memory: 1g -> 2g") && dry.err.contains("nothing was changed"), "{}", dry.err);
+    cluster.coracle(&format!("apply -f {}", file.display())).ok();
+    get_until(&format!("127.0.0.1:{port}"), "x", "HTTP/1.1 200");
+    let named = get_until(&format!("127.0.0.1:{names}"), "web.default.localhost", "HTTP/1.1 200");
+    assert!(named.contains("hello from web-"), "{named}");
+    get_until(&format!("127.0.0.1:{names}"), "none.default.localhost", "HTTP/1.1 404");
+
+    let again = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
+    assert!(again.err.contains("0 differences"), "{}", again.err);
+    let exported = cluster.coracle("config export").ok();
+    assert!(exported.contains("memory = \"2g\"") && exported.contains(&format!("{port}:{node_port}")), "{exported}");
+    cluster.coracle("delete").ok();
+    assert_eq!(traces("changed"), Vec::<String>::new());
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the forwarder is gone");
+}
