@@ -159,7 +159,7 @@ mod tests {
         let (first, second) = (path(&one), path(&two));
         // A network lives as long as somebody holds it.
         let addresses = sys::inside(node.try_clone().unwrap(), move || async move {
-            let profile = Wanted::default().resolve(&[]).unwrap();
+            let profile = Wanted::named("coracle").resolve(&[]).unwrap();
             let links = PodLinks::new(&profile, &paths).await?;
             let a = links.attach("aaaaaaaaaaaaaaaa", &first).await?;
             let b = links.attach("bbbbbbbbbbbbbbbb", &second).await?;

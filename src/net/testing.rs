@@ -40,7 +40,7 @@ impl TestNode {
     pub async fn new() -> Option<Self> {
         let (node, machine) = (sys::test::new_network()?, sys::test::new_network()?);
         move_into_link_name_space(node.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        let profile = Wanted::default().resolve(&[]).unwrap();
+        let profile = Wanted::named("coracle").resolve(&[]).unwrap();
         join(&machine).await.unwrap();
         let leases = tempfile::tempdir().unwrap();
         let links = PodLinks::new(&profile, &NodePaths::new(leases.path())).await.unwrap();

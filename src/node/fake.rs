@@ -331,7 +331,7 @@ pub fn setup(api: &FakeApi, runtime: &FakeRuntime) -> (Setup, tempfile::TempDir)
     let folder = tempfile::tempdir().unwrap();
     let setup = Setup {
         client: api.client(),
-        profile: Wanted::default().resolve(&[]).unwrap(),
+        profile: Wanted::named("coracle").resolve(&[]).unwrap(),
         paths: NodePaths::new(folder.path()),
         runtime: Arc::new(runtime.clone()),
         images: Arc::new(FakeImages),

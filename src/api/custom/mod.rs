@@ -20,6 +20,7 @@ use super::{Cause, Object};
 use bytes::Bytes;
 use check::Check;
 use serde_json::{Value, json};
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -59,6 +60,8 @@ struct Version {
     /// Fields to select by, with their paths.
     fields: Box<[(String, JsonPath)]>,
     compiled: OnceLock<Compiled>,
+    /// What somebody else makes of the schema.
+    rules: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// What is made of the schema of a version.
@@ -202,7 +205,7 @@ impl Version {
             Some((path.trim_start_matches('.').to_string(), JsonPath::parse(path).ok()?))
         });
         let (status, fields) = (version["subresources"]["status"].is_object(), fields.collect());
-        Self { status, warning, fields, compiled: OnceLock::new(), name }
+        Self { status, warning, fields, compiled: OnceLock::new(), rules: OnceLock::new(), name }
     }
 }
 
@@ -218,6 +221,16 @@ impl Custom {
             let schema = open_api.as_ref().map_or_else(schema::structural::untyped, schema::structural::kind);
             Compiled { schema, check: Check::compile(&open_api.unwrap_or_default()) }
         }))
+    }
+
+    /// What somebody else makes of the schema of a version: made once, and kept with it.
+    pub fn rules(
+        &self,
+        version: &str,
+        make: impl FnOnce(&Value) -> Arc<dyn Any + Send + Sync>,
+    ) -> Option<Arc<dyn Any + Send + Sync>> {
+        let own = self.version(version)?;
+        Some(own.rules.get_or_init(|| make(&self.open_api(version).unwrap_or_default())).clone())
     }
 
     /// The schema of a version as the definition has it.

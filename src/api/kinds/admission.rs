@@ -6,7 +6,7 @@ use super::edit::{Fields, child, each, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
 use crate::api::validate::admission as validate;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 pub(super) const MUTATING_ADMISSION_POLICY: Kind = kind!(
@@ -61,7 +61,7 @@ pub(super) const VALIDATING_ADMISSION_POLICY: Kind = kind!(
     columns: Cow::Borrowed(VALIDATIONS),
     rules: Rules {
         default: default_policy,
-        prepare_create: |policy| policy.set(&["status"], Map::new()),
+        prepare_create: |policy| policy.set(&["status"], json!({"observedGeneration": 1, "typeChecking": {}})),
         ..NO_RULES
     },
 );
@@ -194,7 +194,6 @@ fn parameters(binding: &Object) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_webhook_fails_closed_after_ten_seconds() {

@@ -30,7 +30,7 @@ mod whole {
     /// A server with all controllers, and nobody who runs pods.
     pub async fn world() -> World {
         let folder = tempfile::tempdir().unwrap();
-        let profile = Wanted::default().resolve(&[]).unwrap();
+        let profile = Wanted::named("coracle").resolve(&[]).unwrap();
         let paths = NodePaths::new(folder.path());
         let names = ClusterNames {
             node_name: "coracle".into(),

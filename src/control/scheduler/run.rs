@@ -408,7 +408,7 @@ mod tests {
     /// A server with a scheduler and one node, and nobody who runs pods.
     async fn cluster(cpu: &str) -> Cluster {
         let folder = tempfile::tempdir().unwrap();
-        let profile = Wanted::default().resolve(&[]).unwrap();
+        let profile = Wanted::named("coracle").resolve(&[]).unwrap();
         let paths = NodePaths::new(folder.path());
         let names = ClusterNames {
             node_name: "coracle".into(),

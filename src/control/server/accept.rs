@@ -31,7 +31,13 @@ impl Accepted {
     pub fn for_kind(headers: &HeaderMap, kind: &Kind, is_watch: bool) -> Result<Self, Status> {
         let has_protobuf = has_protobuf(kind);
         match Self::of(headers, has_protobuf) {
-            Some(accepted) if !(is_watch && accepted.media == Media::Yaml) => Ok(accepted),
+            // What is answered and forgotten has no other form than its own.
+            Some(accepted)
+                if !(is_watch && accepted.media == Media::Yaml)
+                    && (accepted.form == Form::Plain || kind.is_stored()) =>
+            {
+                Ok(accepted)
+            }
             _ => {
                 let mut known = vec!["application/json", "application/yaml", protobuf::MEDIA];
                 known.retain(|media| {
@@ -214,6 +220,19 @@ mod tests {
         assert_eq!(&frame[4..11], b"\x0a\x05ADDED");
         let at = memchr::memmem::find(&frame, b"k8s\0").unwrap();
         assert_eq!(protobuf::decode(&frame[at..]).unwrap()["metadata"]["name"], "default");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_stored_has_no_table() {
+        let test = server().await;
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}});
+        let mut asked =
+            request(Method::POST, path, "application/json;as=Table;v=v1;g=meta.k8s.io", review.to_string().into());
+        asked.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let answer = test.admin().send(asked).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ pub mod answer;
 pub mod auth;
 pub mod bootstrap;
 pub mod cached;
+pub mod cel;
 pub mod custom;
 pub mod decode;
 pub mod discovery;

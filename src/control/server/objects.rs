@@ -1,5 +1,7 @@
 //! Between objects and the store: keys, serialized forms with a gap for the revision, versions.
 
+use super::admission::expressions;
+use super::cel::rules;
 use super::identity::Attributes;
 use super::resource;
 use crate::api::{Cause, Kind, Object, Status};
@@ -91,9 +93,15 @@ pub fn default(kind: &Kind, wanted: &Attributes, object: &mut Object) {
 /// What is wrong with an object that is made, or changed from `old`.
 pub fn faults(kind: &Kind, wanted: &Attributes, object: &mut Object, old: Option<&Object>) -> Vec<Cause> {
     if let Some(custom) = &kind.custom {
-        return custom.faults(&wanted.version, object, old, &wanted.subresource);
+        let mut causes = custom.faults(&wanted.version, object, old, &wanted.subresource);
+        // Rules may rely on what the schema says.
+        if causes.is_empty() {
+            causes = rules::faults(custom, &wanted.version, object, old);
+        }
+        return causes;
     }
     let mut causes = (kind.rules.validate)(object);
+    causes.extend(expressions::faults(kind, object));
     causes.extend(match old {
         Some(old) => (kind.rules.validate_update)(object, old, &wanted.subresource),
         None => (kind.rules.validate_new)(object),

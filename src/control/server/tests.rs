@@ -17,7 +17,7 @@ pub struct TestServer {
 
 pub async fn server() -> TestServer {
     let folder = tempfile::tempdir().unwrap();
-    let profile = Wanted::default().resolve(&[]).unwrap();
+    let profile = Wanted::named("coracle").resolve(&[]).unwrap();
     let paths = NodePaths::new(folder.path());
     let names = ClusterNames {
         node_name: "coracle".into(),

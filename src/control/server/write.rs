@@ -107,7 +107,8 @@ pub async fn change(
     count_generation(&mut object, &old, kind);
     warnings.extend(mutate(call, change_of(call, kind, &mut object, Some(&old), Verb::Update)).await?);
     let mut causes = metadata::update(&object, &old);
-    if !is_same_body(&object, &old) {
+    let is_status = kind.custom.is_some() && object.0.get("status") != old.0.get("status");
+    if is_status || !is_same_body(&object, &old) {
         causes.extend(objects::faults(kind, wanted, &mut object, Some(&old)));
     }
     refuse_invalid(kind, &object, causes)?;

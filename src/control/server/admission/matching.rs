@@ -119,6 +119,11 @@ impl Matching {
         })
     }
 
+    /// Whether it names no requests at all: in a binding that means all that its policy names.
+    pub fn has_no_rules(&self) -> bool {
+        self.rules.is_empty() && self.excluded.is_empty()
+    }
+
     /// The version in which a request is meant, if it is.
     pub fn version(&self, asked: &Asked) -> Option<GroupVersion> {
         if self.excluded.iter().any(|rule| rule.takes(asked, &asked.version))
@@ -126,6 +131,9 @@ impl Matching {
                 && self.excluded.iter().any(|rule| asked.versions().iter().any(|own| rule.takes(asked, own))))
         {
             return None;
+        }
+        if self.rules.is_empty() && !self.excluded.is_empty() {
+            return Some(asked.version.clone());
         }
         if self.rules.iter().any(|rule| rule.takes(asked, &asked.version)) {
             return Some(asked.version.clone());

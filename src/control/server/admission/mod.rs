@@ -2,12 +2,14 @@
 //! upstream's order, one file each (or one for those that share an object).
 
 mod certificates;
+pub mod expressions;
 mod ingress;
 mod lifecycle;
 mod limits;
 pub mod matching;
 mod nodes;
 mod pod_security;
+mod policies;
 mod priority;
 mod quota;
 pub mod review;
@@ -126,7 +128,7 @@ pub async fn connect(call: &Call, kind: &Kind, query: &str) -> Result<Vec<String
 /// Every plugin, in the order in which they are asked.
 ///
 /// Source: pkg/kubeapiserver/options/plugins.go.
-pub fn plugins(_config: &ServerConfig, _store: &Store, webhooks: &Arc<Webhooks>) -> Vec<Box<dyn Plugin>> {
+pub fn plugins(_config: &ServerConfig, store: &Store, webhooks: &Arc<Webhooks>) -> Vec<Box<dyn Plugin>> {
     vec![
         Box::new(lifecycle::NamespaceLifecycle),
         Box::new(limits::LimitRanger),
@@ -144,6 +146,7 @@ pub fn plugins(_config: &ServerConfig, _store: &Store, webhooks: &Arc<Webhooks>)
         Box::new(certificates::CertificateSubjectRestriction),
         Box::new(ingress::DefaultIngressClass),
         Box::new(super::auth::escalation::NoEscalation),
+        Box::new(policies::ValidatingPolicies::new(store)),
         Box::new(webhooks.clone()),
         Box::new(quota::ResourceQuota),
     ]

@@ -1,5 +1,6 @@
 //! Custom kinds through the server, as clients see them.
 
+use super::super::remote::testing::TestRemote;
 use super::super::tests::{TestServer, server};
 use futures::StreamExt;
 use kube::api::{
@@ -151,4 +152,93 @@ async fn objects_of_an_older_schema_read_as_the_new_one_has_them() {
     assert_eq!(doors.get("a").await.unwrap().data["spec"]["size"], "big");
     let listed = doors.list(&ListParams::default()).await.unwrap();
     assert_eq!(listed.items[0].data["spec"]["size"], "big");
+}
+
+#[tokio::test]
+async fn rules_of_a_schema_are_asked_and_those_of_changes_only_of_changes() {
+    let test = server().await;
+    let mut ruled = definition();
+    ruled["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] = json!([
+        {"rule": "self.color != 'blue' || self.replicas > 1", "message": "blue ones are never alone", "fieldPath": ".color"},
+        {"rule": "self.replicas >= oldSelf.replicas", "messageExpression": "'had ' + string(oldSelf.replicas)"}]);
+    establish(&test, ruled).await;
+    let doors = things(&test, "v1");
+    let alone = doors.create(&PostParams::default(), &thing("a", json!({"color": "blue"}))).await;
+    let words = "Thing.example.com \"a\" is invalid: spec.color: Invalid value: \"object\": blue ones are never alone";
+    assert_eq!(message(alone.unwrap_err()), words);
+    doors.create(&PostParams::default(), &thing("a", json!({"color": "blue", "replicas": 3}))).await.unwrap();
+    let fewer = Patch::Merge(json!({"spec": {"replicas": 2}}));
+    let fewer = doors.patch("a", &PatchParams::default(), &fewer).await.unwrap_err();
+    assert_eq!(message(fewer), "Thing.example.com \"a\" is invalid: spec: Invalid value: \"object\": had 3");
+}
+
+#[tokio::test]
+async fn rules_that_cannot_be_read_are_refused_with_the_definition() {
+    let test = server().await;
+    for (rule, words) in [
+        ("self.lost == 1", "undefined field 'lost'"),
+        ("other", "undeclared reference to 'other'"),
+        ("self.", "compilation failed"),
+    ] {
+        let mut wrong = definition();
+        wrong["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+            json!([{"rule": rule}]);
+        let object: DynamicObject = serde_json::from_value(wrong).unwrap();
+        let error = message(definitions(&test).create(&PostParams::default(), &object).await.unwrap_err());
+        let place =
+            "spec.versions[0].schema.openAPIV3Schema.properties[spec].x-kubernetes-validations[0].rule: Invalid value";
+        assert!(error.contains(place) && error.contains(words), "{error}");
+    }
+}
+
+/// Renames `spec.color` of one version to `spec.tint` of the other.
+fn renamed(_: &str, body: &Value) -> Option<Value> {
+    let wanted = body["request"]["desiredAPIVersion"].clone();
+    let (from, to) = if wanted == "example.com/v1" { ("tint", "color") } else { ("color", "tint") };
+    let objects = body["request"]["objects"].as_array().unwrap().iter().cloned().map(|mut object| {
+        object["apiVersion"] = wanted.clone();
+        let value = object["spec"].as_object_mut().unwrap().remove(from).unwrap();
+        object["spec"][to] = value;
+        object
+    });
+    let response = json!({"uid": body["request"]["uid"], "result": {"status": "Success"},
+        "convertedObjects": objects.collect::<Vec<_>>()});
+    Some(json!({"kind": "ConversionReview", "apiVersion": body["apiVersion"], "response": response}))
+}
+
+#[tokio::test]
+async fn a_webhook_converts_on_the_way_in_and_out() {
+    let (test, remote) = (server().await, TestRemote::start(renamed).await);
+    let mut converted = definition();
+    converted["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {
+        "conversionReviewVersions": ["v1"], "clientConfig": remote.client_config("/convert")}});
+    establish(&test, converted).await;
+    let (new, old) = (things(&test, "v1"), things(&test, "v1beta1"));
+    new.create(&PostParams::default(), &thing("a", json!({"color": "red"}))).await.unwrap();
+    assert!(remote.asked("/convert").is_empty(), "nothing is converted into what it is");
+    let read = old.get("a").await.unwrap();
+    assert_eq!(
+        (read.types.unwrap().api_version.as_str(), &read.data["spec"]["tint"]),
+        ("example.com/v1beta1", &json!("red"))
+    );
+    let mut other = thing("b", json!({"tint": "blue"}));
+    other.types.as_mut().unwrap().api_version = "example.com/v1beta1".into();
+    let made = old.create(&PostParams::default(), &other).await.unwrap();
+    assert_eq!(made.data["spec"]["tint"], "blue");
+    let listed = new.list(&ListParams::default()).await.unwrap();
+    assert_eq!(
+        listed.items.iter().map(|one| one.data["spec"]["color"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["red", "blue"]
+    );
+    let mut watch = old.watch(&WatchParams::default(), "0").await.unwrap().boxed();
+    for color in ["red", "blue"] {
+        let Some(Ok(WatchEvent::Added(one))) = watch.next().await else { panic!("the watch ended") };
+        assert_eq!(one.data["spec"]["tint"], color);
+    }
+    let patch = Patch::Merge(json!({"spec": {"tint": "blue"}}));
+    old.patch("a", &PatchParams::default(), &patch).await.unwrap();
+    let Some(Ok(WatchEvent::Modified(one))) = watch.next().await else { panic!("the watch ended") };
+    assert_eq!(one.data["spec"]["tint"], "blue");
+    assert_eq!(new.get("a").await.unwrap().data["spec"]["color"], "blue");
+    old.delete("b", &DeleteParams::default()).await.unwrap();
 }

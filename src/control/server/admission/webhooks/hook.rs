@@ -3,6 +3,7 @@
 use crate::api::{Object, Status};
 use crate::control::server::Api;
 use crate::control::server::admission::Change;
+use crate::control::server::admission::expressions::{self, Conditions};
 use crate::control::server::admission::matching::{Asked, Matching};
 use crate::control::server::admission::review::Shown;
 use crate::control::server::remote::Target;
@@ -29,6 +30,8 @@ pub struct Hook {
     /// Whether it wants to see an object again that somebody changed after it.
     pub is_reinvocable: bool,
     pub limit: Duration,
+    /// What must hold of a request, beyond its rules.
+    pub conditions: Conditions,
 }
 
 /// Why there is no answer that lets a request pass.
@@ -64,12 +67,24 @@ impl Hook {
             may_fail: text("failurePolicy") == "Ignore",
             allows_dry_run: matches!(text("sideEffects"), "None" | "NoneOnDryRun"),
             is_reinvocable: text("reinvocationPolicy") == "IfNeeded",
+            conditions: Conditions::of_webhook(&hook["matchConditions"]),
             limit: Duration::from_secs(hook["timeoutSeconds"].as_u64().unwrap_or(10).clamp(1, 30)),
         }
     }
 
     /// Whether the conditions of the webhook hold.
-    pub fn wants(&self, _api: &Api, _asked: &Asked, _shown: &Shown, _change: &Change<'_>) -> Result<bool, Status> {
-        Ok(true)
+    pub fn wants(&self, api: &Api, asked: &Asked, shown: &Shown, change: &Change<'_>) -> Result<bool, Status> {
+        if self.conditions.is_empty() {
+            return Ok(true);
+        }
+        let scope = expressions::scope(api, asked, shown, change.user, change.is_dry_run);
+        match self.conditions.hold(&scope) {
+            Ok(holds) => Ok(holds),
+            Err(why) if self.may_fail => {
+                tracing::warn!(webhook = %self.name, %why, "a condition of a webhook failed that may");
+                Ok(false)
+            }
+            Err(why) => Err(change.forbidden(why)),
+        }
     }
 }
