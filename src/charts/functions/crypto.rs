@@ -1,0 +1,6 @@
+//! Passwords and ciphers.
+
+use crate::charts::template::Function;
+
+/// The table.
+pub(super) static FUNCTIONS: &[Function] = &[];

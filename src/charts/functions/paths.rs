@@ -1,0 +1,62 @@
+//! Paths with slashes, and those of the system, which are the same here.
+
+use super::fixed;
+use crate::charts::template::Function;
+use crate::charts::template::Type::Str;
+
+/// The table.
+pub(super) static FUNCTIONS: &[Function] = &[
+    fixed("base", &[Str], |call| Ok(base(&call.str(0)).into())),
+    fixed("dir", &[Str], |call| Ok(directory(&call.str(0)).into())),
+    fixed("clean", &[Str], |call| Ok(clean(&call.str(0)).into())),
+    fixed("ext", &[Str], |call| Ok(extension(&call.str(0)).into())),
+    fixed("isAbs", &[Str], |call| Ok(call.str(0).starts_with('/').into())),
+    fixed("osBase", &[Str], |call| Ok(base(&call.str(0)).into())),
+    fixed("osDir", &[Str], |call| Ok(directory(&call.str(0)).into())),
+    fixed("osClean", &[Str], |call| Ok(clean(&call.str(0)).into())),
+    fixed("osExt", &[Str], |call| Ok(extension(&call.str(0)).into())),
+    fixed("osIsAbs", &[Str], |call| Ok(call.str(0).starts_with('/').into())),
+];
+
+/// `path.Base`.
+fn base(path: &str) -> &str {
+    if path.is_empty() {
+        return ".";
+    }
+    match path.trim_end_matches('/') {
+        "" => "/",
+        path => path.rsplit('/').next().unwrap_or(path),
+    }
+}
+
+/// `path.Dir`.
+fn directory(path: &str) -> String {
+    clean(path.rfind('/').map_or("", |slash| &path[..=slash]))
+}
+
+/// `path.Clean`.
+pub(super) fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => {
+                parts.pop();
+            }
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    match (rooted, parts.join("/")) {
+        (true, path) => format!("/{path}"),
+        (false, path) if path.is_empty() => ".".into(),
+        (false, path) => path,
+    }
+}
+
+/// `path.Ext`.
+fn extension(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.rfind('.').map_or("", |dot| &name[dot..])
+}

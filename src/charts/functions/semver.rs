@@ -1,0 +1,6 @@
+//! Versions.
+
+use crate::charts::template::Function;
+
+/// The table.
+pub(super) static FUNCTIONS: &[Function] = &[];

@@ -1,0 +1,227 @@
+//! Sets of named templates, and what is around one execution: `include`, `tpl` and the world outside.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::error::Error;
+use super::exec;
+use super::function::Failure;
+use super::node::Tree;
+use super::parser::{self, Finder};
+use super::quote::quote;
+use super::stack;
+use super::text::Text;
+use super::value::Value;
+
+/// How often a template may include itself, directly or not (Helm's limit).
+const INCLUDES: usize = 1000;
+/// The name of the template that all others hang on in Helm.
+const ROOT: &str = "gotpl";
+
+/// What the functions need from outside.
+pub trait Host {
+    /// `lookup`: an object of the cluster, a list of them, or an empty map.
+    fn lookup(&self, _api_version: &str, _kind: &str, _namespace: &str, _name: &str) -> Result<Value, String> {
+        Ok(Value::map(Default::default()))
+    }
+
+    /// `getHostByName`: an address, or nothing where DNS is not allowed.
+    fn resolve(&self, _name: &str) -> String {
+        String::new()
+    }
+
+    /// The time that it is.
+    fn now(&self) -> jiff::Zoned {
+        jiff::Zoned::now()
+    }
+
+    /// Fills a buffer with randomness fit for secrets.
+    fn random(&self, buffer: &mut [u8]) {
+        rand::Rng::fill_bytes(&mut rand::rng(), buffer);
+    }
+
+    /// Whether a missing key is an error (`--strict`).
+    fn strict(&self) -> bool {
+        false
+    }
+
+    /// Whether the chart is only being checked: `required` and `fail` do not fail then.
+    fn lint(&self) -> bool {
+        false
+    }
+
+    /// Something that `required` or `fail` would have said.
+    fn warn(&self, _message: &str) {}
+}
+
+/// A host without a cluster.
+pub struct Offline;
+
+impl Host for Offline {}
+
+/// A set of named templates that can call each other.
+pub struct Templates<'p> {
+    own: HashMap<Rc<str>, Rc<Tree>>,
+    parent: Option<&'p Templates<'p>>,
+    finder: Finder,
+    /// Texts that `tpl` has read; the root's is used.
+    parsed: RefCell<HashMap<Text, Rc<Vec<Rc<Tree>>>>>,
+}
+
+impl<'p> Templates<'p> {
+    /// An empty set whose templates can call the functions that the finder knows.
+    pub fn new(finder: fn(&str) -> Option<&'static super::function::Function>) -> Self {
+        Templates { own: HashMap::new(), parent: None, finder, parsed: RefCell::default() }
+    }
+
+    /// Adds a template under a name, and those that it defines. Later definitions win over earlier ones, unless they
+    /// are empty.
+    pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
+        for tree in parser::parse(name, text, self.finder)? {
+            self.associate(Rc::new(tree));
+        }
+        Ok(())
+    }
+
+    fn associate(&mut self, tree: Rc<Tree>) {
+        if parser::is_empty(&tree.root) && self.find(&tree.name).is_some() {
+            return;
+        }
+        self.own.insert(tree.name.clone(), tree);
+    }
+
+    /// Whether there is a template of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<&Rc<Tree>> {
+        self.own.get(name).or_else(|| self.parent?.find(name))
+    }
+
+    /// Executes a template. Where a value was missing nothing is written, as Helm has it.
+    pub fn execute(&self, name: &str, data: &Value, host: &dyn Host) -> Result<String, Error> {
+        let bytes = self.execute_bytes(name, data, host)?;
+        Ok(String::from_utf8(without_missing(bytes))
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    }
+
+    /// Executes a template as Go does: `<no value>` stays, and so do bytes that are no UTF-8.
+    pub fn execute_bytes(&self, name: &str, data: &Value, host: &dyn Host) -> Result<Vec<u8>, Error> {
+        let world = World { host, included: RefCell::default(), parsed: &self.parsed };
+        let engine = Engine { templates: self, world: &world };
+        stack::watched(|| engine.execute(name, data))
+    }
+}
+
+/// What all executions of one call have in common.
+struct World<'e> {
+    host: &'e dyn Host,
+    included: RefCell<HashMap<Text, usize>>,
+    parsed: &'e RefCell<HashMap<Text, Rc<Vec<Rc<Tree>>>>>,
+}
+
+/// One execution: a set of templates and the world.
+pub struct Engine<'e> {
+    pub(super) templates: &'e Templates<'e>,
+    world: &'e World<'e>,
+}
+
+impl Engine<'_> {
+    /// What the functions need from outside.
+    pub fn host(&self) -> &dyn Host {
+        self.world.host
+    }
+
+    /// Executes a template of the set by name.
+    fn execute(&self, name: &str, data: &Value) -> Result<Vec<u8>, Error> {
+        match self.templates.find(name) {
+            Some(tree) => exec::execute(self, tree, data),
+            None => Err(Error::new(format!(
+                "template: no template {} associated with template {}",
+                quote(name.as_bytes(), false),
+                quote(ROOT.as_bytes(), false)
+            ))),
+        }
+    }
+
+    /// `include`.
+    pub fn include(&self, name: &Text, data: &Value) -> Result<Vec<u8>, Failure> {
+        {
+            let mut included = self.world.included.borrow_mut();
+            match included.get_mut(name) {
+                Some(count) if *count > INCLUDES => {
+                    let inner = "unable to execute template";
+                    let message = format!("rendering template has a nested reference name: {name}: {inner}");
+                    return Err(Error::wrapping(message, Error::new(inner)));
+                }
+                Some(count) => *count += 1,
+                None => {
+                    included.insert(name.clone(), 1);
+                }
+            }
+        }
+        let result = self.execute(&name.as_str(), data);
+        if let Some(count) = self.world.included.borrow_mut().get_mut(name) {
+            *count -= 1;
+        }
+        result
+    }
+
+    /// `tpl`.
+    pub fn tpl(&self, text: &Text, data: &Value) -> Result<Vec<u8>, Failure> {
+        if memchr::memmem::find(text, b"{{").is_none() {
+            return Ok(without_missing(text.to_vec()));
+        }
+        let trees = self.parsed(text)?;
+        let mut templates = Templates {
+            own: HashMap::new(),
+            parent: Some(self.templates),
+            finder: self.templates.finder,
+            parsed: RefCell::default(),
+        };
+        for tree in trees.iter() {
+            templates.associate(tree.clone());
+        }
+        let engine = Engine { templates: &templates, world: self.world };
+        let main = trees.iter().rfind(|tree| *tree.name == *ROOT);
+        let result = main.map_or_else(|| Ok(Vec::new()), |tree| exec::execute(&engine, tree, data));
+        result.map(without_missing).map_err(|error| {
+            let message = format!("error during tpl function execution for {}: {error}", quote(text, false));
+            Error::wrapping(message, error)
+        })
+    }
+
+    /// The trees of a text given to `tpl`.
+    fn parsed(&self, text: &Text) -> Result<Rc<Vec<Rc<Tree>>>, Failure> {
+        if let Some(trees) = self.world.parsed.borrow().get(text) {
+            return Ok(trees.clone());
+        }
+        let trees = parser::parse(ROOT, &text.as_str(), self.templates.finder).map_err(|error| {
+            Error::wrapping(format!("cannot parse template {}: {error}", quote(text, false)), error)
+        })?;
+        let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.into_iter().map(Rc::new).collect());
+        self.world.parsed.borrow_mut().insert(text.clone(), trees.clone());
+        Ok(trees)
+    }
+}
+
+/// Go writes `<no value>` for what is missing; Helm takes it out again.
+fn without_missing(bytes: Vec<u8>) -> Vec<u8> {
+    const MISSING: &[u8] = b"<no value>";
+    let finder = memchr::memmem::Finder::new(MISSING);
+    let Some(mut found) = finder.find(&bytes) else { return bytes };
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = &bytes[..];
+    loop {
+        out.extend_from_slice(&rest[..found]);
+        rest = &rest[found + MISSING.len()..];
+        match finder.find(rest) {
+            Some(next) => found = next,
+            None => break,
+        }
+    }
+    out.extend_from_slice(rest);
+    out
+}

@@ -1,0 +1,36 @@
+//! YAML as Helm reads and writes it: `sigs.k8s.io/yaml` on `go-yaml` v2, and v3 for `toYamlPretty`.
+//!
+//! Texts become JSON on the way (keys are texts, numbers are floats); what is written was JSON before (a whole float is
+//! written as an integer). Errors have go-yaml's words.
+
+mod emitter;
+mod reader;
+mod resolve;
+mod scanner;
+
+use crate::charts::template::Value;
+
+/// A value as YAML; nothing if it has no JSON form (a not-a-number, a map that holds itself).
+pub fn encode(value: &Value) -> String {
+    try_encode(value).unwrap_or_default()
+}
+
+/// A value as YAML, with the newline at the end.
+pub fn try_encode(value: &Value) -> Result<String, String> {
+    emitter::emit(value, emitter::Dialect::V2).map_err(|problem| format!("error marshaling into JSON: {problem}"))
+}
+
+/// A value as go-yaml v3 writes it with two spaces of indentation: lists are indented, floats stay floats.
+pub fn encode_pretty(value: &Value) -> String {
+    emitter::emit(value, emitter::Dialect::V3).unwrap_or_default()
+}
+
+/// The first document of a text; every number is a `float64`.
+pub fn decode(text: &str) -> Result<Value, String> {
+    reader::read(text, reader::Numbers::Floats).map_err(|problem| format!("error converting YAML to JSON: {problem}"))
+}
+
+/// The first document of a text as JSON; whole numbers stay whole. The error has go-yaml's words.
+pub fn to_json(text: &str) -> Result<serde_json::Value, String> {
+    reader::read(text, reader::Numbers::AsWritten).map(|value| value.to_json())
+}

@@ -1,0 +1,831 @@
+//! Cuts YAML into tokens as libyaml does under go-yaml v2, with its words for what is wrong.
+
+use std::collections::VecDeque;
+
+/// A place in the text; lines count from 0.
+#[derive(Clone, Copy, Default, Debug, PartialEq)]
+pub(super) struct Mark {
+    pub index: usize,
+    pub line: usize,
+    pub column: usize,
+}
+
+/// A token.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Token {
+    StreamEnd,
+    VersionDirective(u32, u32),
+    TagDirective(String, String),
+    DocumentStart,
+    DocumentEnd,
+    BlockSequenceStart,
+    BlockMappingStart,
+    BlockEnd,
+    SequenceStart,
+    SequenceEnd,
+    MappingStart,
+    MappingEnd,
+    BlockEntry,
+    FlowEntry,
+    Key,
+    Value,
+    Alias(String),
+    Anchor(String),
+    Tag(String, String),
+    /// The text, and whether it was plain.
+    Scalar(String, bool),
+}
+
+/// Longest distance between a key and its colon.
+const KEY_REACH: usize = 1024;
+
+#[derive(Clone, Copy, Default)]
+struct SimpleKey {
+    possible: bool,
+    required: bool,
+    token: usize,
+    mark: Mark,
+}
+
+/// The text with its tokens ahead.
+pub(super) struct Scanner {
+    text: Vec<char>,
+    mark: Mark,
+    tokens: VecDeque<(Token, Mark)>,
+    taken: usize,
+    indent: isize,
+    indents: Vec<isize>,
+    flow: usize,
+    key_allowed: bool,
+    keys: Vec<SimpleKey>,
+    ended: bool,
+}
+
+type Scanned<T> = Result<T, String>;
+
+impl Scanner {
+    /// A scanner at the start of a text.
+    pub fn new(text: &str) -> Scanned<Self> {
+        let text: Vec<char> = text.chars().collect();
+        let fine = |letter: &char| matches!(letter, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+        if !text.iter().all(fine) {
+            return Err("yaml: control characters are not allowed".into());
+        }
+        Ok(Scanner {
+            text,
+            mark: Mark::default(),
+            tokens: VecDeque::new(),
+            taken: 0,
+            indent: -1,
+            indents: Vec::new(),
+            flow: 0,
+            key_allowed: true,
+            keys: vec![SimpleKey::default()],
+            ended: false,
+        })
+    }
+
+    /// The next token, still there.
+    pub fn peek(&mut self) -> Scanned<&(Token, Mark)> {
+        while self.needs_more()? {
+            self.fetch()?;
+        }
+        if self.tokens.is_empty() {
+            self.tokens.push_back((Token::StreamEnd, self.mark));
+        }
+        Ok(&self.tokens[0])
+    }
+
+    /// Takes the next token.
+    pub fn next(&mut self) -> Scanned<(Token, Mark)> {
+        self.peek()?;
+        self.taken += 1;
+        Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.mark)))
+    }
+
+    fn needs_more(&mut self) -> Scanned<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.tokens.is_empty() {
+            return Ok(true);
+        }
+        for index in 0..self.keys.len() {
+            if self.keys[index].possible && self.keys[index].token == self.taken {
+                return self.key_is_valid(index);
+            }
+        }
+        Ok(false)
+    }
+
+    fn error<T>(&self, problem: &str) -> Scanned<T> {
+        Err(match self.mark.line {
+            0 => format!("yaml: {problem}"),
+            line => format!("yaml: line {}: {problem}", line + 1),
+        })
+    }
+
+    fn key_is_valid(&mut self, index: usize) -> Scanned<bool> {
+        let key = self.keys[index];
+        if !key.possible {
+            return Ok(false);
+        }
+        if key.mark.line < self.mark.line || key.mark.index + KEY_REACH < self.mark.index {
+            if key.required {
+                return self.error("could not find expected ':'");
+            }
+            self.keys[index].possible = false;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn at(&self, ahead: usize) -> char {
+        self.text.get(self.mark.index + ahead).copied().unwrap_or('\0')
+    }
+
+    fn blank(&self, ahead: usize) -> bool {
+        matches!(self.at(ahead), ' ' | '\t')
+    }
+
+    fn line_end(&self, ahead: usize) -> bool {
+        is_break(self.at(ahead)) || self.at(ahead) == '\0'
+    }
+
+    fn blank_or_end(&self, ahead: usize) -> bool {
+        self.blank(ahead) || self.line_end(ahead)
+    }
+
+    fn skip(&mut self) {
+        self.mark.index += 1;
+        self.mark.column += 1;
+    }
+
+    fn skip_line(&mut self) {
+        if self.at(0) == '\r' && self.at(1) == '\n' {
+            self.mark.index += 2;
+        } else if is_break(self.at(0)) {
+            self.mark.index += 1;
+        } else {
+            return;
+        }
+        self.mark.column = 0;
+        self.mark.line += 1;
+    }
+
+    /// Takes a line break into a text.
+    fn read_line(&mut self, into: &mut String) {
+        match self.at(0) {
+            '\r' | '\n' | '\u{85}' => into.push('\n'),
+            letter if is_break(letter) => into.push(letter),
+            _ => {}
+        }
+        self.skip_line();
+    }
+
+    fn read(&mut self, into: &mut String) {
+        into.push(self.at(0));
+        self.skip();
+    }
+
+    fn push(&mut self, token: Token, mark: Mark) {
+        self.tokens.push_back((token, mark));
+    }
+
+    fn document_indicator(&self) -> bool {
+        let three = [self.at(0), self.at(1), self.at(2)];
+        self.mark.column == 0 && (three == ['-'; 3] || three == ['.'; 3]) && self.blank_or_end(3)
+    }
+
+    fn fetch(&mut self) -> Scanned<()> {
+        self.to_next_token();
+        self.unroll(self.mark.column as isize);
+        let (first, mark) = (self.at(0), self.mark);
+        if first == '\0' {
+            return self.stream_end();
+        }
+        if mark.column == 0 && first == '%' {
+            return self.directive();
+        }
+        if self.document_indicator() {
+            self.unroll(-1);
+            self.forget_key()?;
+            self.key_allowed = false;
+            (0..3).for_each(|_| self.skip());
+            self.push(if first == '-' { Token::DocumentStart } else { Token::DocumentEnd }, mark);
+            return Ok(());
+        }
+        match first {
+            '[' => self.flow_start(Token::SequenceStart),
+            '{' => self.flow_start(Token::MappingStart),
+            ']' => self.flow_end(Token::SequenceEnd),
+            '}' => self.flow_end(Token::MappingEnd),
+            ',' => {
+                self.forget_key()?;
+                self.key_allowed = true;
+                self.skip();
+                self.push(Token::FlowEntry, mark);
+                Ok(())
+            }
+            '-' if self.blank_or_end(1) => self.block_entry(),
+            '?' if self.flow > 0 || self.blank_or_end(1) => self.key(),
+            ':' if self.flow > 0 || self.blank_or_end(1) => self.value(),
+            '*' | '&' => self.anchor(first == '*'),
+            '!' => self.tag(),
+            '|' | '>' if self.flow == 0 => self.block_scalar(first == '|'),
+            '\'' | '"' => self.quoted(first == '\''),
+            ' ' | '\t' | '#' | '%' | '@' | '`' | '|' | '>' => self.error("found character that cannot start any token"),
+            '-' if self.blank(1) => self.error("found character that cannot start any token"),
+            _ => self.plain(),
+        }
+    }
+
+    fn to_next_token(&mut self) {
+        loop {
+            if self.mark.column == 0 && self.at(0) == '\u{feff}' {
+                self.skip();
+            }
+            while self.at(0) == ' ' || (self.flow > 0 || !self.key_allowed) && self.at(0) == '\t' {
+                self.skip();
+            }
+            if self.at(0) == '#' {
+                while !self.line_end(0) {
+                    self.skip();
+                }
+            }
+            if !is_break(self.at(0)) {
+                return;
+            }
+            self.skip_line();
+            if self.flow == 0 {
+                self.key_allowed = true;
+            }
+        }
+    }
+
+    fn save_key(&mut self) -> Scanned<()> {
+        let required = self.flow == 0 && self.indent == self.mark.column as isize;
+        if self.key_allowed {
+            self.forget_key()?;
+            let key = SimpleKey { possible: true, required, token: self.taken + self.tokens.len(), mark: self.mark };
+            if let Some(last) = self.keys.last_mut() {
+                *last = key;
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_key(&mut self) -> Scanned<()> {
+        let Some(last) = self.keys.last_mut() else { return Ok(()) };
+        let lost = last.possible && last.required;
+        last.possible = false;
+        if lost { self.error("could not find expected ':'") } else { Ok(()) }
+    }
+
+    /// Opens a block collection if the column is deeper; the token goes where the key began, if it is known.
+    fn roll(&mut self, column: usize, token: Option<usize>, kind: Token, mark: Mark) {
+        if self.flow > 0 || self.indent >= column as isize {
+            return;
+        }
+        self.indents.push(self.indent);
+        self.indent = column as isize;
+        match token {
+            Some(token) => self.tokens.insert(token - self.taken, (kind, mark)),
+            None => self.tokens.push_back((kind, mark)),
+        }
+    }
+
+    fn unroll(&mut self, column: isize) {
+        if self.flow > 0 {
+            return;
+        }
+        while self.indent > column {
+            self.push(Token::BlockEnd, self.mark);
+            self.indent = self.indents.pop().unwrap_or(-1);
+        }
+    }
+
+    fn stream_end(&mut self) -> Scanned<()> {
+        if self.mark.column != 0 {
+            self.mark.column = 0;
+            self.mark.line += 1;
+        }
+        self.unroll(-1);
+        self.forget_key()?;
+        self.key_allowed = false;
+        self.ended = true;
+        self.push(Token::StreamEnd, self.mark);
+        Ok(())
+    }
+
+    fn flow_start(&mut self, token: Token) -> Scanned<()> {
+        self.save_key()?;
+        self.keys.push(SimpleKey::default());
+        self.flow += 1;
+        if self.flow > 10_000 {
+            return self.error("exceeded max depth of 10000");
+        }
+        self.key_allowed = true;
+        let mark = self.mark;
+        self.skip();
+        self.push(token, mark);
+        Ok(())
+    }
+
+    fn flow_end(&mut self, token: Token) -> Scanned<()> {
+        self.forget_key()?;
+        if self.flow > 0 {
+            self.flow -= 1;
+            self.keys.pop();
+        }
+        self.key_allowed = false;
+        let mark = self.mark;
+        self.skip();
+        self.push(token, mark);
+        Ok(())
+    }
+
+    fn block_entry(&mut self) -> Scanned<()> {
+        if self.flow == 0 {
+            if !self.key_allowed {
+                return self.error("block sequence entries are not allowed in this context");
+            }
+            self.roll(self.mark.column, None, Token::BlockSequenceStart, self.mark);
+        }
+        self.forget_key()?;
+        self.key_allowed = true;
+        let mark = self.mark;
+        self.skip();
+        self.push(Token::BlockEntry, mark);
+        Ok(())
+    }
+
+    fn key(&mut self) -> Scanned<()> {
+        if self.flow == 0 {
+            if !self.key_allowed {
+                return self.error("mapping keys are not allowed in this context");
+            }
+            self.roll(self.mark.column, None, Token::BlockMappingStart, self.mark);
+        }
+        self.forget_key()?;
+        self.key_allowed = self.flow == 0;
+        let mark = self.mark;
+        self.skip();
+        self.push(Token::Key, mark);
+        Ok(())
+    }
+
+    fn value(&mut self) -> Scanned<()> {
+        let last = self.keys.len() - 1;
+        if self.key_is_valid(last)? {
+            let key = self.keys[last];
+            self.tokens.insert(key.token - self.taken, (Token::Key, key.mark));
+            self.roll(key.mark.column, Some(key.token), Token::BlockMappingStart, key.mark);
+            self.keys[last].possible = false;
+            self.key_allowed = false;
+        } else {
+            if self.flow == 0 {
+                if !self.key_allowed {
+                    return self.error("mapping values are not allowed in this context");
+                }
+                self.roll(self.mark.column, None, Token::BlockMappingStart, self.mark);
+            }
+            self.key_allowed = self.flow == 0;
+        }
+        let mark = self.mark;
+        self.skip();
+        self.push(Token::Value, mark);
+        Ok(())
+    }
+
+    fn word(&mut self) -> String {
+        let mut word = String::new();
+        while self.at(0).is_ascii_alphanumeric() || matches!(self.at(0), '_' | '-') {
+            self.read(&mut word);
+        }
+        word
+    }
+
+    fn anchor(&mut self, alias: bool) -> Scanned<()> {
+        self.save_key()?;
+        self.key_allowed = false;
+        let mark = self.mark;
+        self.skip();
+        let name = self.word();
+        if name.is_empty()
+            || !(self.blank_or_end(0) || matches!(self.at(0), '?' | ':' | ',' | ']' | '}' | '%' | '@' | '`'))
+        {
+            return self.error("did not find expected alphabetic or numeric character");
+        }
+        self.push(if alias { Token::Alias(name) } else { Token::Anchor(name) }, mark);
+        Ok(())
+    }
+
+    fn directive(&mut self) -> Scanned<()> {
+        self.unroll(-1);
+        self.forget_key()?;
+        self.key_allowed = false;
+        let mark = self.mark;
+        self.skip();
+        let name = self.word();
+        if name.is_empty() {
+            return self.error("could not find expected directive name");
+        }
+        if !self.blank_or_end(0) {
+            return self.error("found unexpected non-alphabetical character");
+        }
+        let token = match name.as_str() {
+            "YAML" => self.version_directive()?,
+            "TAG" => self.tag_directive()?,
+            _ => return self.error("found unknown directive name"),
+        };
+        self.skip_blanks();
+        if self.at(0) == '#' {
+            while !self.line_end(0) {
+                self.skip();
+            }
+        }
+        if !self.line_end(0) {
+            return self.error("did not find expected comment or line break");
+        }
+        self.skip_line();
+        self.push(token, mark);
+        Ok(())
+    }
+
+    fn skip_blanks(&mut self) {
+        while self.blank(0) {
+            self.skip();
+        }
+    }
+
+    fn version_directive(&mut self) -> Scanned<Token> {
+        self.skip_blanks();
+        let major = self.version_number()?;
+        if self.at(0) != '.' {
+            return self.error("did not find expected digit or '.' character");
+        }
+        self.skip();
+        Ok(Token::VersionDirective(major, self.version_number()?))
+    }
+
+    fn version_number(&mut self) -> Scanned<u32> {
+        let mut digits = String::new();
+        while self.at(0).is_ascii_digit() {
+            self.read(&mut digits);
+        }
+        if digits.len() > 2 {
+            return self.error("found extremely long version number");
+        }
+        match digits.parse() {
+            Ok(number) => Ok(number),
+            Err(_) => self.error("did not find expected version number"),
+        }
+    }
+
+    fn tag_directive(&mut self) -> Scanned<Token> {
+        self.skip_blanks();
+        let handle = self.tag_handle(true)?;
+        if !self.blank(0) {
+            return self.error("did not find expected whitespace");
+        }
+        self.skip_blanks();
+        let prefix = self.tag_uri(String::new())?;
+        if !self.blank_or_end(0) {
+            return self.error("did not find expected whitespace or line break");
+        }
+        Ok(Token::TagDirective(handle, prefix))
+    }
+
+    fn tag_handle(&mut self, directive: bool) -> Scanned<String> {
+        if self.at(0) != '!' {
+            return self.error("did not find expected '!'");
+        }
+        let mut handle = String::new();
+        self.read(&mut handle);
+        handle.push_str(&self.word());
+        if self.at(0) == '!' {
+            self.read(&mut handle);
+        } else if directive && handle != "!" {
+            return self.error("did not find expected '!'");
+        }
+        Ok(handle)
+    }
+
+    fn tag_uri(&mut self, head: String) -> Scanned<String> {
+        let had_head = !head.is_empty();
+        let mut uri: String = head.chars().skip(1).collect();
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut any = had_head;
+        loop {
+            let letter = self.at(0);
+            if letter == '%' {
+                let digits: String = [self.at(1), self.at(2)].iter().collect();
+                match u8::from_str_radix(&digits, 16) {
+                    Ok(byte) => bytes.push(byte),
+                    Err(_) => return self.error("did not find URI escaped octet"),
+                }
+                (0..3).for_each(|_| self.skip());
+            } else if letter.is_ascii_alphanumeric() || "_-;/?:@&=+$,.!~*'()[]".contains(letter) && letter != '\0' {
+                uri.push_str(&String::from_utf8_lossy(&std::mem::take(&mut bytes)));
+                self.read(&mut uri);
+            } else {
+                break;
+            }
+            any = true;
+        }
+        uri.push_str(&String::from_utf8_lossy(&bytes));
+        if any { Ok(uri) } else { self.error("did not find expected tag URI") }
+    }
+
+    fn tag(&mut self) -> Scanned<()> {
+        self.save_key()?;
+        self.key_allowed = false;
+        let mark = self.mark;
+        let (handle, suffix);
+        if self.at(1) == '<' {
+            self.skip();
+            self.skip();
+            handle = String::new();
+            suffix = self.tag_uri(String::new())?;
+            if self.at(0) != '>' {
+                return self.error("did not find the expected '>'");
+            }
+            self.skip();
+        } else {
+            let start = self.tag_handle(false)?;
+            if start.len() > 1 && start.ends_with('!') {
+                suffix = self.tag_uri(String::new())?;
+                handle = start;
+            } else {
+                let rest = self.tag_uri(start)?;
+                (handle, suffix) = if rest.is_empty() { (String::new(), "!".into()) } else { ("!".into(), rest) };
+            }
+        }
+        if !self.blank_or_end(0) {
+            return self.error("did not find expected whitespace or line break");
+        }
+        self.push(Token::Tag(handle, suffix), mark);
+        Ok(())
+    }
+
+    fn block_scalar(&mut self, literal: bool) -> Scanned<()> {
+        self.forget_key()?;
+        self.key_allowed = true;
+        let mark = self.mark;
+        self.skip();
+        let (keep, increment) = self.block_header()?;
+        self.skip_blanks();
+        if self.at(0) == '#' {
+            while !self.line_end(0) {
+                self.skip();
+            }
+        }
+        if !self.line_end(0) {
+            return self.error("did not find expected comment or line break");
+        }
+        self.skip_line();
+        let mut indent = if increment > 0 { self.indent.max(0) as usize + increment } else { 0 };
+        let (mut text, mut leading, mut trailing) = (String::new(), String::new(), String::new());
+        self.block_breaks(&mut indent, &mut trailing)?;
+        let mut leading_blank = false;
+        while self.mark.column == indent && self.at(0) != '\0' {
+            let blank = self.blank(0);
+            if !literal && !leading_blank && !blank && leading.starts_with('\n') {
+                if trailing.is_empty() {
+                    text.push(' ');
+                }
+            } else {
+                text.push_str(&leading);
+            }
+            leading.clear();
+            text.push_str(&trailing);
+            trailing.clear();
+            leading_blank = blank;
+            while !self.line_end(0) {
+                self.read(&mut text);
+            }
+            self.read_line(&mut leading);
+            self.block_breaks(&mut indent, &mut trailing)?;
+        }
+        if keep >= 0 {
+            text.push_str(&leading);
+        }
+        if keep > 0 {
+            text.push_str(&trailing);
+        }
+        self.push(Token::Scalar(text, false), mark);
+        Ok(())
+    }
+
+    /// What becomes of line breaks at the end (1 keeps, -1 drops them all), and the indentation that was told.
+    fn block_header(&mut self) -> Scanned<(i8, usize)> {
+        let (mut keep, mut increment) = (0, 0);
+        for _ in 0..2 {
+            match self.at(0) {
+                '+' if keep == 0 => keep = 1,
+                '-' if keep == 0 => keep = -1,
+                '0' if increment == 0 => return self.error("found an indentation indicator equal to 0"),
+                digit @ '1'..='9' if increment == 0 => increment = digit as usize - '0' as usize,
+                _ => break,
+            }
+            self.skip();
+        }
+        Ok((keep, increment))
+    }
+
+    fn block_breaks(&mut self, indent: &mut usize, breaks: &mut String) -> Scanned<()> {
+        let mut deepest = 0;
+        loop {
+            while (*indent == 0 || self.mark.column < *indent) && self.at(0) == ' ' {
+                self.skip();
+            }
+            deepest = deepest.max(self.mark.column);
+            if (*indent == 0 || self.mark.column < *indent) && self.at(0) == '\t' {
+                return self.error("found a tab character where an indentation space is expected");
+            }
+            if !is_break(self.at(0)) {
+                break;
+            }
+            self.read_line(breaks);
+        }
+        if *indent == 0 {
+            *indent = deepest.max((self.indent + 1).max(1) as usize);
+        }
+        Ok(())
+    }
+
+    fn quoted(&mut self, single: bool) -> Scanned<()> {
+        self.save_key()?;
+        self.key_allowed = false;
+        let mark = self.mark;
+        let quote = self.at(0);
+        self.skip();
+        let (mut text, mut leading, mut trailing, mut spaces) =
+            (String::new(), String::new(), String::new(), String::new());
+        loop {
+            if self.document_indicator() {
+                return self.error("found unexpected document indicator");
+            }
+            if self.at(0) == '\0' {
+                return self.error("found unexpected end of stream");
+            }
+            let mut breaks = false;
+            while !self.blank_or_end(0) {
+                if single && self.at(0) == '\'' && self.at(1) == '\'' {
+                    text.push('\'');
+                    self.skip();
+                    self.skip();
+                } else if self.at(0) == quote {
+                    break;
+                } else if !single && self.at(0) == '\\' && is_break(self.at(1)) {
+                    self.skip();
+                    self.skip_line();
+                    breaks = true;
+                    break;
+                } else if !single && self.at(0) == '\\' {
+                    text.push(self.escape()?);
+                } else {
+                    self.read(&mut text);
+                }
+            }
+            if self.at(0) == quote {
+                break;
+            }
+            while self.blank(0) || is_break(self.at(0)) {
+                if self.blank(0) {
+                    if breaks { self.skip() } else { self.read(&mut spaces) }
+                } else if breaks {
+                    self.read_line(&mut trailing);
+                } else {
+                    spaces.clear();
+                    self.read_line(&mut leading);
+                    breaks = true;
+                }
+            }
+            if breaks {
+                join(&mut text, &leading, &trailing);
+                leading.clear();
+                trailing.clear();
+            } else {
+                text.push_str(&spaces);
+            }
+            spaces.clear();
+        }
+        self.skip();
+        self.push(Token::Scalar(text, false), mark);
+        Ok(())
+    }
+
+    fn escape(&mut self) -> Scanned<char> {
+        let (letter, count) = match self.at(1) {
+            '0' => ('\0', 0),
+            'a' => ('\u{7}', 0),
+            'b' => ('\u{8}', 0),
+            't' | '\t' => ('\t', 0),
+            'n' => ('\n', 0),
+            'v' => ('\u{b}', 0),
+            'f' => ('\u{c}', 0),
+            'r' => ('\r', 0),
+            'e' => ('\u{1b}', 0),
+            same @ (' ' | '"' | '\'' | '\\' | '/') => (same, 0),
+            'N' => ('\u{85}', 0),
+            '_' => ('\u{a0}', 0),
+            'L' => ('\u{2028}', 0),
+            'P' => ('\u{2029}', 0),
+            'x' => (' ', 2),
+            'u' => (' ', 4),
+            'U' => (' ', 8),
+            _ => return self.error("found unknown escape character"),
+        };
+        self.skip();
+        self.skip();
+        if count == 0 {
+            return Ok(letter);
+        }
+        let mut number = 0u32;
+        for ahead in 0..count {
+            match self.at(ahead).to_digit(16) {
+                Some(digit) => number = (number << 4) + digit,
+                None => return self.error("did not find expected hexdecimal number"),
+            }
+        }
+        let Some(letter) = char::from_u32(number) else {
+            return self.error("found invalid Unicode character escape code");
+        };
+        (0..count).for_each(|_| self.skip());
+        Ok(letter)
+    }
+
+    fn plain(&mut self) -> Scanned<()> {
+        self.save_key()?;
+        self.key_allowed = false;
+        let mark = self.mark;
+        let indent = self.indent + 1;
+        let (mut text, mut leading, mut trailing, mut spaces) =
+            (String::new(), String::new(), String::new(), String::new());
+        let mut breaks = false;
+        loop {
+            if self.document_indicator() || self.at(0) == '#' {
+                break;
+            }
+            while !self.blank_or_end(0) {
+                let letter = self.at(0);
+                if letter == ':' && self.blank_or_end(1)
+                    || self.flow > 0 && matches!(letter, ',' | '?' | '[' | ']' | '{' | '}')
+                {
+                    break;
+                }
+                if breaks {
+                    join(&mut text, &leading, &trailing);
+                    leading.clear();
+                    trailing.clear();
+                    breaks = false;
+                } else {
+                    text.push_str(&spaces);
+                }
+                spaces.clear();
+                self.read(&mut text);
+            }
+            if !(self.blank(0) || is_break(self.at(0))) {
+                break;
+            }
+            while self.blank(0) || is_break(self.at(0)) {
+                if self.blank(0) {
+                    if breaks && (self.mark.column as isize) < indent && self.at(0) == '\t' {
+                        return self.error("found a tab character that violates indentation");
+                    }
+                    if breaks { self.skip() } else { self.read(&mut spaces) }
+                } else if breaks {
+                    self.read_line(&mut trailing);
+                } else {
+                    spaces.clear();
+                    self.read_line(&mut leading);
+                    breaks = true;
+                }
+            }
+            if self.flow == 0 && (self.mark.column as isize) < indent {
+                break;
+            }
+        }
+        if breaks {
+            self.key_allowed = true;
+        }
+        self.push(Token::Scalar(text, true), mark);
+        Ok(())
+    }
+}
+
+/// Folds line breaks: one is a space, more are one less.
+fn join(text: &mut String, leading: &str, trailing: &str) {
+    if leading.starts_with('\n') {
+        text.push_str(if trailing.is_empty() { " " } else { trailing });
+    } else {
+        text.push_str(leading);
+        text.push_str(trailing);
+    }
+}
+
+fn is_break(letter: char) -> bool {
+    matches!(letter, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
