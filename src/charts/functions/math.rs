@@ -58,7 +58,7 @@ fn atoi(text: &str) -> i64 {
 
 /// A float as an integer; what does not fit is what x86 makes of it.
 fn whole(number: f64) -> i64 {
-    if (-9.223372036854775808e18..9.223372036854775808e18).contains(&number) { number as i64 } else { i64::MIN }
+    if (i64::MIN as f64..-(i64::MIN as f64)).contains(&number) { number as i64 } else { i64::MIN }
 }
 
 /// `cast.ToInt64`: numbers, booleans and texts of numbers in Go's notation; 0 for anything else.

@@ -277,7 +277,7 @@ impl<'p> Translator<'p> {
                 Ok(())
             }
             Some(_) => Err(format!("invalid or unsupported Perl syntax: `{}`", shown(3 + flags))),
-            None => Err(format!("missing argument to repetition operator: `?`")),
+            None => Err("missing argument to repetition operator: `?`".to_string()),
         }
     }
 

@@ -43,13 +43,13 @@ impl<'t> State<'t> {
             return self.result(result, place, name);
         }
         let has_arguments = words.len() > 1 || last.is_some();
-        if let Value::Object(object) = &receiver.value {
-            if let Some(value) = object.field(name) {
-                if has_arguments {
-                    return Err(self.error(format!("{name} has arguments but cannot be invoked as function")));
-                }
-                return Ok(Slot::plain(value));
+        if let Value::Object(object) = &receiver.value
+            && let Some(value) = object.field(name)
+        {
+            if has_arguments {
+                return Err(self.error(format!("{name} has arguments but cannot be invoked as function")));
             }
+            return Ok(Slot::plain(value));
         }
         let Value::Map(map) = &*receiver.value.underlying() else {
             return Err(self.error(format!("can't evaluate field {name} in type {}", receiver.type_name())));
@@ -226,10 +226,10 @@ impl<'t> State<'t> {
             return Err(self.error(format!("invalid value; expected {}", kind.name())));
         }
         if assignable(&slot.value, kind) {
-            if let (Type::Map, Value::Map(map)) = (kind, &slot.value) {
-                if map.kind == MapKind::Values {
-                    return Ok(Slot::plain(Value::Map(map.with_kind(MapKind::Any))));
-                }
+            if let (Type::Map, Value::Map(map)) = (kind, &slot.value)
+                && map.kind == MapKind::Values
+            {
+                return Ok(Slot::plain(Value::Map(map.with_kind(MapKind::Any))));
             }
             return Ok(slot);
         }

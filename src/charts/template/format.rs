@@ -161,10 +161,12 @@ impl Printer {
         if depth > 1000 {
             return;
         }
-        if !self.erroring && !self.flags.sharp_v && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') {
-            if let Some(text) = self.stringer(value) {
-                return self.string(value, text.as_bytes(), verb);
-            }
+        if !self.erroring
+            && !self.flags.sharp_v
+            && matches!(verb, 'v' | 's' | 'x' | 'X' | 'q')
+            && let Some(text) = self.stringer(value)
+        {
+            return self.string(value, text.as_bytes(), verb);
         }
         if !self.erroring && verb == 'w' {
             return self.bad_verb(value, verb, false);
@@ -436,20 +438,19 @@ impl Printer {
             text.replace_range(..1, " ");
         }
         if !number.is_finite() {
-            let bare = number.is_nan() && !flags.space && !flags.plus
-                || number.is_infinite() && text.starts_with('+') && !flags.plus;
-            return self.pad_unzeroed(text[usize::from(bare)..].as_bytes());
+            let bare = number.is_nan() && !flags.space && !flags.plus;
+            return self.pad_unzeroed(&text.as_bytes()[usize::from(bare)..]);
         }
         if flags.sharp && verb != 'b' {
             text = with_point(&text, format, precision);
         }
         if flags.plus || !text.starts_with('+') {
-            if let (true, false, Some(width)) = (flags.zero, flags.minus, flags.width) {
-                if width > text.len() {
-                    self.out.push(text.as_bytes()[0]);
-                    self.padding(width - text.len());
-                    return self.text(&text[1..]);
-                }
+            if let (true, false, Some(width)) = (flags.zero, flags.minus, flags.width)
+                && width > text.len()
+            {
+                self.out.push(text.as_bytes()[0]);
+                self.padding(width - text.len());
+                return self.text(&text[1..]);
             }
             return self.pad(text.as_bytes());
         }

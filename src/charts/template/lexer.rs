@@ -401,7 +401,7 @@ impl<'t> Lexer<'t> {
     }
 
     fn bad_number(&mut self) -> Token<'t> {
-        let text = super::quote::quote(self.input[self.start..self.position].as_bytes(), false);
+        let text = super::quote::quote(&self.input.as_bytes()[self.start..self.position], false);
         self.error(format!("bad number syntax: {text}"))
     }
 

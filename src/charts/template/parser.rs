@@ -335,10 +335,7 @@ impl<'t> Parser<'t> {
     /// What follows `{{else`.
     fn alternative(&mut self, context: &str) -> Result<Vec<Node>, Error> {
         let next = self.peek().kind;
-        let chained = match (context, next) {
-            ("if", Kind::Keyword(Key::If)) | ("with", Kind::Keyword(Key::With)) => true,
-            _ => false,
-        };
+        let chained = matches!((context, next), ("if", Kind::Keyword(Key::If)) | ("with", Kind::Keyword(Key::With)));
         if chained {
             self.next();
             self.depth += 1;

@@ -571,11 +571,9 @@ fn read_zone<'t>(
     colon: bool,
     parts: u8,
 ) -> Result<&'t str, Option<&'static str>> {
-    if z {
-        if let Some(rest) = text.strip_prefix('Z') {
-            reading.offset = Some(0);
-            return Ok(rest);
-        }
+    if z && let Some(rest) = text.strip_prefix('Z') {
+        reading.offset = Some(0);
+        return Ok(rest);
     }
     let sign = match text.as_bytes().first() {
         Some(b'+') => 1,

@@ -260,9 +260,7 @@ impl Reader {
             Scalar::Int(number) => number.to_string(),
             Scalar::Uint(number) => number.to_string(),
             // sigs.k8s.io/yaml writes float keys with 32 bits.
-            Scalar::Float(number) => {
-                format!("{}", format_float(f64::from(number as f32).to_string().parse().unwrap_or(number), 'g', None))
-            }
+            Scalar::Float(number) => format_float((number as f32).to_string().parse().unwrap_or(number), 'g', None),
             _ => key_text(&value).unwrap_or(text),
         };
         Ok(Node { value, key, merge })

@@ -68,10 +68,10 @@ fn number(text: &str, old: bool) -> Scalar {
     if let Ok(uint) = parse_uint(&plain, 0) {
         return Scalar::Uint(uint);
     }
-    if is_float(&plain) {
-        if let Ok(float) = parse_float(&plain) {
-            return Scalar::Float(float);
-        }
+    if is_float(&plain)
+        && let Ok(float) = parse_float(&plain)
+    {
+        return Scalar::Float(float);
     }
     let binary = if let Some(digits) = plain.strip_prefix("0b") {
         parse_int(digits, 2)

@@ -198,7 +198,7 @@ impl Scanner {
     }
 
     fn fetch(&mut self) -> Scanned<()> {
-        self.to_next_token();
+        self.skip_to_token();
         self.unroll(self.mark.column as isize);
         let (first, mark) = (self.at(0), self.mark);
         if first == '\0' {
@@ -240,7 +240,7 @@ impl Scanner {
         }
     }
 
-    fn to_next_token(&mut self) {
+    fn skip_to_token(&mut self) {
         loop {
             if self.mark.column == 0 && self.at(0) == '\u{feff}' {
                 self.skip();
