@@ -20,7 +20,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rcgen", &["pki"]),
     ("jsonwebtoken", &["pki"]),
     ("serde_saphyr", &["api"]),
-    ("toml", &["config"]),
+    ("toml", &["config", "charts"]),
     ("hickory_server", &["net"]),
     ("hickory_resolver", &["net"]),
     ("axum", &["control::server", "node", "net"]),

@@ -6,6 +6,7 @@
 mod emitter;
 mod reader;
 mod resolve;
+mod scalars;
 mod scanner;
 
 use crate::charts::template::Value;

@@ -49,19 +49,19 @@ struct SimpleKey {
 
 /// The text with its tokens ahead.
 pub(super) struct Scanner {
-    text: Vec<char>,
-    mark: Mark,
+    pub(super) text: Vec<char>,
+    pub(super) mark: Mark,
     tokens: VecDeque<(Token, Mark)>,
     taken: usize,
-    indent: isize,
+    pub(super) indent: isize,
     indents: Vec<isize>,
-    flow: usize,
-    key_allowed: bool,
+    pub(super) flow: usize,
+    pub(super) key_allowed: bool,
     keys: Vec<SimpleKey>,
     ended: bool,
 }
 
-type Scanned<T> = Result<T, String>;
+pub(super) type Scanned<T> = Result<T, String>;
 
 impl Scanner {
     /// A scanner at the start of a text.
@@ -118,7 +118,7 @@ impl Scanner {
         Ok(false)
     }
 
-    fn error<T>(&self, problem: &str) -> Scanned<T> {
+    pub(super) fn error<T>(&self, problem: &str) -> Scanned<T> {
         Err(match self.mark.line {
             0 => format!("yaml: {problem}"),
             line => format!("yaml: line {}: {problem}", line + 1),
@@ -140,28 +140,28 @@ impl Scanner {
         Ok(true)
     }
 
-    fn at(&self, ahead: usize) -> char {
+    pub(super) fn at(&self, ahead: usize) -> char {
         self.text.get(self.mark.index + ahead).copied().unwrap_or('\0')
     }
 
-    fn blank(&self, ahead: usize) -> bool {
+    pub(super) fn blank(&self, ahead: usize) -> bool {
         matches!(self.at(ahead), ' ' | '\t')
     }
 
-    fn line_end(&self, ahead: usize) -> bool {
+    pub(super) fn line_end(&self, ahead: usize) -> bool {
         is_break(self.at(ahead)) || self.at(ahead) == '\0'
     }
 
-    fn blank_or_end(&self, ahead: usize) -> bool {
+    pub(super) fn blank_or_end(&self, ahead: usize) -> bool {
         self.blank(ahead) || self.line_end(ahead)
     }
 
-    fn skip(&mut self) {
+    pub(super) fn skip(&mut self) {
         self.mark.index += 1;
         self.mark.column += 1;
     }
 
-    fn skip_line(&mut self) {
+    pub(super) fn skip_line(&mut self) {
         if self.at(0) == '\r' && self.at(1) == '\n' {
             self.mark.index += 2;
         } else if is_break(self.at(0)) {
@@ -174,7 +174,7 @@ impl Scanner {
     }
 
     /// Takes a line break into a text.
-    fn read_line(&mut self, into: &mut String) {
+    pub(super) fn read_line(&mut self, into: &mut String) {
         match self.at(0) {
             '\r' | '\n' | '\u{85}' => into.push('\n'),
             letter if is_break(letter) => into.push(letter),
@@ -183,16 +183,16 @@ impl Scanner {
         self.skip_line();
     }
 
-    fn read(&mut self, into: &mut String) {
+    pub(super) fn read(&mut self, into: &mut String) {
         into.push(self.at(0));
         self.skip();
     }
 
-    fn push(&mut self, token: Token, mark: Mark) {
+    pub(super) fn push(&mut self, token: Token, mark: Mark) {
         self.tokens.push_back((token, mark));
     }
 
-    fn document_indicator(&self) -> bool {
+    pub(super) fn document_indicator(&self) -> bool {
         let three = [self.at(0), self.at(1), self.at(2)];
         self.mark.column == 0 && (three == ['-'; 3] || three == ['.'; 3]) && self.blank_or_end(3)
     }
@@ -263,7 +263,7 @@ impl Scanner {
         }
     }
 
-    fn save_key(&mut self) -> Scanned<()> {
+    pub(super) fn save_key(&mut self) -> Scanned<()> {
         let required = self.flow == 0 && self.indent == self.mark.column as isize;
         if self.key_allowed {
             self.forget_key()?;
@@ -275,7 +275,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn forget_key(&mut self) -> Scanned<()> {
+    pub(super) fn forget_key(&mut self) -> Scanned<()> {
         let Some(last) = self.keys.last_mut() else { return Ok(()) };
         let lost = last.possible && last.required;
         last.possible = false;
@@ -453,7 +453,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn skip_blanks(&mut self) {
+    pub(super) fn skip_blanks(&mut self) {
         while self.blank(0) {
             self.skip();
         }
@@ -568,264 +568,8 @@ impl Scanner {
         self.push(Token::Tag(handle, suffix), mark);
         Ok(())
     }
-
-    fn block_scalar(&mut self, literal: bool) -> Scanned<()> {
-        self.forget_key()?;
-        self.key_allowed = true;
-        let mark = self.mark;
-        self.skip();
-        let (keep, increment) = self.block_header()?;
-        self.skip_blanks();
-        if self.at(0) == '#' {
-            while !self.line_end(0) {
-                self.skip();
-            }
-        }
-        if !self.line_end(0) {
-            return self.error("did not find expected comment or line break");
-        }
-        self.skip_line();
-        let mut indent = if increment > 0 { self.indent.max(0) as usize + increment } else { 0 };
-        let (mut text, mut leading, mut trailing) = (String::new(), String::new(), String::new());
-        self.block_breaks(&mut indent, &mut trailing)?;
-        let mut leading_blank = false;
-        while self.mark.column == indent && self.at(0) != '\0' {
-            let blank = self.blank(0);
-            if !literal && !leading_blank && !blank && leading.starts_with('\n') {
-                if trailing.is_empty() {
-                    text.push(' ');
-                }
-            } else {
-                text.push_str(&leading);
-            }
-            leading.clear();
-            text.push_str(&trailing);
-            trailing.clear();
-            leading_blank = blank;
-            while !self.line_end(0) {
-                self.read(&mut text);
-            }
-            self.read_line(&mut leading);
-            self.block_breaks(&mut indent, &mut trailing)?;
-        }
-        if keep >= 0 {
-            text.push_str(&leading);
-        }
-        if keep > 0 {
-            text.push_str(&trailing);
-        }
-        self.push(Token::Scalar(text, false), mark);
-        Ok(())
-    }
-
-    /// What becomes of line breaks at the end (1 keeps, -1 drops them all), and the indentation that was told.
-    fn block_header(&mut self) -> Scanned<(i8, usize)> {
-        let (mut keep, mut increment) = (0, 0);
-        for _ in 0..2 {
-            match self.at(0) {
-                '+' if keep == 0 => keep = 1,
-                '-' if keep == 0 => keep = -1,
-                '0' if increment == 0 => return self.error("found an indentation indicator equal to 0"),
-                digit @ '1'..='9' if increment == 0 => increment = digit as usize - '0' as usize,
-                _ => break,
-            }
-            self.skip();
-        }
-        Ok((keep, increment))
-    }
-
-    fn block_breaks(&mut self, indent: &mut usize, breaks: &mut String) -> Scanned<()> {
-        let mut deepest = 0;
-        loop {
-            while (*indent == 0 || self.mark.column < *indent) && self.at(0) == ' ' {
-                self.skip();
-            }
-            deepest = deepest.max(self.mark.column);
-            if (*indent == 0 || self.mark.column < *indent) && self.at(0) == '\t' {
-                return self.error("found a tab character where an indentation space is expected");
-            }
-            if !is_break(self.at(0)) {
-                break;
-            }
-            self.read_line(breaks);
-        }
-        if *indent == 0 {
-            *indent = deepest.max((self.indent + 1).max(1) as usize);
-        }
-        Ok(())
-    }
-
-    fn quoted(&mut self, single: bool) -> Scanned<()> {
-        self.save_key()?;
-        self.key_allowed = false;
-        let mark = self.mark;
-        let quote = self.at(0);
-        self.skip();
-        let (mut text, mut leading, mut trailing, mut spaces) =
-            (String::new(), String::new(), String::new(), String::new());
-        loop {
-            if self.document_indicator() {
-                return self.error("found unexpected document indicator");
-            }
-            if self.at(0) == '\0' {
-                return self.error("found unexpected end of stream");
-            }
-            let mut breaks = false;
-            while !self.blank_or_end(0) {
-                if single && self.at(0) == '\'' && self.at(1) == '\'' {
-                    text.push('\'');
-                    self.skip();
-                    self.skip();
-                } else if self.at(0) == quote {
-                    break;
-                } else if !single && self.at(0) == '\\' && is_break(self.at(1)) {
-                    self.skip();
-                    self.skip_line();
-                    breaks = true;
-                    break;
-                } else if !single && self.at(0) == '\\' {
-                    text.push(self.escape()?);
-                } else {
-                    self.read(&mut text);
-                }
-            }
-            if self.at(0) == quote {
-                break;
-            }
-            while self.blank(0) || is_break(self.at(0)) {
-                if self.blank(0) {
-                    if breaks { self.skip() } else { self.read(&mut spaces) }
-                } else if breaks {
-                    self.read_line(&mut trailing);
-                } else {
-                    spaces.clear();
-                    self.read_line(&mut leading);
-                    breaks = true;
-                }
-            }
-            if breaks {
-                join(&mut text, &leading, &trailing);
-                leading.clear();
-                trailing.clear();
-            } else {
-                text.push_str(&spaces);
-            }
-            spaces.clear();
-        }
-        self.skip();
-        self.push(Token::Scalar(text, false), mark);
-        Ok(())
-    }
-
-    fn escape(&mut self) -> Scanned<char> {
-        let (letter, count) = match self.at(1) {
-            '0' => ('\0', 0),
-            'a' => ('\u{7}', 0),
-            'b' => ('\u{8}', 0),
-            't' | '\t' => ('\t', 0),
-            'n' => ('\n', 0),
-            'v' => ('\u{b}', 0),
-            'f' => ('\u{c}', 0),
-            'r' => ('\r', 0),
-            'e' => ('\u{1b}', 0),
-            same @ (' ' | '"' | '\'' | '\\' | '/') => (same, 0),
-            'N' => ('\u{85}', 0),
-            '_' => ('\u{a0}', 0),
-            'L' => ('\u{2028}', 0),
-            'P' => ('\u{2029}', 0),
-            'x' => (' ', 2),
-            'u' => (' ', 4),
-            'U' => (' ', 8),
-            _ => return self.error("found unknown escape character"),
-        };
-        self.skip();
-        self.skip();
-        if count == 0 {
-            return Ok(letter);
-        }
-        let mut number = 0u32;
-        for ahead in 0..count {
-            match self.at(ahead).to_digit(16) {
-                Some(digit) => number = (number << 4) + digit,
-                None => return self.error("did not find expected hexdecimal number"),
-            }
-        }
-        let Some(letter) = char::from_u32(number) else {
-            return self.error("found invalid Unicode character escape code");
-        };
-        (0..count).for_each(|_| self.skip());
-        Ok(letter)
-    }
-
-    fn plain(&mut self) -> Scanned<()> {
-        self.save_key()?;
-        self.key_allowed = false;
-        let mark = self.mark;
-        let indent = self.indent + 1;
-        let (mut text, mut leading, mut trailing, mut spaces) =
-            (String::new(), String::new(), String::new(), String::new());
-        let mut breaks = false;
-        loop {
-            if self.document_indicator() || self.at(0) == '#' {
-                break;
-            }
-            while !self.blank_or_end(0) {
-                let letter = self.at(0);
-                if letter == ':' && self.blank_or_end(1)
-                    || self.flow > 0 && matches!(letter, ',' | '?' | '[' | ']' | '{' | '}')
-                {
-                    break;
-                }
-                if breaks {
-                    join(&mut text, &leading, &trailing);
-                    leading.clear();
-                    trailing.clear();
-                    breaks = false;
-                } else {
-                    text.push_str(&spaces);
-                }
-                spaces.clear();
-                self.read(&mut text);
-            }
-            if !(self.blank(0) || is_break(self.at(0))) {
-                break;
-            }
-            while self.blank(0) || is_break(self.at(0)) {
-                if self.blank(0) {
-                    if breaks && (self.mark.column as isize) < indent && self.at(0) == '\t' {
-                        return self.error("found a tab character that violates indentation");
-                    }
-                    if breaks { self.skip() } else { self.read(&mut spaces) }
-                } else if breaks {
-                    self.read_line(&mut trailing);
-                } else {
-                    spaces.clear();
-                    self.read_line(&mut leading);
-                    breaks = true;
-                }
-            }
-            if self.flow == 0 && (self.mark.column as isize) < indent {
-                break;
-            }
-        }
-        if breaks {
-            self.key_allowed = true;
-        }
-        self.push(Token::Scalar(text, true), mark);
-        Ok(())
-    }
 }
 
-/// Folds line breaks: one is a space, more are one less.
-fn join(text: &mut String, leading: &str, trailing: &str) {
-    if leading.starts_with('\n') {
-        text.push_str(if trailing.is_empty() { " " } else { trailing });
-    } else {
-        text.push_str(leading);
-        text.push_str(trailing);
-    }
-}
-
-fn is_break(letter: char) -> bool {
+pub(super) fn is_break(letter: char) -> bool {
     matches!(letter, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
