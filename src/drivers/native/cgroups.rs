@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Moves this process into the node's cgroup in every hierarchy; the cgroup namespace that is made next has it as root.
 pub fn join(name: &str) -> io::Result<()> {
@@ -48,10 +49,21 @@ fn write_named(path: &Path, value: &str) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("{} does not take {value}: {error}", path.display())))
 }
 
-/// Removes the node's cgroups, deepest first. Processes in them have ended.
-pub fn remove(name: &str) -> io::Result<()> {
+/// How often the removal of a cgroup is tried again: after 1, 2, 4, … ms, about a second in all.
+const TRIES: u32 = 10;
+
+/// Removes the node's cgroups, deepest first. Processes in them have ended, but the kernel lets go of a cgroup a moment after
+/// the last of them was reaped, and version 1 has no event to wait for.
+pub async fn remove(name: &str) -> io::Result<()> {
     for folder in folders(name)? {
-        remove_tree(&folder).ok();
+        for attempt in 0..TRIES {
+            match remove_tree(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    tokio::time::sleep(Duration::from_millis(1 << attempt)).await;
+                }
+                _ => break,
+            }
+        }
     }
     Ok(())
 }

@@ -127,7 +127,7 @@ impl Driver for Native {
 async fn undo(machine: &Machine) {
     // Each of these may already be gone, and the next one is tried in any case.
     links::remove(&machine.profile).await.ok();
-    cgroups::remove(&machine.profile.name).ok();
+    cgroups::remove(&machine.profile.name).await.ok();
     std::fs::remove_file(record_file(machine)).ok();
 }
 
