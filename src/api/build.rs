@@ -69,8 +69,36 @@ pub fn generate(facts: &Path, out: &Path) {
     for (name, schema) in &mut types {
         add_facts(name, schema, facts.get(name));
     }
+    types.extend(metrics());
     std::fs::write(out.join("schemas.bin"), structure(&types)).unwrap();
     std::fs::write(out.join("documents.bin"), documents(&types)).unwrap();
+}
+
+/// The types of `metrics.k8s.io`, which `k8s-openapi` does not have.
+///
+/// Source: k8s.io/metrics `pkg/apis/metrics/v1beta1/types.go`.
+fn metrics() -> Map<String, Value> {
+    const OWN: &str = "io.k8s.metrics.pkg.apis.metrics.v1beta1";
+    let reference = |name: &str| json!({"$ref": format!("{REFERENCE}{name}")});
+    let meta = |name: &str| reference(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"));
+    let quantity = reference("io.k8s.apimachinery.pkg.api.resource.Quantity");
+    let usage = json!({"type": "object", "additionalProperties": quantity,
+        "description": "What is used: the amount by the name of the resource."});
+    let whole = |about: &str, name: &str, content: Value| {
+        json!({"description": about, "type": "object", "required": ["timestamp", "window", name], "properties": {
+            "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": meta("ObjectMeta"),
+            "timestamp": meta("Time"), "window": {"type": "string"}, name: content}})
+    };
+    let containers = json!({"type": "array", "x-kubernetes-list-type": "atomic",
+        "items": reference(&format!("{OWN}.ContainerMetrics"))});
+    let container = json!({"description": "What a container uses.", "type": "object", "required": ["name", "usage"],
+        "properties": {"name": {"type": "string"}, "usage": usage}});
+    let all = [
+        ("ContainerMetrics", container),
+        ("NodeMetrics", whole("What a node uses, measured over a window of time.", "usage", usage.clone())),
+        ("PodMetrics", whole("What a pod uses, measured over a window of time.", "containers", containers)),
+    ];
+    all.into_iter().map(|(name, schema)| (format!("{OWN}.{name}"), schema)).collect()
 }
 
 fn read_facts(text: &str) -> BTreeMap<String, Facts> {

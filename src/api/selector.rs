@@ -46,6 +46,24 @@ impl Selector {
             .map(Selector)
     }
 
+    /// Reads the string form for labels, whose values cannot be any text.
+    pub fn parse_labels(text: &str) -> Result<Self, Error> {
+        let selector = Self::parse(text)?;
+        for requirement in &selector.0 {
+            let (Requirement::In(key, values) | Requirement::NotIn(key, values)) = requirement else { continue };
+            for (index, value) in values.iter().enumerate() {
+                if let Some(at) = value.find(['=', '!', '<', '>', '(', ')']) {
+                    let found = value[at..].split(|letter: char| letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+                    return Err(Error(format!("found '{found}', expected: ',' or 'end of string'")));
+                }
+                if let Some(why) = names::label_value(value).into_iter().next() {
+                    return Err(Error(format!("values[{index}][{key}]: Invalid value: \"{value}\": {why}")));
+                }
+            }
+        }
+        Ok(selector)
+    }
+
     /// Reads a `LabelSelector` object. Nothing (null) selects nothing, an empty object everything: the caller decides which
     /// of the two a missing field means, so only objects are taken here.
     pub fn from_object(selector: &Value) -> Result<Self, Error> {
@@ -214,6 +232,15 @@ mod tests {
         for bad in ["=x", "a b", "a in (b", "size>x"] {
             assert!(Selector::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn values_of_labels_are_no_other_text() {
+        let why = |text: &str| Selector::parse_labels(text).unwrap_err().to_string();
+        assert_eq!(why("a==b==c"), "unable to parse requirement: found '==', expected: ',' or 'end of string'");
+        assert!(why("a=b c").starts_with("unable to parse requirement: values[0][a]: Invalid value: \"b c\": a valid"));
+        assert!(Selector::parse_labels("a in (b,),c=,d!=e_f.g").is_ok());
+        assert!(Selector::parse("involvedObject.fieldPath=spec.containers{web}").is_ok());
     }
 
     #[test]

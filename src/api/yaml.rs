@@ -14,8 +14,16 @@ pub fn from_text(text: &str) -> Result<Value, Error> {
 
 /// Every document of a text that is not empty.
 pub fn documents(text: &str) -> Result<Vec<Value>, Error> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| Error(error.to_string()))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|error| in_go_words(&error.to_string()))?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// `yaml: line 3: why` out of a first line `error: line 3 column 4: why`, which pictures of the text follow.
+fn in_go_words(text: &str) -> Error {
+    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let parts = line.strip_prefix("line ").and_then(|rest| rest.split_once(" column "));
+    let why = parts.and_then(|(line, rest)| Some((line, rest.split_once(": ")?.1)));
+    Error(why.map_or_else(|| format!("yaml: {line}"), |(line, why)| format!("yaml: line {line}: {why}")))
 }
 
 /// A value as one document.
@@ -42,6 +50,7 @@ mod tests {
 
     #[test]
     fn a_broken_text_says_where() {
-        assert!(from_text("a: [1\nb: 2").unwrap_err().to_string().contains("line"));
+        let why = from_text("a: b\n  x: [1\n").unwrap_err().to_string();
+        assert_eq!(why, "yaml: line 2: mapping values are not allowed in this context");
     }
 }

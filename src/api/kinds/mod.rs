@@ -19,6 +19,7 @@ mod extensions;
 mod flowcontrol;
 mod lease;
 mod limits;
+mod metrics;
 mod namespace;
 mod networking;
 mod nodes;
@@ -189,6 +190,9 @@ pub const NO_RULES: Rules = Rules {
 /// Every verb of a stored kind, in discovery's order.
 pub const ALL_VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// Verbs of a kind that is measured and never stored.
+pub const READ_ONLY: &[&str] = &["get", "list"];
+
 /// The only verb of a kind that is asked and never stored, a review for example.
 pub const CREATE_ONLY: &[&str] = &["create"];
 
@@ -257,9 +261,9 @@ impl Kind {
         self.scope == Scope::Namespaced
     }
 
-    /// Whether objects are kept. Reviews and bindings are answered and forgotten.
+    /// Whether objects are kept. Reviews and bindings are answered and forgotten, metrics are measured.
     pub fn is_stored(&self) -> bool {
-        self.verbs.contains(&"get")
+        self.verbs.contains(&"get") && self.verbs.contains(&"create")
     }
 
     /// The group of the stored version.
@@ -401,6 +405,8 @@ pub static KINDS: &[Kind] = &[
     certificates::CERTIFICATE_SIGNING_REQUEST,
     flowcontrol::FLOW_SCHEMA,
     flowcontrol::PRIORITY_LEVEL_CONFIGURATION,
+    metrics::NODE_METRICS,
+    metrics::POD_METRICS,
     reviews::SELF_SUBJECT_REVIEW,
     reviews::TOKEN_REVIEW,
     reviews::LOCAL_SUBJECT_ACCESS_REVIEW,

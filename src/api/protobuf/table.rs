@@ -181,7 +181,8 @@ mod tests {
 
     #[test]
     fn every_stored_kind_and_its_list_have_a_message() {
-        for known in crate::api::KINDS {
+        // What is measured is answered in JSON alone.
+        for known in crate::api::KINDS.iter().filter(|kind| kind.verbs.contains(&"create")) {
             for version in known.versions() {
                 let api_version = version.api_version();
                 assert!(kind(&api_version, &known.kind).is_some(), "{api_version} {}", known.kind);

@@ -22,6 +22,7 @@ pub mod eviction;
 pub mod form;
 pub mod identity;
 pub mod listen;
+pub mod metrics;
 pub mod objects;
 pub mod openapi;
 pub mod options;
@@ -88,6 +89,8 @@ pub struct Api {
     pub services: services::Services,
     /// How node agents are reached.
     pub agents: proxy::Agents,
+    /// What nodes used a while ago.
+    pub looks: metrics::Looks,
 }
 
 /// The running server: cheap to clone.
@@ -111,6 +114,7 @@ impl Server {
             webhooks,
             aggregated: aggregate::Aggregated::new(&store, &config.paths.pki()),
             remotes: remote::Remotes::new(&store),
+            looks: metrics::Looks::default(),
             custom: custom::registry(),
             services: services::Services::load(&config.profile, &store),
             profile: config.profile,

@@ -72,6 +72,39 @@ pub fn check(call: &Call, is_apply: bool) -> Result<(), Status> {
     Err(Status::invalid("meta.k8s.io", name, "", causes))
 }
 
+/// Refuses options that a list or watch cannot have.
+///
+/// Source: k8s.io/apimachinery `pkg/apis/meta/internalversion/validation/validation.go`.
+pub fn check_reading(call: &Call) -> Result<(), Status> {
+    let [version, way, page, initial] =
+        ["resourceVersion", "resourceVersionMatch", "continue", "sendInitialEvents"].map(|name| call.options.text(name));
+    let mut causes = Vec::new();
+    let mut forbid = |field: &str, why: &str| causes.push(Cause::forbidden(field, why));
+    let field = "resourceVersionMatch";
+    match (call.attributes().verb.as_str(), way, initial) {
+        ("watch", "", "") => {}
+        ("watch", _, "") => {
+            forbid(field, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+        }
+        ("watch", "NotOlderThan", _) => {}
+        ("watch", _, _) => forbid(field, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"),
+        (_, "", "") => {}
+        (_, _, initial) if !initial.is_empty() => {
+            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+        }
+        (_, _, _) if version.is_empty() => {
+            forbid(field, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        (_, _, _) if !page.is_empty() => forbid(field, "resourceVersionMatch is forbidden when continue is provided"),
+        (_, "Exact", _) if version == "0" => {
+            forbid(field, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        }
+        (_, "Exact" | "NotOlderThan", _) => {}
+        _ => causes.push(Cause::not_supported(field, &way.into(), &["Exact", "NotOlderThan", ""])),
+    }
+    if causes.is_empty() { Ok(()) } else { Err(Status::invalid("meta.k8s.io", "ListOptions", "", causes)) }
+}
+
 /// Whom a write is noted for: the manager that the client names, or its program's name.
 pub fn writer<'a>(call: &'a Call, kind: &'a Kind) -> Writer<'a> {
     let wanted = call.attributes();

@@ -5,9 +5,10 @@ use super::answer::{self, Answer};
 use super::custom::convert;
 use super::form::Form;
 use super::objects;
+use super::options;
 use super::pieces::Pieces;
 use super::route::Call;
-use crate::api::selector::Selector;
+use crate::api::selector::{self, Selector};
 use crate::api::{Kind, Object, Reason, Status, protobuf};
 use crate::control::store::{Entry, Selection};
 use axum::body::Body;
@@ -80,10 +81,10 @@ pub struct Wanted {
 impl Wanted {
     /// Reads `labelSelector` and `fieldSelector`; a named watch (`…/pods/NAME?watch`) selects by name.
     pub fn of(call: &Call, kind: &Kind) -> Result<Self, Status> {
-        let parse = |name: &str| {
-            Selector::parse(call.options.text(name)).map_err(|error| Status::bad_request(error.to_string()))
-        };
-        let (labels, mut fields) = (parse("labelSelector")?, parse("fieldSelector")?);
+        options::check_reading(call)?;
+        let refused = |error: selector::Error| Status::bad_request(error.to_string());
+        let labels = Selector::parse_labels(call.options.text("labelSelector")).map_err(refused)?;
+        let mut fields = Selector::parse(call.options.text("fieldSelector")).map_err(refused)?;
         check_fields(kind, &fields)?;
         if !call.attributes().name.is_empty() && call.attributes().verb == "watch" {
             let name = call.attributes().name.clone();

@@ -58,9 +58,11 @@ fn verb(method: &Method, is_named: bool, options: &Options) -> &'static str {
         (&Method::PATCH, _) => "patch",
         (&Method::DELETE, true) => "delete",
         (&Method::DELETE, false) => "deletecollection",
-        _ if options.is_true("watch") => "watch",
-        (_, true) => "get",
-        (_, false) => "list",
+        (&Method::GET | &Method::HEAD, _) if options.is_true("watch") => "watch",
+        (&Method::GET | &Method::HEAD, true) => "get",
+        (&Method::GET | &Method::HEAD, false) => "list",
+        // No rule allows what has no verb, but for those that allow everything; they are told that there is no such method.
+        _ => "",
     }
 }
 
@@ -127,6 +129,13 @@ mod tests {
         assert_eq!([&seen.verb, &seen.resource, &seen.name, &seen.namespace], ["get", "namespaces", "one", "one"]);
         let seen = read(Method::GET, "/api/v1/namespaces/one/pods", "watch=true");
         assert_eq!([&seen.verb, &seen.resource, &seen.namespace], ["watch", "pods", "one"]);
+    }
+
+    #[test]
+    fn a_method_that_kubernetes_has_no_verb_for_has_none() {
+        assert_eq!(read(Method::from_bytes(b"FOO").unwrap(), "/api/v1/pods", "").verb, "");
+        assert_eq!(read(Method::OPTIONS, "/api/v1/pods", "watch=1").verb, "");
+        assert_eq!(read(Method::HEAD, "/api/v1/pods", "").verb, "list");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
-use super::{Api, aggregate, auth, discovery, eviction, patch, proxy, read, resource, watch, write};
+use super::{Api, aggregate, auth, discovery, eviction, metrics, patch, proxy, read, resource, watch, write};
 use crate::api::kinds::KindRef;
 use crate::api::{Kind, Reason, Status};
 use axum::body::Body;
@@ -90,8 +90,23 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     Ok(accept::recoded(answer, media).await)
 }
 
+/// Whether a request's method can be meant for its path: for one object or for all, and by a verb of the kind.
+fn check_method(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
+    let is_named = !wanted.name.is_empty();
+    let fits = match wanted.verb.as_str() {
+        "create" => is_named == !wanted.subresource.is_empty(),
+        "update" | "patch" => is_named,
+        _ => true,
+    };
+    // Subresources have verbs of their own.
+    let is_known = !wanted.subresource.is_empty() || kind.verbs.contains(&wanted.verb.as_str());
+    if fits && is_known && !wanted.verb.is_empty() { Ok(()) } else { Err(method_not_allowed()) }
+}
+
 async fn resource_request(call: Call, kind: &KindRef, body: Body) -> Result<Answer, Status> {
+    check_method(kind, call.attributes())?;
     match (call.attributes().verb.as_str(), call.attributes().subresource.as_str()) {
+        ("get" | "list", "") if metrics::is_for(kind) => metrics::answer(&call, kind).await,
         ("get", "" | "status" | "ephemeralcontainers" | "resize" | "approval") => read::get(&call, kind).await,
         ("get", "scale") => read::scale(&call, kind).await,
         ("list", "") => read::list(&call, kind).await,

@@ -258,7 +258,11 @@ impl DeleteOptions {
             (Some("Orphan"), _) | (None, Some(true)) => Ok(Some("orphan")),
             (Some("Foreground"), _) => Ok(Some("foregroundDeletion")),
             (Some("Background") | None, _) => Ok(None),
-            (Some(other), _) => Err(Status::bad_request(format!("invalid propagation policy \"{other}\""))),
+            (Some(_), _) => {
+                let known = &["Foreground", "Background", "Orphan", "nil"];
+                let cause = Cause::not_supported("propagationPolicy", &self.0["propagationPolicy"], known);
+                Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", vec![cause]))
+            }
         }
     }
 

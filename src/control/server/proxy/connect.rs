@@ -53,7 +53,7 @@ pub enum Tls {
 /// Why no answer came.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("dial tcp {place}: {source}")]
+    #[error("dial tcp {place}: connect: {}", reason(.source))]
     Dial { place: String, source: std::io::Error },
     #[error("dial tcp {place}: i/o timeout")]
     Timeout { place: String },
@@ -63,6 +63,12 @@ pub enum Error {
     Name(#[from] InvalidDnsNameError),
     #[error("{0}")]
     Http(#[from] hyper::Error),
+}
+
+/// The failure in the words that clients know: those of the system, without its number.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 impl Place {

@@ -2,15 +2,21 @@
 
 use super::connect::{Place, Tls};
 use super::stored;
-use crate::api::{Object, Status};
+use crate::api::{Object, Reason, Status};
 use crate::control::server::route::Call;
 use crate::pki::{self, tls};
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Request, header};
+use http_body_util::{BodyExt, Limited};
 use rustls::ClientConfig;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The port of an agent that does not say.
 const PORT: u16 = 10250;
+/// The largest answer of an agent that is read as a whole, in bytes.
+const LARGEST: usize = 64 << 20;
 /// Kinds of addresses, the best first. Upstream prefers host names, which nobody resolves here.
 const ADDRESSES: &[&str] = &["InternalIP", "ExternalIP", "InternalDNS", "ExternalDNS", "Hostname"];
 
@@ -22,6 +28,22 @@ impl Agents {
     /// Reads the client certificate and the cluster's authority.
     pub fn load(folder: &Path) -> Result<Self, pki::Error> {
         Ok(Self(tls::client(folder, "ca", "apiserver-kubelet-client")?))
+    }
+
+    /// What the agent of a node answers to a GET.
+    pub async fn read(call: &Call, node: &str, path: &str) -> Result<Bytes, Status> {
+        let place = agent(call, node)?;
+        let failed = |why: String| {
+            let url = format!("https://{}{path}", place.authority());
+            Status::new(Reason::ServiceUnavailable, format!("Get \"{url}\": {why}"))
+        };
+        let request = Request::get(path).header(header::HOST, place.authority()).body(Body::empty());
+        let answer = place.send(request.map_err(Status::internal)?).await.map_err(|error| failed(error.to_string()))?;
+        if !answer.status().is_success() {
+            return Err(failed(format!("the agent answered {}", answer.status())));
+        }
+        let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+        body.map(|body| body.to_bytes()).map_err(|error| failed(error.to_string()))
     }
 }
 

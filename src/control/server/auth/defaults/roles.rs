@@ -73,6 +73,7 @@ pub const CLUSTER: &[Role] = &[
             "read networking.k8s.io ingresses,ingresses/status,networkpolicies",
         ],
     ),
+    part("view", "system:aggregated-metrics-reader", &["get,list metrics.k8s.io nodes,pods"]),
     role(
         "system:auth-delegator",
         &["create authentication.k8s.io tokenreviews", "create authorization.k8s.io subjectaccessreviews"],
