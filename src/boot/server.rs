@@ -9,11 +9,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// What is logged if `CORACLE_LOG` says nothing: nlink warns of every link that is looked for and not there.
+const LOG: &str = "info,nlink=error";
+
 /// Runs until SIGTERM.
 pub fn main() -> io::Result<()> {
     crypto::install();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| "info".into()))
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| LOG.into()))
         .with_writer(io::stderr)
         .with_ansi(false)
         .init();

@@ -2,7 +2,15 @@
 
 use crate::config::Profile;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
+use std::path::Path;
+
+/// Where programs that answer names on the loopback keep the resolvers behind them: systemd-resolved, NetworkManager.
+const BEHIND_LOOPBACK: &[&str] = &[
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+    "/run/NetworkManager/resolv.conf",
+];
 
 /// Writes the files below `root`.
 pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> {
@@ -27,13 +35,44 @@ pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> 
     crate::base::atomic::write(&etc.join("coracle/profile.json"), &profile_json, 0o600)
 }
 
-/// The machine's resolvers. A resolver on its loopback cannot be reached from the node, so its upstreams are taken.
+/// The machine's resolvers, as they are now. One on its loopback cannot be reached from the node, so those behind it are
+/// taken; if nobody knows them, the others.
 pub fn resolvers() -> String {
-    let read = |path: PathBuf| std::fs::read_to_string(path).unwrap_or_default();
-    let own = read("/etc/resolv.conf".into());
-    let is_local = |line: &&str| line.trim().starts_with("nameserver") && line.contains(" 127.");
-    if own.lines().any(|line| is_local(&line)) {
-        return read("/run/systemd/resolve/resolv.conf".into());
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let own = read("/etc/resolv.conf");
+    if servers(&own).all(|server| !server.is_loopback()) {
+        return own;
     }
-    own
+    let behind = BEHIND_LOOPBACK.iter().map(|path| read(path));
+    let usable = |text: &String| servers(text).any(|server| !server.is_loopback());
+    behind.into_iter().find(usable).unwrap_or_else(|| without_loopback(&own))
+}
+
+/// The resolvers that a `resolv.conf` names.
+fn servers(text: &str) -> impl Iterator<Item = IpAddr> {
+    text.lines().filter_map(server)
+}
+
+/// The resolver that a line of a `resolv.conf` names.
+fn server(line: &str) -> Option<IpAddr> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|word| *word == "nameserver")?;
+    words.next()?.split('%').next()?.parse().ok()
+}
+
+fn without_loopback(text: &str) -> String {
+    let kept = text.lines().filter(|line| server(line).is_none_or(|server| !server.is_loopback()));
+    kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolvers_on_the_loopback_are_left_out() {
+        let text = "search example.com\nnameserver\t127.0.0.53\nnameserver 10.0.0.1\nnameserver ::1\n# nameserver 127.0.0.1\n";
+        assert_eq!(servers(text).count(), 3);
+        assert_eq!(without_loopback(text), "search example.com\nnameserver 10.0.0.1\n# nameserver 127.0.0.1\n");
+    }
 }
