@@ -8,12 +8,16 @@
 use super::border::Image;
 use super::context::Node;
 use crate::base::Shutdown;
+use crate::client::Change;
+use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node as NodeObject;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,9 +62,18 @@ pub async fn keep_alive(node: Arc<Node>, images_changed: Arc<tokio::sync::Notify
     let mut timer = tokio::time::interval(RENEW);
     timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut renewals = 0u32;
+    let own = node.caches.of::<NodeObject>();
+    let mut changes = own.changes();
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
+            Some(change) = changes.next() => {
+                if let Change::Applied { new, .. } = &change
+                    && let Some(offer) = unoffered(&node, new)
+                {
+                    log(offer_resources(&node, offer).await, "resources");
+                }
+            }
             () = images_changed.notified() => log(report(&node).await, "status"),
             _ = timer.tick() => {
                 log(renew(&node).await, "lease");
@@ -71,6 +84,27 @@ pub async fn keep_alive(node: Arc<Node>, images_changed: Arc<tokio::sync::Notify
             }
         }
     }
+}
+
+/// What differs between capacity and offer in resources that somebody else put into the capacity (a device plugin, an
+/// administrator): they are offered whole, as upstream's node agent does, and no more (null) once they are gone.
+fn unoffered(node: &Node, object: &NodeObject) -> Option<BTreeMap<String, Option<Quantity>>> {
+    let is_own = object.metadata.name.as_deref() == Some(node.name.as_str());
+    let status = object.status.as_ref().filter(|_| is_own)?;
+    let foreign = |amounts: &Option<BTreeMap<String, Quantity>>| -> BTreeMap<String, Quantity> {
+        let all = amounts.iter().flatten().filter(|(name, _)| name.contains('/'));
+        all.map(|(name, amount)| (name.clone(), amount.clone())).collect()
+    };
+    let (capacity, offered) = (foreign(&status.capacity), foreign(&status.allocatable));
+    let names = capacity.keys().chain(offered.keys()).filter(|name| capacity.get(*name) != offered.get(*name));
+    let differing: BTreeMap<_, _> = names.map(|name| (name.clone(), capacity.get(name).cloned())).collect();
+    (!differing.is_empty()).then_some(differing)
+}
+
+async fn offer_resources(node: &Node, offer: BTreeMap<String, Option<Quantity>>) -> kube::Result<()> {
+    let nodes: Api<NodeObject> = Api::all(node.client.clone());
+    let patch = json!({"status": {"allocatable": offer}});
+    nodes.patch_status(&node.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
 }
 
 fn log(result: kube::Result<()>, what: &str) {

@@ -508,6 +508,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pod_of_higher_priority_pushes_another_out() {
+        let cluster = cluster("1").await;
+        let classes: Api<k8s_openapi::api::scheduling::v1::PriorityClass> = Api::all(cluster.client.clone());
+        let high = json!({"metadata": {"name": "high"}, "value": 1000});
+        classes.create(&PostParams::default(), &serde_json::from_value(high).unwrap()).await.unwrap();
+        let containers = json!([{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]);
+        cluster.pod("low", json!({"containers": containers})).await;
+        cluster.eventually("low", is_bound).await;
+        cluster.pod("high", json!({"containers": containers, "priorityClassName": "high"})).await;
+        let going = cluster.eventually("low", |pod| pod.is_some_and(|pod| pod.metadata.deletion_timestamp.is_some()));
+        let conditions = going.await.unwrap().status.unwrap().conditions.unwrap();
+        let target = conditions.iter().find(|one| one.type_ == "DisruptionTarget").unwrap();
+        assert_eq!(target.reason.as_deref(), Some("PreemptionByScheduler"));
+        let nominated =
+            |pod: Option<&Pod>| pod.is_some_and(|pod| PodInfo::new(Arc::new(pod.clone())).nominated() == "coracle");
+        cluster.eventually("high", nominated).await;
+        cluster.pods().delete("low", &kube::api::DeleteParams::default().grace_period(0)).await.unwrap();
+        cluster.eventually("high", is_bound).await;
+    }
+
+    #[tokio::test]
     async fn a_gated_pod_is_placed_when_its_gates_are_gone() {
         let cluster = cluster("1").await;
         cluster.pod("gated", json!({"schedulingGates": [{"name": "wait"}]})).await;

@@ -497,7 +497,8 @@ fn check_same(kind: &Kind, object: &Object, old: &Object, wanted: &super::Attrib
             format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", object.uid(), old.uid());
         return Err(Status::conflict(kind.group(), &kind.plural, old.name(), &why));
     }
-    if !object.resource_version().is_empty() && object.resource_version() != old.resource_version() {
+    // Version 0 is how some clients say that they do not care.
+    if !matches!(object.resource_version(), "" | "0") && object.resource_version() != old.resource_version() {
         let key = objects::key(kind, old.namespace(), old.name());
         return Err(objects::failure(kind, store::Error::Changed(key)));
     }
