@@ -53,7 +53,8 @@ impl Selector {
             let (Requirement::In(key, values) | Requirement::NotIn(key, values)) = requirement else { continue };
             for (index, value) in values.iter().enumerate() {
                 if let Some(at) = value.find(['=', '!', '<', '>', '(', ')']) {
-                    let found = value[at..].split(|letter: char| letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+                    let found =
+                        value[at..].split(|letter: char| letter.is_ascii_alphanumeric()).next().unwrap_or_default();
                     return Err(Error(format!("found '{found}', expected: ',' or 'end of string'")));
                 }
                 if let Some(why) = names::label_value(value).into_iter().next() {

@@ -32,9 +32,7 @@ pub(super) const POD_METRICS: Kind = kind!(
 
 const NODE_COLUMNS: &[Column] = &[
     NAME,
-    print::column("cpu", "string", "Processor time used per second.", |node, _| {
-        print::text(node, &["usage", "cpu"])
-    }),
+    print::column("cpu", "string", "Processor time used per second.", |node, _| print::text(node, &["usage", "cpu"])),
     print::column("memory", "string", "Memory that cannot be given back.", |node, _| {
         print::text(node, &["usage", "memory"])
     }),

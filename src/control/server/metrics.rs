@@ -239,13 +239,15 @@ fn id(pod: &PodFigures, container: &Figures) -> String {
 impl Measured {
     /// What a node or pod uses; nothing where its node says nothing of it.
     fn figures(&self, kind: &Kind, subject: &Object) -> Option<Value> {
-        let mut value = json!({"timestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "window": self.window()});
+        let mut value =
+            json!({"timestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "window": self.window()});
         if !kind.is_namespaced() {
             value["usage"] = self.usage("", &self.after.summary.node);
             return Some(value);
         }
         let pod = self.after.summary.pods.iter().find(|pod| pod.pod_ref.uid == subject.uid())?;
-        let one = |container: &Figures| json!({"name": container.name, "usage": self.usage(&id(pod, container), container)});
+        let one =
+            |container: &Figures| json!({"name": container.name, "usage": self.usage(&id(pod, container), container)});
         value["containers"] = pod.containers.iter().map(one).collect();
         Some(value)
     }

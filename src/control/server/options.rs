@@ -76,8 +76,8 @@ pub fn check(call: &Call, is_apply: bool) -> Result<(), Status> {
 ///
 /// Source: k8s.io/apimachinery `pkg/apis/meta/internalversion/validation/validation.go`.
 pub fn check_reading(call: &Call) -> Result<(), Status> {
-    let [version, way, page, initial] =
-        ["resourceVersion", "resourceVersionMatch", "continue", "sendInitialEvents"].map(|name| call.options.text(name));
+    let [version, way, page, initial] = ["resourceVersion", "resourceVersionMatch", "continue", "sendInitialEvents"]
+        .map(|name| call.options.text(name));
     let mut causes = Vec::new();
     let mut forbid = |field: &str, why: &str| causes.push(Cause::forbidden(field, why));
     let field = "resourceVersionMatch";
