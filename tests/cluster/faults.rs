@@ -4,7 +4,9 @@ use super::harness::{Cluster, client, kill_server};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
+use rustix::mount::{MountFlags, UnmountFlags};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -84,4 +86,71 @@ fn a_server_killed_fifty_times_under_load_loses_nothing_and_pods_run_on() {
         assert!(lost.is_empty(), "lost: {lost:?}");
         assert_eq!(containers(&pods).await, before, "a container was made anew or counted as restarted");
     });
+}
+
+/// A cluster's folder on a small file system of its own.
+struct Small<'a>(&'a Cluster);
+
+impl<'a> Small<'a> {
+    fn below(cluster: &'a Cluster) -> Self {
+        let folder = cluster.profile_folder();
+        std::fs::create_dir_all(&folder).unwrap();
+        rustix::mount::mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), c"size=32m,mode=0700").unwrap();
+        Self(cluster)
+    }
+
+    fn filling(&self) -> std::path::PathBuf {
+        self.0.profile_folder().join("filling")
+    }
+
+    /// Takes all room that is left.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.filling()).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        self.0.coracle("stop");
+        rustix::mount::unmount(self.0.profile_folder(), UnmountFlags::DETACH).unwrap();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing_and_is_over_when_there_is_room() {
+    let Some(cluster) = Cluster::new("full") else { return };
+    let disk = Small::below(&cluster);
+    cluster.coracle("start").ok();
+    let text = "x".repeat(60_000);
+    let create = |name: &str| cluster.kubectl(&format!("create configmap {name} --from-literal=text={text}"));
+    let names = || cluster.kubectl("get configmaps -o name").ok();
+    create("before").ok();
+    disk.fill();
+    // What is left of the last page may take one.
+    let refused: Vec<bool> = ["a", "b", "c"]
+        .map(create)
+        .into_iter()
+        .map(|said| {
+            let is_refused = said.code != 0;
+            assert!(
+                !is_refused || said.err.contains("the object was not written: No space left on device"),
+                "{}",
+                said.err
+            );
+            is_refused
+        })
+        .collect();
+    assert!(refused[1] && refused[2], "{refused:?}");
+    let there = names();
+    assert!(there.contains("configmap/before") && there.contains("configmap/a") != refused[0], "{there}");
+    let init = cluster.init();
+    while !kill_server(init) {
+        std::thread::yield_now();
+    }
+    assert_eq!(names(), there, "after a start on a full disk");
+    std::fs::remove_file(disk.filling()).unwrap();
+    create("after").ok();
+    assert_eq!(names().lines().count(), there.lines().count() + 1);
+    cluster.kubectl("wait node/full --for=condition=Ready --timeout=60s").ok();
 }

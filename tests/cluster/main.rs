@@ -12,4 +12,5 @@ mod life_commands;
 mod network;
 mod objects;
 mod streams;
+mod top;
 mod tour;

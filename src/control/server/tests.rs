@@ -250,3 +250,51 @@ async fn a_service_is_given_an_address_and_keeps_it() {
     services.delete("web", &DeleteParams::default()).await.unwrap();
     services.create(&PostParams::default(), &other).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_a_path_or_an_option_cannot_mean_is_refused_in_kubernetes_words() {
+    let test = server().await;
+    let client = test.admin();
+    test.config_maps().create(&PostParams::default(), &config_map("a", "1")).await.unwrap();
+    const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+    let ask = async |method: &str, path: &str, body: &str| {
+        let request = Request::builder().method(method).uri(format!("{MAPS}{path}"));
+        let request = request
+            .header("content-type", "application/json")
+            .body(kube::client::Body::from(body.to_string().into_bytes()));
+        let answer = client.send(request.unwrap()).await.unwrap();
+        let code = answer.status().as_u16();
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        let status: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (code, status["message"].as_str().unwrap_or_default().to_string())
+    };
+    let no_such_method = "the server does not allow this method on the requested resource";
+    let options = |kind: &str, why: &str| (422, format!("{kind}.meta.k8s.io \"\" is invalid: {why}"));
+    let only_with_version =
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided";
+    let policies = "propagationPolicy: Unsupported value: \"Foo\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
+    for (method, path, body, expected) in [
+        ("PUT", "", "", (405, no_such_method.into())),
+        ("PATCH", "", "{}", (405, no_such_method.into())),
+        ("POST", "/a", "{}", (405, no_such_method.into())),
+        ("FOO", "", "", (405, no_such_method.into())),
+        ("OPTIONS", "/a", "", (405, no_such_method.into())),
+        ("GET", "?resourceVersionMatch=Exact", "", options("ListOptions", only_with_version)),
+        (
+            "GET",
+            "?labelSelector=a==b==c",
+            "",
+            (400, "unable to parse requirement: found '==', expected: ',' or 'end of string'".into()),
+        ),
+        ("DELETE", "/a", "{\"propagationPolicy\":\"Foo\"}", options("DeleteOptions", policies)),
+    ] {
+        assert_eq!(ask(method, path, body).await, expected, "{method} {path}");
+    }
+    let (code, why) = ask("GET", "?resourceVersion=1&resourceVersionMatch=Foo", "").await;
+    assert!(
+        code == 422 && why.contains("Unsupported value: \"Foo\": supported values: \"Exact\", \"NotOlderThan\""),
+        "{why}"
+    );
+    let watched = ask("GET", "?watch=1&resourceVersion=1&resourceVersionMatch=Exact", "").await;
+    assert_eq!(watched.0, 422, "{}", watched.1);
+}
