@@ -2,6 +2,7 @@
 //!
 //! Source: k8s.io/apimachinery `pkg/labels/selector.go` and `pkg/fields/selector.go`.
 
+use super::names;
 use serde_json::Value;
 
 /// A condition on one label.

@@ -3,6 +3,7 @@
 pub mod atomic;
 pub mod component;
 pub mod crypto;
+pub mod disk;
 pub mod hint;
 pub mod memory;
 pub mod shutdown;

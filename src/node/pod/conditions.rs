@@ -90,6 +90,12 @@ pub fn all(pod: &Pod, overall: &Overall) -> Vec<PodCondition> {
     all
 }
 
+/// The condition of a pod that this node ends although nobody deleted it.
+pub fn disrupted(pod: &Pod, message: &str) -> PodCondition {
+    let verdict = Verdict { holds: true, reason: Some("TerminationByKubelet"), message: Some(message.into()) };
+    verdict.into_condition(pod, "DisruptionTarget")
+}
+
 /// True or false, and why.
 #[derive(Default)]
 struct Verdict {

@@ -5,7 +5,7 @@ use super::plan::{self, Health, Kill};
 use super::start::{self, Start};
 use super::status::{Ended, Waiting};
 use super::worker::{Outcome, Stage, Starting, Step, Worker};
-use super::{messages, parts, sandbox, stop};
+use super::{messages, parts, room, sandbox, stop};
 use crate::client::Level;
 use crate::node::context::Node;
 use crate::node::volumes::{self, Follower};
@@ -55,6 +55,7 @@ impl Worker {
         if must_end {
             return self.end();
         }
+        self.measure();
         let plan = plan::next(&self.pod, &self.history, &self.healths);
         plan.kill.into_iter().for_each(|kill| self.kill(kill));
         if self.starting.is_some() {
@@ -72,6 +73,26 @@ impl Worker {
         } else if let Some(name) = plan.start.into_iter().find(|name| self.may_start(name)) {
             self.start(&name);
         }
+    }
+
+    /// Measures after a while what the pod takes on disk.
+    fn measure(&mut self) {
+        if self.measuring.is_some() || self.volumes.is_none() || !room::is_limited(&self.pod) {
+            return;
+        }
+        let running: Vec<Container> = self.history.all().filter(|one| is_running(one)).cloned().collect();
+        let (node, pod) = (self.node.clone(), self.pod.clone());
+        let measuring = async move {
+            tokio::time::sleep(room::PERIOD).await;
+            room::exceeded(node, pod, running).await
+        };
+        self.measuring = Some(measuring.boxed());
+    }
+
+    pub(super) fn take_measured(&mut self, exceeded: Option<String>) {
+        let Some(message) = exceeded.filter(|_| matches!(self.stage, Stage::Running)) else { return };
+        parts::tell(&self.node, &self.pod, None, Level::Warning, "Evicted", message.clone());
+        self.ended.get_or_insert(Ended { reason: "Evicted".into(), message });
     }
 
     fn is_held(&self, name: &str) -> bool {
@@ -258,6 +279,7 @@ impl Worker {
             return;
         }
         self.probe_less();
+        self.measuring = None;
         let grace = parts::grace_seconds(&self.pod);
         let running = self.history.all().filter(|one| is_running(one) && !self.stopping_ids.contains(&one.id));
         let running: Vec<Container> = running.cloned().collect();

@@ -15,6 +15,7 @@ pub mod parts;
 pub mod plan;
 pub mod publish;
 pub mod resources;
+pub mod room;
 pub mod sandbox;
 pub mod secrets;
 mod security;

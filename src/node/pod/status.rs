@@ -65,7 +65,11 @@ pub fn of(facts: &Facts) -> PodStatus {
     };
     let known = parts::status(facts.pod);
     let overall = Overall { phase: &phase, init: &init, regular: &regular, sandbox_ready: facts.sandbox_ready };
-    let conditions = conditions::all(facts.pod, &overall);
+    let mut conditions = conditions::all(facts.pod, &overall);
+    if let Some(ended) = facts.ended.filter(|ended| ended.reason == "Evicted") {
+        conditions.retain(|condition| condition.type_ != "DisruptionTarget");
+        conditions.push(conditions::disrupted(facts.pod, &ended.message));
+    }
     let pod_ips = match parts::host_network(facts.pod) {
         true => Some(vec![PodIP { ip: facts.node_address.to_string() }]),
         false if facts.addresses.is_empty() => known.pod_ips.clone(),

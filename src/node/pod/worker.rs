@@ -125,6 +125,8 @@ pub struct Worker {
     start_time: Time,
     /// `start_time` by the process's clock.
     started: Instant,
+    /// The next measuring of what the pod takes on disk, if that is limited.
+    pub(super) measuring: Option<BoxFuture<'static, Option<String>>>,
     pub(super) ended: Option<Ended>,
     pub(super) stage: Stage,
     /// The object is gone: nothing is written any more.
@@ -166,6 +168,7 @@ impl Worker {
             messages: HashMap::new(),
             started: earlier(start_time.0),
             start_time,
+            measuring: None,
             ended: refused,
             stage: Stage::Running,
             api_gone: false,
@@ -281,6 +284,10 @@ impl Worker {
             written = written(&mut self.writing) => {
                 self.writing = None;
                 self.take_written(written);
+            }
+            exceeded = measured(&mut self.measuring) => {
+                self.measuring = None;
+                self.take_measured(exceeded);
             }
             next = next_stage(&mut self.stage) => self.enter(next),
             () = sleep_until(wake) => {}
@@ -469,6 +476,13 @@ async fn outcome(starting: &mut Option<Starting>) -> Outcome {
 async fn written(writing: &mut Option<BoxFuture<'static, kube::Result<Pod>>>) -> kube::Result<Pod> {
     match writing {
         Some(writing) => writing.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn measured(measuring: &mut Option<BoxFuture<'static, Option<String>>>) -> Option<String> {
+    match measuring {
+        Some(measuring) => measuring.await,
         None => std::future::pending().await,
     }
 }

@@ -131,7 +131,7 @@ impl Content {
             return Ok(Place::folder(self.folder(volume), true));
         }
         if let Some(source) = &volume.empty_dir {
-            let folder = self.node.pod_folder(uid).join("volumes/kubernetes.io~empty-dir").join(&volume.name);
+            let folder = super::empty_dir(&self.node, uid, &volume.name);
             return empty_dir::place(&folder, source, content::group(&pod));
         }
         if let Some(source) = &volume.host_path {

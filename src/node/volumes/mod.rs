@@ -48,6 +48,11 @@ impl Place {
 /// By the volume's name in the pod.
 pub type Places = BTreeMap<String, Place>;
 
+/// Where a pod's emptyDir volume is.
+pub fn empty_dir(node: &Node, uid: &str, volume: &str) -> PathBuf {
+    node.pod_folder(uid).join("volumes/kubernetes.io~empty-dir").join(volume)
+}
+
 /// Unmounts and removes everything that the volumes of a pod have on this node. Blocks. No error if there is nothing.
 pub fn tear_down(node: &Node, uid: &str) -> io::Result<()> {
     let folder = node.pod_folder(uid);

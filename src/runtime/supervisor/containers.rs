@@ -414,7 +414,7 @@ impl Supervisor {
         }
         let entry = self.entry(id)?;
         let cgroup = self.cgroup_of(&entry)?;
-        let disk_used_bytes = disk_used(&self.records.folder(id).join("upper"));
+        let disk_used_bytes = crate::base::disk::used(&self.records.folder(id).join("upper"));
         Ok(Stats { disk_used_bytes, ..self.cgroups.stats(&cgroup) })
     }
 
@@ -551,18 +551,6 @@ fn wrote_much(folder: &Path) -> bool {
         seen
     }
     count(&folder.join("upper"), FEW) >= FEW
-}
-
-/// Bytes that files below a folder take.
-fn disk_used(folder: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let sizes = entries.filter_map(|entry| {
-        let metadata = entry.metadata().ok()?;
-        let below = if metadata.is_dir() { disk_used(&entry.path()) } else { 0 };
-        Some(metadata.blocks() * 512 + below)
-    });
-    sizes.sum()
 }
 
 #[cfg(test)]
