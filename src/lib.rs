@@ -21,7 +21,7 @@
 //! runtime   -> base images
 //! net       -> base config api client
 //! node      -> base config pki api client images runtime net
-//! charts    -> base api client
+//! charts    -> base api client images
 //! addons    -> base config api client charts
 //! dashboard -> base api client
 //! boot      -> base config pki api client images control runtime net node addons dashboard

@@ -1,6 +1,107 @@
 //! Helm's job: charts read, filled with values, rendered and installed.
+//!
+//! ```text
+//! chart/        a chart's files: Chart.yaml, loading from folders and archives, .helmignore
+//! values/       --set and its relatives, -f, coalescing
+//! dependencies  conditions, tags, aliases, import-values
+//! schema        values.schema.json
+//! template/     Go's text/template and its values      functions/  sprig's and Helm's functions
+//! yaml/         YAML as Helm reads and writes it        decode      from it to what charts say
+//! files, capabilities   `.Files`, `.Capabilities`
+//! render        all templates of a tree of charts      manifests   documents, hooks, order of kinds
+//! repository/   index.yaml, downloads, OCI, caches     lint/  package  create  graph
+//! release/      releases on a cluster
+//! ```
+//!
+//! What the commands and the releases build on:
+//! * [`Chart::load`] reads a chart; [`values::merge`] gives the user's values ([`values::ValueFlags`]).
+//! * [`render`] renders: it prepares the chart (subcharts off, aliases, imported values), coalesces, checks the schema, runs
+//!   the templates and sorts what they print into [`Manifest`]s and [`Hook`]s.
+//! * [`Rendered::manifest_text`] is the text that a release keeps; `Rendered::config` the user's values.
+//! * Values are JSON trees ([`values::Map`]); floats stand for numbers of files, [`values::plain`] makes them whole again
+//!   for printing and for releases.
 
+pub mod capabilities;
+pub mod chart;
+pub mod create;
+pub mod decode;
+pub mod dependencies;
+mod files;
 pub mod functions;
+pub mod graph;
+pub mod lint;
+pub mod manifests;
+pub mod package;
+pub mod provenance;
 pub mod release;
+mod render;
+pub mod repository;
+pub mod schema;
 pub mod template;
+pub mod values;
+pub mod version;
 pub mod yaml;
+
+pub use capabilities::{Capabilities, KubeVersion};
+pub use chart::{Chart, File};
+pub use manifests::{Hook, Manifest};
+pub use render::{ReleaseOptions, Rendered, push_document, release_name, render, render_text, templates};
+pub use template::{Host, Offline};
+
+use std::path::Path;
+
+/// Why something could not be done with a chart. The texts are Helm's, which users and tools know.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The chart's files are not what they should be.
+    #[error("{0}")]
+    Chart(String),
+    /// The values that were given.
+    #[error("{0}")]
+    Values(String),
+    /// The values do not fit the chart's schema; every violation is named.
+    #[error("{0}")]
+    Schema(String),
+    /// A template is broken or failed.
+    #[error("{0}")]
+    Template(String),
+    /// What a template printed is no manifest.
+    #[error("{problem}")]
+    Manifest {
+        /// Where and why.
+        problem: String,
+        /// Everything that was rendered, for `--debug`.
+        rendered: String,
+    },
+    /// A repository or registry.
+    #[error("{0}")]
+    Repository(String),
+    /// A file of the user's.
+    #[error("{0}")]
+    Io(String),
+}
+
+impl Error {
+    /// An error of the file system in Go's words: `open x.yaml: no such file or directory`.
+    pub fn io(what: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::Io(format!("{what} {}: {}", path.display(), io_text(error)))
+    }
+
+    /// A packed chart that cannot be read.
+    fn archive(error: std::io::Error) -> Self {
+        Self::Chart(io_text(&error))
+    }
+}
+
+/// The time that it is, as Helm writes it into files (RFC 3339).
+pub fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+/// The system's text without Rust's addition, in lower case as Go has it.
+pub fn io_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -44,6 +44,7 @@ macro_rules! commands {
         #[derive(Subcommand)]
         enum Command {
             $($(#[$attribute])* $name(commands::$module::Arguments),)*
+            Chart(commands::chart::Arguments),
             #[command(flatten)]
             Node(commands::node::Part),
         }
@@ -51,6 +52,7 @@ macro_rules! commands {
         async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
             match command {
                 $(Command::$name(arguments) => commands::$module::run(arguments, context).await,)*
+                Command::Chart(arguments) => commands::chart::run(arguments, context),
                 Command::Node(part) => commands::node::run(part),
             }
         }
@@ -120,6 +122,10 @@ impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Failure {
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args_os().collect();
+    if let Some(exit) = commands::chart::run_direct(&words) {
+        return exit.into();
+    }
     // The one provider of cryptography; a second call would be refused, which is as good.
     crate::base::crypto::install();
     complete::answer();
@@ -169,6 +175,7 @@ fn run(command: Option<Command>, context: &Context) -> Result<Exit, Failure> {
         None => return commands::help(),
         // These make threads and runtimes of their own.
         Some(Command::Node(part)) => return commands::node::run(part),
+        Some(Command::Chart(arguments)) => return commands::chart::run(arguments, context),
         Some(command) => command,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

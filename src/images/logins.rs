@@ -42,7 +42,8 @@ pub fn of_user(registry: &str) -> Vec<Login> {
     folder.map(|folder| of_file(&folder.join("config.json"), registry)).unwrap_or_default()
 }
 
-fn of_file(file: &Path, registry: &str) -> Vec<Login> {
+/// The logins that a file in the form of Docker's has for a registry.
+pub fn of_file(file: &Path, registry: &str) -> Vec<Login> {
     let Ok(text) = std::fs::read(file) else { return Vec::new() };
     let config: Config = match serde_json::from_slice(&text) {
         Ok(config) => config,

@@ -20,6 +20,7 @@
 //! ```
 
 mod archive;
+pub mod artifact;
 mod builtin;
 mod collect;
 mod compression;

@@ -216,7 +216,7 @@ impl<'a> Source<'a> {
     }
 }
 
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -226,12 +226,12 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn proxy(names: &[&str]) -> Option<String> {
+pub(super) fn proxy(names: &[&str]) -> Option<String> {
     names.iter().find_map(|name| std::env::var(name).ok()).filter(|value| !value.is_empty())
 }
 
 /// Registries of this machine speak plain HTTP.
-fn is_local(registry: &str) -> bool {
+pub(super) fn is_local(registry: &str) -> bool {
     let host = match registry.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => registry.split(':').next().unwrap_or(registry),

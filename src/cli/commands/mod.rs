@@ -3,6 +3,7 @@
 pub mod addons;
 pub mod apply;
 pub mod cache;
+pub mod chart;
 pub mod completion;
 pub mod config;
 pub mod cp;

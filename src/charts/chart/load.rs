@@ -1,0 +1,191 @@
+//! From files to a chart, from folders and archives.
+//!
+//! A folder is read through `.helmignore`. Links are followed, as Helm does, because charts link to shared files.
+
+use super::archive::{self, LARGEST_FILE};
+use super::ignore::{self, Rules};
+use super::{Chart, File, Lock};
+use crate::charts::values::load_values;
+use crate::charts::{Error, decode};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+/// How many folders deep a chart may be; links that go round end here.
+const DEEPEST: usize = 64;
+/// How many charts inside charts.
+const DEEPEST_CHART: usize = 32;
+
+pub fn load(path: &Path) -> Result<Chart, Error> {
+    let found = std::fs::metadata(path).map_err(|error| Error::io("stat", path, &error))?;
+    if found.is_dir() {
+        return load_files(read_folder(path)?);
+    }
+    let mut file = std::fs::File::open(path).map_err(|error| Error::io("open", path, &error))?;
+    let mut data = Vec::new();
+    // An archive larger than its content may be is not read to its end.
+    let limit = 2 * archive::LARGEST_CHART;
+    file.by_ref().take(limit).read_to_end(&mut data).map_err(|error| Error::io("read", path, &error))?;
+    archive::ensure_archive(path, &data)?;
+    Chart::load_archive(&data[..])
+}
+
+/// The files of a chart's folder that its `.helmignore` does not leave out, sorted by name in each folder.
+pub fn read_folder(folder: &Path) -> Result<Vec<File>, Error> {
+    let rules = match std::fs::read(folder.join(ignore::FILE)) {
+        Ok(text) => String::from_utf8_lossy(&text).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::io("open", &folder.join(ignore::FILE), &error)),
+    };
+    let rules = Rules::parse(&rules).map_err(|problem| Error::Chart(problem.to_string()))?;
+    let mut files = Vec::new();
+    walk(folder, "", &rules, 0, &mut files)?;
+    Ok(files)
+}
+
+fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Vec<File>) -> Result<(), Error> {
+    if depth > DEEPEST {
+        return Err(Error::Chart(format!("chart folder {} is nested too deeply", folder.display())));
+    }
+    let entries = std::fs::read_dir(folder).map_err(|error| Error::io("open", folder, &error))?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| Error::io("readdirent", folder, &error))?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let mut kind = entry.file_type().map_err(|error| Error::io("lstat", &path, &error))?;
+        if kind.is_symlink() {
+            let target = std::fs::metadata(&path);
+            kind = target.map_err(|error| Error::io("error evaluating symlink: lstat", &path, &error))?.file_type();
+        }
+        if rules.ignore(&name, kind.is_dir()) {
+            continue;
+        }
+        if kind.is_dir() {
+            walk(&path, &format!("{name}/"), rules, depth + 1, files)?;
+        } else if kind.is_file() {
+            files.push(read_file(&path, name)?);
+        } else {
+            let path = path.display();
+            return Err(Error::Chart(format!("cannot load irregular file {path} as it has file mode type bits set")));
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path, name: String) -> Result<File, Error> {
+    let mut file = std::fs::File::open(path).map_err(|error| Error::io("open", path, &error))?;
+    let found = file.metadata().map_err(|error| Error::io("stat", path, &error))?;
+    if found.len() > LARGEST_FILE {
+        let base = name.rsplit('/').next().unwrap_or(&name);
+        return Err(Error::Chart(format!("chart file {base:?} is larger than the maximum file size {LARGEST_FILE}")));
+    }
+    let mut data = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
+    // It may have grown meanwhile.
+    file.by_ref().take(LARGEST_FILE + 1).read_to_end(&mut data).map_err(|error| Error::io("read", path, &error))?;
+    let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(File::new(name, archive::without_mark(&data), modified.map_or(0, |age| age.as_secs())))
+}
+
+/// A chart of files whose names are relative to it.
+pub fn load_files(files: Vec<File>) -> Result<Chart, Error> {
+    chart(files, 0)
+}
+
+fn chart(files: Vec<File>, depth: usize) -> Result<Chart, Error> {
+    if depth > DEEPEST_CHART {
+        return Err(Error::Chart("charts are nested too deeply".into()));
+    }
+    let mut chart = Chart::default();
+    let mut has_metadata = false;
+    if let Some(file) = files.iter().find(|file| file.name == "Chart.yaml") {
+        has_metadata = true;
+        fill(&mut chart, file)?;
+        if chart.metadata.api_version.is_empty() {
+            chart.metadata.api_version = "v1".into();
+        }
+    }
+    let mut subcharts: BTreeMap<String, Vec<File>> = BTreeMap::new();
+    for file in &files {
+        let is_v1 = chart.metadata.api_version == "v1";
+        match file.name.as_str() {
+            "Chart.yaml" => {}
+            "Chart.lock" => chart.lock = Some(lock(file)?),
+            "values.yaml" => chart.values = load_values(&file.text()).map_err(|problem| cannot(file, &problem))?,
+            "values.schema.json" => chart.schema = Some(file.data.clone()),
+            "requirements.yaml" => {
+                has_metadata = true;
+                fill(&mut chart, file)?;
+                if is_v1 {
+                    chart.files.push(file.clone());
+                }
+            }
+            "requirements.lock" => {
+                has_metadata = true;
+                chart.lock = Some(lock(file)?);
+                if is_v1 {
+                    chart.files.push(file.clone());
+                }
+            }
+            name if name.starts_with("templates/") => chart.templates.push(file.clone()),
+            name => match name.strip_prefix("charts/") {
+                Some(inner) if !name.ends_with(".prov") => {
+                    let folder = inner.split('/').next().unwrap_or(inner);
+                    let file = File { name: inner.to_string(), ..file.clone() };
+                    subcharts.entry(folder.to_string()).or_default().push(file);
+                }
+                _ => chart.files.push(file.clone()),
+            },
+        }
+    }
+    if !has_metadata {
+        return Err(Error::Chart("Chart.yaml file is missing".into()));
+    }
+    chart.metadata.validate().map_err(Error::Chart)?;
+    for (name, files) in subcharts {
+        // Files of an editor or the system beside the charts.
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        let outer = chart.name();
+        let subchart = subchart(outer, &name, files, depth)
+            .map_err(|error| Error::Chart(format!("error unpacking subchart {name} in {outer}: {error}")))?;
+        chart.dependencies.push(subchart);
+    }
+    chart.raw = files;
+    Ok(chart)
+}
+
+fn subchart(outer: &str, name: &str, files: Vec<File>, depth: usize) -> Result<Chart, Error> {
+    if name.ends_with(".tgz") {
+        let packed = &files[0];
+        if packed.name != name {
+            let found = &packed.name;
+            return Err(Error::Chart(format!("error unpacking subchart tar in {outer}: expected {name}, got {found}")));
+        }
+        return chart(archive::read(&packed.data[..])?, depth + 1);
+    }
+    let inside = files.into_iter().filter_map(|file| {
+        let name = file.name.split_once('/')?.1.to_string();
+        Some(File { name, ..file })
+    });
+    chart(inside.collect(), depth + 1)
+}
+
+fn fill(chart: &mut Chart, file: &File) -> Result<(), Error> {
+    let document = decode::yaml(&file.text()).map_err(|problem| cannot(file, &problem))?;
+    chart.metadata.fill(&document).map_err(|problem| match problem.strip_prefix("validation: ") {
+        Some(_) => Error::Chart(problem),
+        None => cannot(file, &problem),
+    })
+}
+
+fn lock(file: &File) -> Result<Lock, Error> {
+    let document = decode::yaml(&file.text()).map_err(|problem| cannot(file, &problem))?;
+    Lock::read(&document).map_err(|problem| cannot(file, &problem))
+}
+
+fn cannot(file: &File, problem: &str) -> Error {
+    Error::Chart(format!("cannot load {}: {problem}", file.name))
+}

@@ -1,0 +1,175 @@
+//! From YAML and JSON to what Go would have: case-blind fields, numbers as text, floats.
+//!
+//! Helm reads YAML by turning it into JSON and that into Go structs; the words of its errors come from there.
+
+use super::chart::number_text;
+use super::values::{Map, Value};
+use super::yaml as engine_yaml;
+use std::collections::BTreeMap;
+
+/// One YAML document as JSON; whole numbers stay whole. The error has Helm's words.
+pub fn yaml(text: &str) -> Result<Value, String> {
+    engine_yaml::to_json(text).map_err(|problem| format!("error converting YAML to JSON: {problem}"))
+}
+
+/// A value as YAML, as Helm writes it: keys sorted, lists not indented.
+pub fn to_yaml(value: &Value) -> String {
+    engine_yaml::encode(&super::template::Value::from_json(value))
+}
+
+/// A value as JSON with two blanks of indent, as Helm writes it.
+pub fn pretty(value: &Value) -> String {
+    // A JSON value can always be written.
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// One YAML document that must be a table, or nothing.
+pub fn yaml_table(text: &str) -> Result<Map, String> {
+    match yaml(text)? {
+        Value::Object(table) => Ok(table),
+        Value::Null => Ok(Map::new()),
+        other => Err(format!("{CANNOT} {} into Go value of type map[string]interface {{}}", json_type(&other))),
+    }
+}
+
+const CANNOT: &str = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
+
+fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// A float as Go's `strconv.FormatFloat(x, 'g', -1, 64)` writes it.
+pub fn go_float(number: f64) -> String {
+    super::template::format_float(number, 'g', None)
+}
+
+/// Fields of a table, taken one by one.
+pub struct Decoder<'a> {
+    table: Option<&'a Map>,
+    owner: &'static str,
+}
+
+impl<'a> Decoder<'a> {
+    /// A decoder of a table; nothing at all is an empty one.
+    pub fn new(document: &'a Value, owner: &'static str) -> Result<Self, String> {
+        match document {
+            Value::Object(table) => Ok(Self { table: Some(table), owner }),
+            Value::Null => Ok(Self { table: None, owner }),
+            other => Err(format!("{CANNOT} {} into Go value of type {}", json_type(other), owner_type(owner))),
+        }
+    }
+
+    /// A field by its name or, if that is missing, by its name in other letter case.
+    fn field(&self, name: &str) -> Option<&'a Value> {
+        let table = self.table?;
+        let found = table.get(name);
+        let found = found.or_else(|| table.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+        found.filter(|value| !value.is_null())
+    }
+
+    fn wrong<T>(&self, name: &str, value: &Value, wanted: &str) -> Result<T, String> {
+        let owner = self.owner;
+        Err(format!("{CANNOT} {} into Go struct field {owner}.{name} of type {wanted}", json_type(value)))
+    }
+
+    /// A text; numbers and booleans become one.
+    pub fn text(&mut self, name: &str, into: &mut String) -> Result<(), String> {
+        let Some(value) = self.field(name) else { return Ok(()) };
+        match scalar_text(value) {
+            Some(text) => *into = text,
+            None => return self.wrong(name, value, "string"),
+        }
+        Ok(())
+    }
+
+    /// A boolean.
+    pub fn flag(&mut self, name: &str, into: &mut bool) -> Result<(), String> {
+        let Some(value) = self.field(name) else { return Ok(()) };
+        match value {
+            Value::Bool(value) => *into = *value,
+            other => return self.wrong(name, other, "bool"),
+        }
+        Ok(())
+    }
+
+    /// A list of texts.
+    pub fn texts(&mut self, name: &str, into: &mut Vec<String>) -> Result<(), String> {
+        let Some(value) = self.field(name) else { return Ok(()) };
+        let Value::Array(items) = value else { return self.wrong(name, value, "[]string") };
+        *into = Vec::new();
+        for item in items {
+            match scalar_text(item) {
+                Some(text) => into.push(text),
+                None if item.is_null() => into.push(String::new()),
+                None => return self.wrong(name, item, "string"),
+            }
+        }
+        Ok(())
+    }
+
+    /// A table of texts.
+    pub fn text_map(&mut self, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
+        let Some(value) = self.field(name) else { return Ok(()) };
+        let Value::Object(table) = value else { return self.wrong(name, value, "map[string]string") };
+        for (key, item) in table {
+            match scalar_text(item) {
+                Some(text) => into.insert(key.clone(), text),
+                None if item.is_null() => into.insert(key.clone(), String::new()),
+                None => return self.wrong(name, item, "string"),
+            };
+        }
+        Ok(())
+    }
+
+    /// A list of anything.
+    pub fn list<T>(
+        &mut self,
+        name: &str,
+        into: &mut Vec<T>,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Result<(), String> {
+        let Some(value) = self.field(name) else { return Ok(()) };
+        let Value::Array(items) = value else { return self.wrong(name, value, &format!("[]*v2.{name}")) };
+        *into = items.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}
+
+fn owner_type(owner: &str) -> String {
+    format!("v2.{owner}")
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number_text(number)),
+        Value::Bool(value) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Bytes in JSON, as Go writes them: base64, and nothing is null.
+pub mod base64_data {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::sync::Arc;
+
+    /// Writes base64.
+    pub fn serialize<S: Serializer>(data: &Arc<[u8]>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(data))
+    }
+
+    /// Reads base64 or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        let text = Option::<String>::deserialize(from)?.unwrap_or_default();
+        STANDARD.decode(text).map(Arc::from).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,248 @@
+//! What is wrong, or unwise, about a chart's folder.
+//!
+//! Source of the rules: Helm `pkg/chart/v2/lint`. Each rule is told with a severity and the path that it is about.
+
+mod deprecations;
+mod metadata;
+mod objects;
+
+use super::capabilities::Capabilities;
+use super::chart::Chart;
+use super::render::{ReleaseOptions, templates};
+use super::values::{self, Map, Value, Warnings};
+use super::{Error, KubeVersion, decode, dependencies, schema, template};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// How bad something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// A recommendation.
+    Info,
+    /// Against convention.
+    Warning,
+    /// The chart cannot be installed.
+    Error,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about, relative to the chart.
+    pub path: String,
+    /// What it is.
+    pub text: String,
+}
+
+impl fmt::Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Info => "INFO",
+            Severity::Warning => "WARNING",
+            Severity::Error => "ERROR",
+        };
+        write!(f, "[{severity}] {}: {}", self.path, self.text)
+    }
+}
+
+/// With what a chart is checked.
+#[derive(Clone, Debug, Default)]
+pub struct LintOptions {
+    /// The namespace of the release that is rendered.
+    pub namespace: String,
+    /// The Kubernetes version; the default one if left out.
+    pub kube_version: Option<KubeVersion>,
+    /// Values are not held against the schema.
+    pub skip_schema: bool,
+}
+
+/// Checks a chart's folder, or an archive, which is unpacked for it. The error says why nothing could be checked.
+pub fn lint(path: &Path, given: &Map, options: &LintOptions) -> Result<Vec<Message>, Error> {
+    let name = path.display().to_string();
+    let unpacked;
+    let folder = if name.ends_with(".tgz") || name.ends_with(".tar.gz") {
+        unpacked = unpack(path)?;
+        unpacked.path().join("chart")
+    } else {
+        path.to_path_buf()
+    };
+    let file = folder.join("Chart.yaml");
+    if let Err(error) = std::fs::metadata(&file) {
+        let error = Error::io("stat", &path.join("Chart.yaml"), &error);
+        return Err(Error::Chart(format!("unable to check Chart.yaml file in chart: {error}")));
+    }
+    let folder = std::path::absolute(&folder).map_err(|error| Error::io("abs", &folder, &error))?;
+    let mut linter = Linter { folder, given, options, messages: Vec::new() };
+    linter.metadata();
+    linter.values();
+    linter.templates();
+    linter.dependencies();
+    linter.crds();
+    Ok(linter.messages)
+}
+
+fn unpack(path: &Path) -> Result<tempfile::TempDir, Error> {
+    let data = std::fs::File::open(path)
+        .map_err(|error| Error::Chart(format!("unable to open tarball: {}", Error::io("open", path, &error))))?;
+    let files = super::chart::archive::read(std::io::BufReader::new(data))
+        .map_err(|error| Error::Chart(format!("unable to extract tarball: {error}")))?;
+    let folder = tempfile::tempdir().map_err(|error| Error::io("mkdir", &std::env::temp_dir(), &error))?;
+    super::package::write_files(&folder.path().join("chart"), &files)?;
+    Ok(folder)
+}
+
+struct Linter<'a> {
+    folder: PathBuf,
+    given: &'a Map,
+    options: &'a LintOptions,
+    messages: Vec<Message>,
+}
+
+impl Linter<'_> {
+    fn tell(&mut self, severity: Severity, path: &str, text: impl Into<String>) {
+        self.messages.push(Message { severity, path: path.to_string(), text: text.into() });
+    }
+
+    /// Tells an error; whether there was none.
+    fn check(&mut self, severity: Severity, path: &str, result: Result<(), String>) -> bool {
+        match result {
+            Ok(()) => true,
+            Err(text) => {
+                self.tell(severity, path, text);
+                false
+            }
+        }
+    }
+
+    fn values(&mut self) {
+        let path = self.folder.join("values.yaml");
+        if !path.exists() {
+            return self.tell(Severity::Info, "values.yaml", "file does not exist");
+        }
+        let result = self.check_values(&path);
+        self.check(Severity::Error, "values.yaml", result);
+    }
+
+    fn check_values(&self, path: &Path) -> Result<(), String> {
+        let text = std::fs::read(path).map_err(|error| Error::io("open", path, &error).to_string())?;
+        let table = decode::yaml_table(&String::from_utf8_lossy(&text))
+            .map_err(|problem| format!("unable to parse YAML: {problem}"))?;
+        let Value::Object(own) = values::go_json(Value::Object(table)) else { return Ok(()) };
+        let mut all = self.given.clone();
+        values::tables(&mut all, &own, false, &mut Warnings::new());
+        let schema = std::fs::read(self.folder.join("values.schema.json")).unwrap_or_default();
+        if schema.is_empty() || self.options.skip_schema {
+            return Ok(());
+        }
+        schema::violations(&schema, &all).map_or(Ok(()), Err)
+    }
+
+    fn templates(&mut self) {
+        const FOLDER: &str = "templates/";
+        let path = self.folder.join("templates");
+        if !path.exists() {
+            return self.tell(Severity::Warning, FOLDER, "directory does not exist");
+        }
+        if !path.is_dir() {
+            return self.tell(Severity::Error, FOLDER, "not a directory");
+        }
+        let mut chart = match Chart::load(&self.folder) {
+            Ok(chart) => chart,
+            Err(error) => return self.tell(Severity::Error, FOLDER, error.to_string()),
+        };
+        let mut warnings = Warnings::new();
+        // What these refuse is told by the rules about values and dependencies.
+        if dependencies::process(&mut chart, self.given, &mut warnings).is_err() {
+            return;
+        }
+        let Ok(values) = values::coalesce(&chart, self.given.clone(), &mut warnings) else { return };
+        if !self.options.skip_schema
+            && let Err(error) = schema::validate(&chart, &values)
+        {
+            return self.tell(Severity::Error, FOLDER, error.to_string());
+        }
+        let mut capabilities = Capabilities::default();
+        if let Some(version) = &self.options.kube_version {
+            capabilities.kube_version = version.clone();
+        }
+        let options = ReleaseOptions {
+            name: "test-release".into(),
+            namespace: self.options.namespace.clone(),
+            revision: 0,
+            is_install: false,
+            ..ReleaseOptions::default()
+        };
+        match templates(&chart, &values, &options, &capabilities, &Linting) {
+            Err(error) => self.tell(Severity::Error, FOLDER, error.to_string()),
+            Ok(rendered) => self.rendered(&chart, &rendered, &capabilities),
+        }
+    }
+
+    fn dependencies(&mut self) {
+        let chart = match Chart::load(&self.folder) {
+            Ok(chart) => chart,
+            Err(error) => return self.tell(Severity::Error, "", format!("unable to load chart\n\t{error}")),
+        };
+        let path = self.folder.display().to_string();
+        let wanted = &chart.metadata.dependencies;
+        let names = |names: Vec<&str>| names.join(",");
+        let unnamed = chart.dependencies.iter().map(Chart::name);
+        let unnamed: Vec<&str> = unnamed.filter(|name| !wanted.iter().any(|one| one.name == *name)).collect();
+        if !unnamed.is_empty() {
+            self.tell(Severity::Error, &path, format!("chart metadata is missing these dependencies: {}", names(unnamed)));
+        }
+        let missing = wanted.iter().map(|one| one.name.as_str());
+        let missing: Vec<&str> =
+            missing.filter(|name| !chart.dependencies.iter().any(|subchart| subchart.name() == *name)).collect();
+        if !missing.is_empty() {
+            let text = format!("chart directory is missing these dependencies: {}", names(missing));
+            self.tell(Severity::Warning, &path, text);
+        }
+    }
+
+    fn crds(&mut self) {
+        let path = self.folder.join("crds");
+        if !path.exists() {
+            return;
+        }
+        if !path.is_dir() {
+            return self.tell(Severity::Error, "crds/", "not a directory");
+        }
+        let chart = match Chart::load(&self.folder) {
+            Ok(chart) => chart,
+            Err(error) => return self.tell(Severity::Error, "crds/", error.to_string()),
+        };
+        for crd in chart.crds() {
+            for document in super::manifests::split(&String::from_utf8_lossy(&crd.data)) {
+                match decode::yaml(document) {
+                    Err(problem) => {
+                        return self.tell(Severity::Error, &crd.name, format!("unable to parse YAML: {problem}"));
+                    }
+                    Ok(Value::Null) => {}
+                    Ok(object) => self.crd(&crd.name, &object),
+                }
+            }
+        }
+    }
+
+    fn crd(&mut self, path: &str, object: &Value) {
+        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
+        if !text("apiVersion").starts_with("apiextensions.k8s.io") {
+            self.tell(Severity::Error, path, "apiVersion is not in 'apiextensions.k8s.io'");
+        }
+        if text("kind") != "CustomResourceDefinition" {
+            self.tell(Severity::Error, path, "object kind is not 'CustomResourceDefinition'");
+        }
+    }
+}
+
+/// Templates that are only checked: what `required` and `fail` refuse is let through.
+struct Linting;
+
+impl template::Host for Linting {
+    fn lint(&self) -> bool {
+        true
+    }
+}

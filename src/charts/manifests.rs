@@ -1,0 +1,314 @@
+//! Rendered text as documents: split, told apart from hooks, sorted by kind.
+//!
+//! Source of the rules: Helm `pkg/release/v1/util` (manifest.go, manifest_sorter.go, kind_sorter.go) and
+//! `pkg/release/v1/hook.go`.
+
+use super::values::Value;
+use super::decode;
+use std::collections::BTreeMap;
+
+/// Kinds in the order in which they are made.
+pub const INSTALL_ORDER: &[&str] = &[
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
+];
+
+/// Kinds in the order in which they are deleted.
+pub const UNINSTALL_ORDER: &[&str] = &[
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "APIService",
+    "Ingress",
+    "IngressClass",
+    "Service",
+    "CronJob",
+    "Job",
+    "StatefulSet",
+    "HorizontalPodAutoscaler",
+    "Deployment",
+    "ReplicaSet",
+    "ReplicationController",
+    "Pod",
+    "DaemonSet",
+    "RoleBindingList",
+    "RoleBinding",
+    "RoleList",
+    "Role",
+    "ClusterRoleBindingList",
+    "ClusterRoleBinding",
+    "ClusterRoleList",
+    "ClusterRole",
+    "CustomResourceDefinition",
+    "PersistentVolumeClaim",
+    "PersistentVolume",
+    "StorageClass",
+    "ConfigMap",
+    "SecretList",
+    "Secret",
+    "ServiceAccount",
+    "PodDisruptionBudget",
+    "PodSecurityPolicy",
+    "LimitRange",
+    "ResourceQuota",
+    "NetworkPolicy",
+    "Namespace",
+    "PriorityClass",
+];
+
+/// The annotation that makes a hook of an object.
+pub const HOOK: &str = "helm.sh/hook";
+/// The annotation with the order among hooks.
+pub const HOOK_WEIGHT: &str = "helm.sh/hook-weight";
+/// The annotation that says when a hook's object is deleted.
+pub const HOOK_DELETE_POLICY: &str = "helm.sh/hook-delete-policy";
+/// The annotation that says when a hook's log is shown.
+pub const HOOK_OUTPUT_LOG_POLICY: &str = "helm.sh/hook-output-log-policy";
+/// What hooks may wait for; `test-success` is the old word for `test`.
+const EVENTS: &[&str] = &[
+    "pre-install",
+    "post-install",
+    "pre-delete",
+    "post-delete",
+    "pre-upgrade",
+    "post-upgrade",
+    "pre-rollback",
+    "post-rollback",
+    "test",
+];
+
+/// One document of a rendered file that is no hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The template that it comes from: `app/templates/service.yaml`.
+    pub source: String,
+    /// `apiVersion`
+    pub api_version: String,
+    /// `kind`
+    pub kind: String,
+    /// `metadata.name`
+    pub name: String,
+    /// The document's text.
+    pub text: String,
+}
+
+/// One document that is applied when something happens to the release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// `metadata.name`
+    pub name: String,
+    /// `kind`
+    pub kind: String,
+    /// The template that it comes from.
+    pub path: String,
+    /// The document's text.
+    pub manifest: String,
+    /// `pre-install`, `test` and so on.
+    pub events: Vec<String>,
+    /// Lower ones go first.
+    pub weight: i64,
+    /// `before-hook-creation`, `hook-succeeded`, `hook-failed`; none means `before-hook-creation`.
+    pub delete_policies: Vec<String>,
+    /// `hook-succeeded`, `hook-failed`.
+    pub output_log_policies: Vec<String>,
+}
+
+/// The documents of a text: what is between lines that start with `---`, without blanks in front.
+pub fn split(text: &str) -> Vec<&str> {
+    let text = text.trim_start();
+    let mut documents = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(rest) = line.strip_prefix("---") {
+            documents.push(&text[start..at]);
+            start = at + line.len() - rest.trim_start_matches([' ', '\t']).len();
+        }
+        at += line.len();
+    }
+    documents.push(&text[start..]);
+    documents.into_iter().map(str::trim_start).filter(|document| !document.is_empty()).collect()
+}
+
+/// Sorts rendered files into manifests and hooks, each in the order in which kinds are installed.
+pub fn sort(files: &BTreeMap<String, String>) -> Result<(Vec<Manifest>, Vec<Hook>), String> {
+    let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
+    for (path, text) in files {
+        let base = path.rsplit('/').next().unwrap_or(path);
+        if base.starts_with('_') {
+            continue;
+        }
+        for document in split(text) {
+            let head = Head::read(document)
+                .map_err(|problem| format!("YAML parse error on {path}: {problem}"))?;
+            match head.hook(path, document) {
+                None => manifests.push(head.manifest(path, document)),
+                Some(hook) => hooks.extend(hook),
+            }
+        }
+    }
+    by_kind(&mut manifests, INSTALL_ORDER, |manifest| &manifest.kind);
+    by_kind(&mut hooks, INSTALL_ORDER, |hook| &hook.kind);
+    Ok((manifests, hooks))
+}
+
+/// Sorts by the place of the kind in an order; unknown kinds come last, by name. What is equal keeps its place.
+pub fn by_kind<T>(items: &mut [T], order: &[&str], kind: impl Fn(&T) -> &str) {
+    let place = |item: &T| order.iter().position(|known| *known == kind(item)).unwrap_or(order.len());
+    items.sort_by(|a, b| {
+        let (first, second) = (place(a), place(b));
+        let unknown = first == order.len() && second == order.len();
+        first.cmp(&second).then_with(|| if unknown { kind(a).cmp(kind(b)) } else { std::cmp::Ordering::Equal })
+    });
+}
+
+/// What Helm looks at in a document.
+struct Head {
+    api_version: String,
+    kind: String,
+    name: String,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Head {
+    fn read(document: &str) -> Result<Self, String> {
+        let value = decode::yaml(document)?;
+        let mut head =
+            Self { api_version: String::new(), kind: String::new(), name: String::new(), annotations: BTreeMap::new() };
+        let mut from = decode::Decoder::new(&value, "SimpleHead")?;
+        from.text("apiVersion", &mut head.api_version)?;
+        from.text("kind", &mut head.kind)?;
+        if let Some(metadata) = value.as_object().and_then(|table| table.get("metadata")) {
+            let mut from = decode::Decoder::new(metadata, "SimpleHead.metadata")?;
+            from.text("name", &mut head.name)?;
+            from.text_map("annotations", &mut head.annotations)?;
+        }
+        Ok(head)
+    }
+
+    fn manifest(self, path: &str, document: &str) -> Manifest {
+        let Self { api_version, kind, name, .. } = self;
+        Manifest { source: path.to_string(), api_version, kind, name, text: document.to_string() }
+    }
+
+    /// `None`: no hook. `Some(None)`: a hook of a kind that is not known, which is left out.
+    fn hook(&self, path: &str, document: &str) -> Option<Option<Hook>> {
+        let wanted = self.annotations.get(HOOK)?;
+        let words = |text: &str| text.split(',').map(|word| word.trim().to_lowercase()).collect::<Vec<_>>();
+        let mut events = words(wanted);
+        for event in &mut events {
+            if event == "test-success" {
+                *event = "test".into();
+            }
+        }
+        if !events.iter().all(|event| EVENTS.contains(&event.as_str())) {
+            return Some(None);
+        }
+        let policies = |name: &str| self.annotations.get(name).map(|text| words(text)).unwrap_or_default();
+        Some(Some(Hook {
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            path: path.to_string(),
+            manifest: document.to_string(),
+            events,
+            weight: self.annotations.get(HOOK_WEIGHT).and_then(|text| text.parse().ok()).unwrap_or(0),
+            delete_policies: policies(HOOK_DELETE_POLICY),
+            output_log_policies: policies(HOOK_OUTPUT_LOG_POLICY),
+        }))
+    }
+}
+
+impl Hook {
+    /// The hook as Helm keeps it in a release, not yet run.
+    pub fn to_json(&self) -> Value {
+        let mut hook = serde_json::json!({
+            "name": self.name,
+            "kind": self.kind,
+            "path": self.path,
+            "manifest": self.manifest,
+            "events": self.events,
+            "last_run": {"phase": ""},
+        });
+        if self.weight != 0 {
+            hook["weight"] = self.weight.into();
+        }
+        if !self.delete_policies.is_empty() {
+            hook["delete_policies"] = self.delete_policies.clone().into();
+        }
+        if !self.output_log_policies.is_empty() {
+            hook["output_log_policies"] = self.output_log_policies.clone().into();
+        }
+        hook
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_between_lines_of_dashes() {
+        assert_eq!(split("\n---\na: 1\n--- \n# c\nb: 2\n\n---\n\n  \n"), ["a: 1\n", "# c\nb: 2\n\n"]);
+        // As in Helm, what follows the dashes on their line is part of the document.
+        assert_eq!(split("a: |\n  ---\n--- # next\nb: 1"), ["a: |\n  ---\n", "# next\nb: 1"]);
+        assert_eq!(split(" \n"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn kinds_are_sorted_for_install_and_unknown_ones_come_last() {
+        let mut kinds = vec!["Zebra", "Deployment", "Apple", "Namespace", "Service"];
+        by_kind(&mut kinds, INSTALL_ORDER, |kind| kind);
+        assert_eq!(kinds, ["Namespace", "Service", "Deployment", "Apple", "Zebra"]);
+        by_kind(&mut kinds, UNINSTALL_ORDER, |kind| kind);
+        assert_eq!(kinds, ["Service", "Deployment", "Namespace", "Apple", "Zebra"]);
+        assert_eq!(INSTALL_ORDER.len(), UNINSTALL_ORDER.len());
+    }
+
+    #[test]
+    fn hooks_are_told_by_their_annotation() {
+        let text = "kind: Job\nmetadata:\n  name: j\n  annotations:\n    helm.sh/hook: pre-install, Test-Success\n    \
+                    helm.sh/hook-weight: \"-5\"\n    helm.sh/hook-delete-policy: hook-succeeded\n---\nkind: Pod\nmetadata:\n  \
+                    annotations:\n    helm.sh/hook: never-heard-of\n---\nkind: Service\n";
+        let files = BTreeMap::from([("a/templates/x.yaml".to_string(), text.to_string())]);
+        let (manifests, hooks) = sort(&files).unwrap();
+        assert_eq!(manifests.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["Service"]);
+        assert_eq!(hooks.len(), 1);
+        assert_eq!((hooks[0].weight, &hooks[0].events[..]), (-5, &["pre-install".to_string(), "test".into()][..]));
+        assert_eq!(hooks[0].delete_policies, ["hook-succeeded"]);
+    }
+}

@@ -1,0 +1,396 @@
+//! Rendering: every template of a tree of charts, with the values of its own chart.
+//!
+//! Source of the rules: Helm `pkg/engine/engine.go`, `pkg/action/{install,action}.go`.
+//!
+//! ```text
+//! chart + given values -> dependencies -> coalesce -> schema -> templates -> documents -> manifests, hooks, notes
+//! ```
+
+use super::capabilities::{Capabilities, View};
+use super::chart::{Chart, Crd, Metadata, archive};
+use super::files::Files;
+use super::manifests::{self, Hook, Manifest};
+use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Templates, Value};
+use super::values::{self, Map, Warnings};
+use super::{Error, dependencies, functions, schema, version};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+const NOTES: &str = "NOTES.txt";
+
+/// The release that templates are rendered for.
+#[derive(Clone, Debug)]
+pub struct ReleaseOptions {
+    /// `.Release.Name`
+    pub name: String,
+    /// `.Release.Namespace`
+    pub namespace: String,
+    /// `.Release.Revision`
+    pub revision: i64,
+    /// `.Release.IsUpgrade`
+    pub is_upgrade: bool,
+    /// `.Release.IsInstall`
+    pub is_install: bool,
+    /// Values are not held against `values.schema.json`.
+    pub skip_schema: bool,
+    /// The notes of subcharts are part of the notes.
+    pub subchart_notes: bool,
+}
+
+impl Default for ReleaseOptions {
+    fn default() -> Self {
+        Self {
+            name: "release-name".into(),
+            namespace: "default".into(),
+            revision: 1,
+            is_upgrade: false,
+            is_install: true,
+            skip_schema: false,
+            subchart_notes: false,
+        }
+    }
+}
+
+/// What came out of a chart.
+#[derive(Clone, Debug, Default)]
+pub struct Rendered {
+    /// What is applied, in the order of installing.
+    pub manifests: Vec<Manifest>,
+    /// What is applied when something happens.
+    pub hooks: Vec<Hook>,
+    /// What the user is told.
+    pub notes: String,
+    /// The manifests of `crds/`.
+    pub crds: Vec<Crd>,
+    /// What was odd about the values.
+    pub warnings: Warnings,
+}
+
+impl Rendered {
+    /// The manifests as one text, each with its source above; the form in which a release keeps them.
+    pub fn manifest_text(&self) -> String {
+        let size = self.manifests.iter().map(|one| one.text.len() + one.source.len() + 16).sum();
+        let mut text = String::with_capacity(size);
+        for manifest in &self.manifests {
+            push_document(&mut text, &manifest.source, &manifest.text);
+        }
+        text
+    }
+}
+
+/// Appends a document with the line that names its source.
+pub fn push_document(text: &mut String, source: &str, document: &str) {
+    text.push_str("---\n# Source: ");
+    text.push_str(source);
+    text.push('\n');
+    text.push_str(document);
+    text.push('\n');
+}
+
+/// Renders a chart with the values that the user gave; `host` is what templates reach outside (`lookup`).
+/// The chart is changed: subcharts that are off are gone, aliases are
+/// names, imported values are its own.
+pub fn render(
+    chart: &mut Chart,
+    given: &Map,
+    options: &ReleaseOptions,
+    capabilities: &Capabilities,
+    host: &dyn Host,
+) -> Result<Rendered, Error> {
+    let mut warnings = Warnings::new();
+    dependencies::process(chart, given, &mut warnings)
+        .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
+    let values = values::coalesce(chart, given.clone(), &mut warnings).map_err(Error::Values)?;
+    if !options.skip_schema {
+        schema::validate(chart, &values)?;
+    }
+    check_kube_version(&chart.metadata, capabilities)?;
+    let mut files = templates(chart, &values, options, capabilities, host)?;
+    let notes = take_notes(&mut files, chart.name(), options.subchart_notes);
+    let (manifests, hooks) = manifests::sort(&files)
+        .map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
+    Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
+}
+
+fn check_kube_version(metadata: &Metadata, capabilities: &Capabilities) -> Result<(), Error> {
+    let (wanted, has) = (&metadata.kube_version, &capabilities.kube_version);
+    if wanted.is_empty() || version::is_compatible(wanted, &has.normal) {
+        return Ok(());
+    }
+    let has = &has.version;
+    Err(Error::Chart(format!("chart requires kubeVersion: {wanted} which is incompatible with Kubernetes {has}")))
+}
+
+fn take_notes(files: &mut BTreeMap<String, String>, chart: &str, with_subcharts: bool) -> String {
+    let own = format!("{chart}/templates/{NOTES}");
+    let mut notes = String::new();
+    files.retain(|path, text| {
+        let is_notes = path.ends_with(NOTES);
+        if is_notes && (with_subcharts || *path == own) {
+            if !notes.is_empty() {
+                notes.push('\n');
+            }
+            notes.push_str(text);
+        }
+        !is_notes
+    });
+    notes
+}
+
+fn everything(files: &BTreeMap<String, String>) -> String {
+    let mut text = String::new();
+    for (path, file) in files.iter().filter(|(_, file)| !file.trim().is_empty()) {
+        push_document(&mut text, path, file);
+    }
+    text
+}
+
+/// A template of some chart, and what it is executed with.
+struct Renderable<'a> {
+    text: &'a [u8],
+    scope: TemplateMap,
+    base_path: Rc<str>,
+}
+
+/// What every template prints, by path. Partials (`_*`) print nothing.
+pub fn templates(
+    chart: &Chart,
+    values: &Map,
+    options: &ReleaseOptions,
+    capabilities: &Capabilities,
+    host: &dyn Host,
+) -> Result<BTreeMap<String, String>, Error> {
+    let scopes = Scopes {
+        release: release(options),
+        capabilities: Value::Object(Rc::new(View(Rc::new(capabilities.clone())))),
+    };
+    let root = Value::from_json(&serde_json::Value::Object(values.clone()));
+    let mut found = BTreeMap::new();
+    scopes.collect(chart, chart.name(), true, root, &mut found);
+    let mut set = Templates::new(functions::find);
+    let order = order(&found);
+    for path in &order {
+        let text = String::from_utf8_lossy(found[*path].text);
+        set.parse(path, &text).map_err(|error| parse_error(path, &error))?;
+    }
+    let mut printed = BTreeMap::new();
+    for path in order {
+        if path.rsplit('/').next().unwrap_or(path).starts_with('_') {
+            continue;
+        }
+        let renderable = &found[path];
+        let place = [("Name", Value::from(path)), ("BasePath", Value::from(&*renderable.base_path))];
+        renderable.scope.set("Template", with_kind(Value::map_from(place)));
+        let data = Value::Map(renderable.scope.clone());
+        let text = set.execute(path, &data, host).map_err(|error| execution_error(&error))?;
+        printed.insert(path.to_string(), text);
+    }
+    Ok(printed)
+}
+
+fn with_kind(value: Value) -> Value {
+    match value {
+        Value::Map(map) => Value::Map(map.with_kind(MapKind::Values)),
+        other => other,
+    }
+}
+
+/// Deeper paths first and among equals from Z to A, so that what is defined further up wins.
+fn order<'a>(found: &'a BTreeMap<String, Renderable>) -> Vec<&'a str> {
+    let mut paths: Vec<(usize, &str)> =
+        found.keys().map(|path| (path.bytes().filter(|byte| *byte == b'/').count(), path.as_str())).collect();
+    paths.sort_by(|a, b| b.cmp(a));
+    paths.into_iter().map(|(_, path)| path).collect()
+}
+
+/// What is the same for all charts of a tree.
+struct Scopes {
+    release: Value,
+    capabilities: Value,
+}
+
+impl Scopes {
+    fn collect<'a>(
+        &self,
+        chart: &'a Chart,
+        path: &str,
+        is_root: bool,
+        own: Value,
+        found: &mut BTreeMap<String, Renderable<'a>>,
+    ) -> TemplateMap {
+        let scope = TemplateMap::new(Entries::new());
+        let subcharts = TemplateMap::new(Entries::new());
+        let own = match own {
+            Value::Map(map) => map,
+            _ => TemplateMap::new(Entries::new()),
+        };
+        scope.set("Chart", metadata(&chart.metadata, is_root));
+        scope.set("Files", Value::Object(Rc::new(Files::new(&chart.files))));
+        scope.set("Release", self.release.clone());
+        scope.set("Capabilities", self.capabilities.clone());
+        scope.set("Values", Value::Map(own.with_kind(MapKind::Values)));
+        scope.set("Subcharts", Value::Map(subcharts.clone()));
+        for subchart in &chart.dependencies {
+            let values = own.get(subchart.name()).unwrap_or_default();
+            let inner = self.collect(subchart, &format!("{path}/charts/{}", subchart.name()), false, values, found);
+            subcharts.set(subchart.name(), Value::Map(inner));
+        }
+        let base_path: Rc<str> = format!("{path}/templates").into();
+        for file in &chart.templates {
+            // A library has only parts for others.
+            if chart.is_library() && !file.base().starts_with('_') {
+                continue;
+            }
+            let renderable = Renderable { text: &file.data, scope: scope.clone(), base_path: base_path.clone() };
+            found.insert(archive::clean(&format!("{path}/{}", file.name)), renderable);
+        }
+        scope
+    }
+}
+
+fn release(options: &ReleaseOptions) -> Value {
+    Value::map_from([
+        ("Name", Value::from(options.name.as_str())),
+        ("Namespace", options.namespace.as_str().into()),
+        ("IsUpgrade", options.is_upgrade.into()),
+        ("IsInstall", options.is_install.into()),
+        ("Revision", options.revision.into()),
+        ("Service", "Helm".into()),
+    ])
+}
+
+/// `.Chart`: the fields under Go's names.
+fn metadata(metadata: &Metadata, is_root: bool) -> Value {
+    let text = |text: &str| Value::from(text);
+    let texts = |texts: &[String]| Value::list(texts.iter().map(|text| Value::from(text.as_str())).collect());
+    let maintainers = metadata.maintainers.iter().map(|one| {
+        Value::map_from([("Name", text(&one.name)), ("Email", text(&one.email)), ("URL", text(&one.url))])
+    });
+    let dependencies = metadata.dependencies.iter().map(|one| {
+        Value::map_from([
+            ("Name", text(&one.name)),
+            ("Version", text(&one.version)),
+            ("Repository", text(&one.repository)),
+            ("Condition", text(&one.condition)),
+            ("Tags", texts(&one.tags)),
+            ("Enabled", one.enabled.into()),
+            ("ImportValues", Value::list(one.import_values.iter().map(Value::from_json).collect())),
+            ("Alias", text(&one.alias)),
+        ])
+    });
+    let annotations = metadata.annotations.iter().map(|(key, value)| (key.as_str().into(), text(value)));
+    Value::map_from([
+        ("Name", text(&metadata.name)),
+        ("Home", text(&metadata.home)),
+        ("Sources", texts(&metadata.sources)),
+        ("Version", text(&metadata.version)),
+        ("Description", text(&metadata.description)),
+        ("Keywords", texts(&metadata.keywords)),
+        ("Maintainers", Value::list(maintainers.collect())),
+        ("Icon", text(&metadata.icon)),
+        ("APIVersion", text(&metadata.api_version)),
+        ("Condition", text(&metadata.condition)),
+        ("Tags", text(&metadata.tags)),
+        ("AppVersion", text(&metadata.app_version)),
+        ("Deprecated", metadata.deprecated.into()),
+        ("Annotations", Value::Map(TemplateMap::of(MapKind::Of(Element::Str), annotations.collect()))),
+        ("KubeVersion", text(&metadata.kube_version)),
+        ("Dependencies", Value::list(dependencies.collect())),
+        ("Type", text(&metadata.kind)),
+        ("IsRoot", is_root.into()),
+    ])
+}
+
+/// The name that `--name-template` makes.
+pub fn release_name(text: &str, host: &dyn Host) -> Result<String, Error> {
+    render_text("name-template", text, &Value::Nil, host)
+}
+
+/// What a single template prints.
+pub fn render_text(name: &str, text: &str, data: &Value, host: &dyn Host) -> Result<String, Error> {
+    let mut set = Templates::new(functions::find);
+    let problem = |error: template::Error| Error::Template(error.to_string());
+    set.parse(name, text).map_err(problem)?;
+    set.execute(name, data, host).map_err(problem)
+}
+
+/// Helm's form of an error while parsing.
+fn parse_error(path: &str, error: &template::Error) -> Error {
+    let text = error.to_string();
+    let tokens: Vec<&str> = text.split(": ").collect();
+    Error::Template(match tokens.as_slice() {
+        [_, location, .., problem] => format!("parse error at ({location}): {problem}"),
+        [_, location] => format!("parse error at ({location}): {location}"),
+        _ => format!("parse error in ({path}): {text}"),
+    })
+}
+
+/// The marks that Helm's `required` and `fail` put around their message.
+const MARKS: (&str, &str) = ("HELM_ERR_START", "HELM_ERR_END");
+
+/// Helm's form of an error while executing: one line for each template that was on the way.
+fn execution_error(error: &template::Error) -> Error {
+    let text = error.to_string();
+    if !error.is_execution() {
+        return Error::Template(text);
+    }
+    let tokens: Vec<&str> = text.splitn(3, ": ").collect();
+    let [_, location, rest] = tokens[..] else {
+        return Error::Template(format!("execution error in ({text})"));
+    };
+    let marked = rest.find(MARKS.0).zip(rest.rfind(MARKS.1));
+    if let Some((start, end)) = marked.filter(|(start, end)| start + MARKS.0.len() <= *end) {
+        let message = &rest[start + MARKS.0.len()..end];
+        return Error::Template(format!("execution error at ({location}): {message}"));
+    }
+    let mut places: Vec<Place> = Vec::new();
+    for error in error.chain() {
+        match Place::read(error.message()) {
+            Some(place) if places.last() == Some(&place) => {}
+            Some(place) => places.push(place),
+            None => return Error::Template(text),
+        }
+    }
+    Error::Template(places.iter().map(Place::to_string).collect::<String>().trim().to_string())
+}
+
+/// One template on the way to an error.
+#[derive(PartialEq)]
+struct Place<'a> {
+    location: &'a str,
+    executing: Option<(&'a str, &'a str)>,
+    message: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let rest = text.strip_prefix("template: ")?;
+        if rest.starts_with("no template ") {
+            return Some(Self { location: "", executing: None, message: text });
+        }
+        let cut = |message: &'a str| message.find(" template:").map_or(message, |end| &message[..end]);
+        if let Some((location, after)) = rest.split_once(": executing ")
+            && let Some((function, after)) = after.strip_prefix('"').and_then(|after| after.split_once('"'))
+            && let Some((node, message)) = after.strip_prefix(" at <").and_then(|after| after.split_once(">: "))
+        {
+            return Some(Self { location, executing: Some((function, node)), message: cut(message) });
+        }
+        let (location, message) = rest.rsplit_once(": ")?;
+        Some(Self { location, executing: None, message: cut(message) })
+    }
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.location.is_empty() {
+            write!(f, "{}\n  ", self.location)?;
+        }
+        if let Some((function, node)) = self.executing {
+            write!(f, "executing \"{function}\" at <{node}>:\n    ")?;
+        }
+        if !self.message.is_empty() {
+            writeln!(f, "{}", self.message)?;
+        }
+        Ok(())
+    }
+}

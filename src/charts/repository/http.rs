@@ -1,0 +1,145 @@
+//! GET over HTTP for indexes and archives.
+
+use super::super::Error;
+use reqwest::Url;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The most bytes that an answer may have: the largest public index has some 20 MiB.
+const LARGEST: u64 = 200 * 1024 * 1024;
+const CONNECT: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// With what something is downloaded.
+#[derive(Clone, Debug, Default)]
+pub struct Download {
+    /// A name, for servers that want one.
+    pub username: String,
+    /// Its secret.
+    pub password: String,
+    /// Authorities to trust (PEM).
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate (PEM).
+    pub cert_file: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key_file: Option<PathBuf>,
+    /// The server's certificate is not checked.
+    pub insecure: bool,
+    /// Registries are reached by HTTP.
+    pub plain_http: bool,
+    /// The name and secret go to other servers too.
+    pub pass_credentials: bool,
+}
+
+/// What an address answers.
+pub async fn get(url: &str, download: &Download) -> Result<Vec<u8>, Error> {
+    get_from(url, url, download).await
+}
+
+/// What an address answers that a repository names. Name and secret go only to the repository's own server, unless they
+/// may go everywhere.
+pub async fn get_from(url: &str, repository: &str, download: &Download) -> Result<Vec<u8>, Error> {
+    let parsed = Url::parse(url).map_err(|error| Error::Repository(format!("invalid chart URL format: {url}: {error}")))?;
+    if parsed.scheme() == "file" {
+        let path = parsed.to_file_path().map_err(|()| Error::Repository(format!("invalid chart URL format: {url}")))?;
+        return std::fs::read(&path).map_err(|error| Error::io("open", &path, &error));
+    }
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(Error::Repository(format!("could not find protocol handler for: {}", parsed.scheme())));
+    }
+    let same = Url::parse(repository).is_ok_and(|other| other.origin() == parsed.origin());
+    let mut request = client(download)?.get(parsed);
+    if (same || download.pass_credentials) && !download.username.is_empty() && !download.password.is_empty() {
+        request = request.basic_auth(&download.username, Some(&download.password));
+    }
+    let failed = |error: &reqwest::Error| Error::Repository(format!("Get \"{url}\": {}", words(error)));
+    let mut response = request.send().await.map_err(|error| failed(&error))?;
+    let status = response.status();
+    if status != reqwest::StatusCode::OK {
+        let reason = status.canonical_reason().unwrap_or_default();
+        return Err(Error::Repository(format!("failed to fetch {url} : {} {reason}", status.as_u16())));
+    }
+    let mut data = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(|error| failed(&error))? {
+        if (data.len() + bytes.len()) as u64 > LARGEST {
+            return Err(Error::Repository(format!("{url} answers more than {LARGEST} bytes")));
+        }
+        data.extend_from_slice(&bytes);
+    }
+    Ok(data)
+}
+
+/// The innermost cause: the outer ones only say that something failed.
+fn words(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let text = cause.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_string()
+}
+
+fn client(download: &Download) -> Result<reqwest::Client, Error> {
+    crate::base::crypto::install();
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Error::io("open", path, &error));
+    let tls = |error: reqwest::Error| Error::Repository(format!("can't create TLS config for client: {error}"));
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("Helm/4 coracle/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .tls_danger_accept_invalid_certs(download.insecure);
+    if let Some(path) = &download.ca_file {
+        let bundle = reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(tls)?;
+        builder = builder.tls_certs_merge(bundle);
+    }
+    if let (Some(certificate), Some(key)) = (&download.cert_file, &download.key_file) {
+        let mut both = read(certificate)?;
+        both.push(b'\n');
+        both.extend(read(key)?);
+        builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(tls)?);
+    }
+    builder.build().map_err(tls)
+}
+
+/// An address that may be relative to a repository's.
+pub fn resolve_url(base: &str, reference: &str) -> Result<String, Error> {
+    if Url::parse(reference).is_ok() {
+        return Ok(reference.to_string());
+    }
+    let failed = |what: &str| Error::Repository(format!("failed to parse {what} as URL"));
+    let mut base_url = Url::parse(base).map_err(|_| failed(base))?;
+    let query = base_url.query().map(String::from);
+    base_url.set_path(&format!("{}/", base_url.path().trim_end_matches('/')));
+    let mut resolved = base_url.join(reference).map_err(|_| failed(reference))?;
+    resolved.set_query(query.as_deref());
+    Ok(resolved.to_string())
+}
+
+/// Whether two addresses mean the same place.
+pub fn same_url(a: &str, b: &str) -> bool {
+    let normal = |text: &str| match Url::parse(text) {
+        Ok(url) => format!("{}://{}{}", url.scheme(), url.authority(), url.path().trim_end_matches('/')),
+        Err(_) => super::super::chart::archive::clean(text),
+    };
+    normal(a) == normal(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_resolved_below_the_repository() {
+        for (base, reference, wanted) in [
+            ("https://x.test/charts", "a-1.tgz", "https://x.test/charts/a-1.tgz"),
+            ("https://x.test/charts/", "sub/a-1.tgz", "https://x.test/charts/sub/a-1.tgz"),
+            ("https://x.test/charts?token=1", "a-1.tgz", "https://x.test/charts/a-1.tgz?token=1"),
+            ("https://x.test/charts", "https://y.test/a.tgz", "https://y.test/a.tgz"),
+            ("https://x.test/charts", "/a.tgz", "https://x.test/a.tgz"),
+        ] {
+            assert_eq!(resolve_url(base, reference).unwrap(), wanted);
+        }
+        assert!(same_url("https://x.test/charts/", "https://x.test/charts"));
+        assert!(!same_url("https://x.test/charts", "http://x.test/charts"));
+    }
+}

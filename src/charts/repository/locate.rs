@@ -1,0 +1,252 @@
+//! From what the user calls a chart to an archive or a folder.
+//!
+//! Source of the rules: Helm `pkg/action/install.go` (LocateChart), `pkg/downloader/chart_downloader.go`. A name is a path if
+//! there is one, else an address, `oci://…`, or `REPOSITORY/CHART` of a repository that was added.
+
+use super::super::Error;
+use super::cache::{self, Kind};
+use super::file::{Entry, File};
+use super::http::{Download, get_from, resolve_url, same_url};
+use super::index::Index;
+use super::settings::Settings;
+use super::{oci, write_shared};
+use std::path::{Path, PathBuf};
+
+/// What is looked for.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// A path, an address or `REPOSITORY/CHART`; with `repository`, the chart's name.
+    pub name: String,
+    /// A version or a constraint; empty for the newest.
+    pub version: String,
+    /// The address of a repository that need not have been added.
+    pub repository: String,
+}
+
+/// A chart that was downloaded.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// What to call the file: `app-1.2.3.tgz`.
+    pub file_name: String,
+    /// The archive.
+    pub data: Vec<u8>,
+    /// Its signature, if it was asked for and there is one.
+    pub provenance: Option<Vec<u8>>,
+    /// The manifest's digest, if it came from a registry.
+    pub digest: Option<String>,
+}
+
+/// A folder or archive of this name; an error for a name that can only be a path.
+pub fn locate_local(name: &str) -> Result<Option<PathBuf>, Error> {
+    let path = Path::new(name);
+    if !name.is_empty() && path.exists() {
+        let found = std::path::absolute(path).map_err(|error| Error::io("abs", path, &error))?;
+        return Ok(Some(found));
+    }
+    if path.is_absolute() || name.starts_with('.') {
+        return Err(Error::Chart(format!("path {name:?} not found")));
+    }
+    Ok(None)
+}
+
+/// Downloads a chart into the cache, unless it is there; returns the path.
+pub async fn locate(wanted: &Wanted, download: &Download, settings: &Settings) -> Result<PathBuf, Error> {
+    let source = Source::find(wanted, download, settings).await?;
+    if let Some(digest) = &source.digest {
+        let path = cache::path(&settings.content_cache, cache::digits(digest)?, Kind::Chart);
+        if path.is_file() {
+            return Ok(path);
+        }
+    }
+    let fetched = source.fetch(false).await?;
+    let digest = cache::digest(&fetched.data);
+    source.check(&digest)?;
+    cache::put(&settings.content_cache, &digest, Kind::Chart, &fetched.data)
+}
+
+/// Downloads a chart, with its signature if asked for.
+pub async fn fetch(
+    wanted: &Wanted,
+    download: &Download,
+    settings: &Settings,
+    provenance: bool,
+) -> Result<Fetched, Error> {
+    let source = Source::find(wanted, download, settings).await?;
+    let fetched = source.fetch(provenance).await?;
+    source.check(&cache::digest(&fetched.data))?;
+    Ok(fetched)
+}
+
+/// Where one archive comes from.
+struct Source {
+    url: String,
+    version: String,
+    repository: String,
+    download: Download,
+    /// The archive's digest by the index.
+    digest: Option<String>,
+}
+
+impl Source {
+    async fn find(wanted: &Wanted, download: &Download, settings: &Settings) -> Result<Self, Error> {
+        let (name, version) = (wanted.name.trim(), wanted.version.trim());
+        let source = |url: &str, repository: &str, download: Download| Self {
+            url: url.to_string(),
+            version: version.to_string(),
+            repository: repository.to_string(),
+            download,
+            digest: None,
+        };
+        if oci::is_oci(name) {
+            return Ok(source(name, name, download.clone()));
+        }
+        if !wanted.repository.is_empty() {
+            return Self::in_repository(wanted, download).await;
+        }
+        let file = File::load(&settings.repository_config)?.unwrap_or_default();
+        if let Some((scheme, rest)) = name.split_once("://")
+            && !scheme.is_empty()
+            && rest.contains('/')
+        {
+            // An address that a known repository names goes with that repository's name and secret.
+            let owner = file.repositories.iter().find(|entry| names(entry, name, settings));
+            return Ok(match owner {
+                Some(entry) => source(name, &entry.url, over(entry.download(), download)),
+                None => source(name, name, download.clone()),
+            });
+        }
+        let Some((repository, chart)) = name.split_once('/') else {
+            let problem = format!("non-absolute URLs should be in form of repo_name/path_to_chart, got: {name}");
+            return Err(Error::Repository(problem));
+        };
+        let entry = file.get(repository).ok_or_else(|| Error::Repository(format!("repo {repository} not found")))?;
+        let index = Index::load(&settings.index_path(repository))
+            .map_err(|error| Error::Repository(format!("no cached repo found. (try 'helm repo update'): {error}")))?;
+        let found = index.find(chart, version).map_err(|error| {
+            let place = format!("not found in {repository} index. (try 'helm repo update')");
+            Error::Repository(format!("chart {chart:?} matching {version} {place}: {error}"))
+        })?;
+        let url = found.urls.first();
+        let url = url.ok_or_else(|| Error::Repository(format!("chart {name:?} has no downloadable URLs")))?;
+        let download = over(entry.download(), download);
+        Ok(Self {
+            url: resolve_url(&entry.url, url)?,
+            version: found.metadata.version.clone(),
+            repository: entry.url.clone(),
+            download,
+            digest: Some(found.digest.clone()).filter(|digest| !digest.is_empty()),
+        })
+    }
+
+    /// A chart of a repository that is only named by its address.
+    async fn in_repository(wanted: &Wanted, download: &Download) -> Result<Self, Error> {
+        let (repository, name, version) = (wanted.repository.as_str(), wanted.name.as_str(), wanted.version.as_str());
+        let unreachable = |error: Error| {
+            let what = "is not a valid chart repository or cannot be reached";
+            Error::Repository(format!("looks like {repository:?} {what}: {error}"))
+        };
+        let data = get_from(&resolve_url(repository, "index.yaml")?, repository, download).await.map_err(unreachable)?;
+        let index = Index::parse(&data).map_err(unreachable)?;
+        let what = match version {
+            "" => format!("chart {name:?}"),
+            version => format!("chart {name:?} version {version:?}"),
+        };
+        let missing = |_| Error::Repository(format!("{what} not found in {repository} repository"));
+        let found = index.find(name, version).map_err(missing)?;
+        let url = found.urls.first();
+        let url = url.ok_or_else(|| Error::Repository(format!("{what} has no downloadable URLs")))?;
+        Ok(Self {
+            url: resolve_url(repository, url)?,
+            version: found.metadata.version.clone(),
+            repository: repository.to_string(),
+            download: download.clone(),
+            digest: Some(found.digest.clone()).filter(|digest| !digest.is_empty()),
+        })
+    }
+
+    async fn fetch(&self, provenance: bool) -> Result<Fetched, Error> {
+        if oci::is_oci(&self.url) {
+            return oci::pull(&self.url, &self.version, &self.download, provenance).await;
+        }
+        let data = get_from(&self.url, &self.repository, &self.download).await?;
+        let path = self.url.split(['?', '#']).next().unwrap_or(&self.url);
+        let file_name = path.rsplit('/').next().unwrap_or(path).to_string();
+        let provenance = match provenance {
+            true => Some(self.provenance(path).await?),
+            false => None,
+        };
+        Ok(Fetched { file_name, data, provenance, digest: None })
+    }
+
+    async fn provenance(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let url = format!("{path}.prov");
+        let got = get_from(&url, &self.repository, &self.download).await;
+        got.map_err(|_| Error::Repository(format!("failed to fetch provenance {url:?}")))
+    }
+
+    /// What arrived must be what the index promised.
+    fn check(&self, found: &str) -> Result<(), Error> {
+        let Some(wanted) = &self.digest else { return Ok(()) };
+        if cache::digits(wanted)?.eq_ignore_ascii_case(found) {
+            return Ok(());
+        }
+        let url = &self.url;
+        Err(Error::Repository(format!("{url} arrived with the digest {found}, the repository's index says {wanted}")))
+    }
+}
+
+/// What the flags say goes over what is remembered of a repository.
+fn over(mut known: Download, flags: &Download) -> Download {
+    if !flags.username.is_empty() {
+        known.username = flags.username.clone();
+        known.password = flags.password.clone();
+    }
+    known.ca_file = flags.ca_file.clone().or(known.ca_file);
+    known.cert_file = flags.cert_file.clone().or(known.cert_file);
+    known.key_file = flags.key_file.clone().or(known.key_file);
+    known.insecure |= flags.insecure;
+    known.plain_http |= flags.plain_http;
+    known.pass_credentials |= flags.pass_credentials;
+    known
+}
+
+/// Whether a repository's cached index names an address. One that has no index yet names nothing.
+fn names(entry: &Entry, url: &str, settings: &Settings) -> bool {
+    let Ok(index) = Index::load(&settings.index_path(&entry.name)) else { return false };
+    index.entries.values().flatten().flat_map(|version| &version.urls).any(|known| same_url(known, url))
+}
+
+/// Downloads a repository's index into the cache.
+pub async fn update_repository(entry: &Entry, settings: &Settings) -> Result<Index, Error> {
+    let data = get_from(&resolve_url(&entry.url, "index.yaml")?, &entry.url, &entry.download()).await?;
+    let index = Index::parse(&data)?;
+    let names: String = index.entries.keys().map(|name| format!("{name}\n")).collect();
+    write_shared(&settings.charts_path(&entry.name), names.as_bytes())?;
+    write_shared(&settings.index_path(&entry.name), &data)?;
+    Ok(index)
+}
+
+/// Downloads the indexes of repositories at the same time and says how each went; the addresses that failed.
+pub async fn update_repositories(
+    entries: &[Entry],
+    settings: &Settings,
+    say: &dyn Fn(&str),
+) -> Vec<String> {
+    let updates = entries.iter().map(|entry| async move {
+        let unmanaged = entry.name.starts_with(super::fill::UNMANAGED);
+        match update_repository(entry, settings).await {
+            Ok(_) => {
+                let name = if unmanaged { &entry.url } else { &entry.name };
+                say(&format!("...Successfully got an update from the {name:?} chart repository"));
+                None
+            }
+            Err(error) => {
+                let place = if unmanaged { String::new() } else { format!(" ({})", entry.url) };
+                let name = if unmanaged { &entry.url } else { &entry.name };
+                say(&format!("...Unable to get an update from the {name:?} chart repository{place}:\n\t{error}"));
+                Some(entry.url.clone())
+            }
+        }
+    });
+    futures::future::join_all(updates).await.into_iter().flatten().collect()
+}

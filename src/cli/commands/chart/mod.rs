@@ -1,0 +1,232 @@
+//! `coracle chart …`: Helm's command line. Under the name `helm` this executable has the same words.
+//!
+//! The tree of commands is apart from coracle's own, because flags of the same name mean other things there. Errors look
+//! like Helm's (`Error: …`) and every failure exits with 1.
+
+mod create;
+mod dependency;
+mod env;
+mod flags;
+mod graph;
+mod lint;
+mod package;
+mod pull;
+mod push;
+mod registry;
+mod repo;
+mod scope;
+mod search;
+mod show;
+mod table;
+mod template;
+mod verify;
+mod version;
+
+use super::super::{Context, Exit, Failure};
+use crate::config::Home;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use scope::{Globals, Scope};
+use std::ffi::OsString;
+
+/// Render, install and look after charts, as Helm does
+#[derive(clap::Args)]
+#[command(disable_help_flag = true)]
+pub struct Arguments {
+    /// Helm's command and its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+/// The Kubernetes package manager
+#[derive(Parser)]
+#[command(name = "helm", disable_help_subcommand = true, disable_version_flag = true, args_override_self = true)]
+struct Helm {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Create(create::Arguments),
+    #[command(visible_aliases = ["dep", "dependencies"])]
+    Dependency(dependency::Arguments),
+    Env(env::Arguments),
+    Graph(graph::Arguments),
+    Lint(lint::Arguments),
+    Package(package::Arguments),
+    #[command(visible_alias = "fetch")]
+    Pull(pull::Arguments),
+    Push(push::Arguments),
+    Registry(registry::Arguments),
+    Repo(repo::Arguments),
+    Search(search::Arguments),
+    #[command(visible_alias = "inspect")]
+    Show(show::Arguments),
+    Template(template::Arguments),
+    Verify(verify::Arguments),
+    Version(version::Arguments),
+}
+
+/// What a command of Helm's ends with: nothing, or the text behind `Error: `.
+type Outcome = Result<(), Problem>;
+
+/// The text of a failure.
+#[derive(Debug)]
+pub struct Problem(pub String);
+
+impl<E: std::fmt::Display> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs a command out of coracle's own tree.
+pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    Ok(run_words(arguments.arguments, context.home.clone(), Some(context.profile.clone())))
+}
+
+/// If the words of this process are Helm's, runs them: nothing else of coracle's command line is set up, so that
+/// rendering starts at once.
+pub fn run_direct(words: &[OsString]) -> Option<Exit> {
+    let name = std::path::Path::new(words.first()?).file_name()?;
+    let rest = match words.get(1) {
+        _ if name == "helm" => &words[1..],
+        Some(word) if word == "chart" => &words[2..],
+        _ => return None,
+    };
+    Some(run_words(rest.to_vec(), Home::from_environment(), None))
+}
+
+fn run_words(words: Vec<OsString>, home: Home, profile: Option<String>) -> Exit {
+    let helm = match parse(words) {
+        Ok(helm) => helm,
+        Err(exit) => return exit,
+    };
+    let Some(command) = helm.command else {
+        // A closed pipe is no failure of ours.
+        command().print_help().ok();
+        return Exit::Success;
+    };
+    let scope = Scope::new(helm.globals, home, profile);
+    match dispatch(command, &scope) {
+        Ok(()) => Exit::Success,
+        Err(Problem(text)) => {
+            eprintln!("Error: {text}");
+            Exit::Failure
+        }
+    }
+}
+
+fn dispatch(command: Command, scope: &Scope) -> Outcome {
+    match command {
+        Command::Create(arguments) => create::run(arguments, scope),
+        Command::Dependency(arguments) => dependency::run(arguments, scope),
+        Command::Env(arguments) => env::run(arguments, scope),
+        Command::Graph(arguments) => graph::run(arguments, scope),
+        Command::Lint(arguments) => lint::run(arguments, scope),
+        Command::Package(arguments) => package::run(arguments, scope),
+        Command::Pull(arguments) => pull::run(arguments, scope),
+        Command::Push(arguments) => push::run(arguments, scope),
+        Command::Registry(arguments) => registry::run(arguments, scope),
+        Command::Repo(arguments) => repo::run(arguments, scope),
+        Command::Search(arguments) => search::run(arguments, scope),
+        Command::Show(arguments) => show::run(arguments, scope),
+        Command::Template(arguments) => template::run(arguments, scope),
+        Command::Verify(arguments) => verify::run(arguments, scope),
+        Command::Version(arguments) => version::run(arguments, scope),
+    }
+}
+
+/// The tree of commands. Switches take a value as Go's do: `--debug=false`.
+fn command() -> clap::Command {
+    fn like_go(command: clap::Command) -> clap::Command {
+        let command = command.args_override_self(true).mut_args(|argument| {
+            if !matches!(argument.get_action(), ArgAction::SetTrue) {
+                return argument;
+            }
+            argument
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .default_value("false")
+                .hide_default_value(true)
+                .hide_possible_values(true)
+                .value_parser(go_bool)
+        });
+        command.mut_subcommands(like_go)
+    }
+    like_go(Helm::command())
+}
+
+/// The words that Go takes for a boolean.
+fn go_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
+}
+
+fn parse(words: Vec<OsString>) -> Result<Helm, Exit> {
+    let words = std::iter::once(OsString::from("helm")).chain(words);
+    let parsed = command().try_get_matches_from(words).and_then(|mut matches| Helm::from_arg_matches_mut(&mut matches));
+    parsed.map_err(|error| {
+        if error.use_stderr() {
+            eprintln!("Error: {}", usage_error(&error));
+            return Exit::Failure;
+        }
+        // Printing help to a closed pipe fails, and there is nobody to tell.
+        error.print().ok();
+        Exit::Success
+    })
+}
+
+/// What is wrong with the command line, in Helm's words where it has some.
+fn usage_error(error: &clap::Error) -> String {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            let word = context(ContextKind::InvalidArg);
+            match word.strip_prefix("--") {
+                Some(_) => format!("unknown flag: {word}"),
+                None if word.starts_with('-') => {
+                    format!("unknown shorthand flag: '{}' in {word}", word.chars().nth(1).unwrap_or('-'))
+                }
+                None => format!("unexpected argument {word:?}"),
+            }
+        }
+        ErrorKind::InvalidSubcommand => {
+            let word = context(ContextKind::InvalidSubcommand);
+            format!("unknown command {word:?} for \"helm\"\nRun 'helm --help' for usage.")
+        }
+        _ => {
+            let text = error.to_string();
+            text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_string()
+        }
+    }
+}
+
+/// Helm's complaint about too few arguments.
+fn at_least(count: usize, arguments: &[String], command: &str, usage: &str) -> Outcome {
+    if arguments.len() >= count {
+        return Ok(());
+    }
+    let s = if count == 1 { "" } else { "s" };
+    Err(Problem(format!("\"helm {command}\" requires at least {count} argument{s}\n\nUsage:  helm {command} {usage}")))
+}
+
+/// Helm's complaint about another number of arguments.
+fn exactly(count: usize, arguments: &[String], command: &str, usage: &str) -> Outcome {
+    if arguments.len() == count {
+        return Ok(());
+    }
+    let s = if count == 1 { "" } else { "s" };
+    Err(Problem(format!("\"helm {command}\" requires {count} argument{s}\n\nUsage:  helm {command} {usage}")))
+}

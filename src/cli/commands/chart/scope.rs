@@ -1,0 +1,123 @@
+//! What every command of Helm's is given: the global flags, the environment's settings, the cluster's names.
+
+use super::Problem;
+use crate::charts::repository::Settings;
+use crate::config::Home;
+use std::future::Future;
+use std::io::Write;
+
+/// Flags of every command.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Globals {
+    /// Namespace scope for this request
+    #[arg(short, long, global = true, env = "HELM_NAMESPACE", hide_env = true)]
+    pub namespace: Option<String>,
+    /// Name of the kubeconfig context to use
+    #[arg(long, global = true, env = "HELM_KUBECONTEXT", hide_env = true)]
+    pub kube_context: Option<String>,
+    /// Path to the kubeconfig file
+    #[arg(long, global = true)]
+    pub kubeconfig: Option<String>,
+    /// The address and the port for the Kubernetes API server
+    #[arg(long, global = true, env = "HELM_KUBEAPISERVER", hide_env = true)]
+    pub kube_apiserver: Option<String>,
+    /// Username to impersonate for the operation
+    #[arg(long, global = true, env = "HELM_KUBEASUSER", hide_env = true)]
+    pub kube_as_user: Option<String>,
+    /// Group to impersonate for the operation, this flag can be repeated to specify multiple groups
+    #[arg(long, global = true)]
+    pub kube_as_group: Vec<String>,
+    /// The certificate authority file for the Kubernetes API server connection
+    #[arg(long, global = true, env = "HELM_KUBECAFILE", hide_env = true)]
+    pub kube_ca_file: Option<String>,
+    /// Bearer token used for authentication
+    #[arg(long, global = true, env = "HELM_KUBETOKEN", hide_env = true)]
+    pub kube_token: Option<String>,
+    /// If true, the Kubernetes API server's certificate will not be checked for validity
+    #[arg(long, global = true)]
+    pub kube_insecure_skip_tls_verify: bool,
+    /// Server name to use for Kubernetes API server certificate validation
+    #[arg(long, global = true, env = "HELM_KUBETLS_SERVER_NAME", hide_env = true)]
+    pub kube_tls_server_name: Option<String>,
+    /// Enable verbose output
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// Path to the registry config file
+    #[arg(long, global = true)]
+    pub registry_config: Option<String>,
+    /// Path to the directory containing cached repository indexes
+    #[arg(long, global = true)]
+    pub repository_cache: Option<String>,
+    /// Path to the file containing repository names and URLs
+    #[arg(long, global = true)]
+    pub repository_config: Option<String>,
+    /// Path to the directory containing cached content
+    #[arg(long, global = true)]
+    pub content_cache: Option<String>,
+    /// Client-side default throttling limit
+    #[arg(long, global = true, default_value_t = 100, hide_default_value = true)]
+    pub burst_limit: i64,
+    /// Queries per second used when communicating with the Kubernetes API
+    #[arg(long, global = true, default_value_t = 0.0, hide_default_value = true)]
+    pub qps: f32,
+    /// Use colored output (never, auto, always)
+    #[arg(long, global = true, alias = "colour", default_value = "auto", hide_default_value = true)]
+    pub color: String,
+    /// The cluster of coracle's to use, by its profile
+    #[arg(long, global = true, env = "CORACLE_PROFILE", hide_env = true)]
+    pub profile: Option<String>,
+}
+
+/// What a command is given besides its own arguments.
+pub struct Scope {
+    pub globals: Globals,
+    pub settings: Settings,
+    /// Where coracle's own clusters are.
+    pub home: Home,
+    /// The profile that the command line names, if it does.
+    pub profile: Option<String>,
+}
+
+impl Scope {
+    pub fn new(mut globals: Globals, home: Home, profile: Option<String>) -> Self {
+        let mut settings = Settings::from_environment();
+        let flags = [
+            (&globals.registry_config, &mut settings.registry_config),
+            (&globals.repository_cache, &mut settings.repository_cache),
+            (&globals.repository_config, &mut settings.repository_config),
+            (&globals.content_cache, &mut settings.content_cache),
+        ];
+        for (flag, setting) in flags {
+            if let Some(path) = flag {
+                *setting = path.into();
+            }
+        }
+        globals.debug |= std::env::var("HELM_DEBUG").is_ok_and(|word| super::go_bool(&word).unwrap_or(false));
+        let profile = globals.profile.clone().or(profile);
+        Self { globals, settings, home, profile }
+    }
+
+    /// The namespace, for what needs no cluster: the flag or `default`.
+    pub fn namespace(&self) -> &str {
+        self.globals.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+    }
+
+    /// Prints data.
+    pub fn print(&self, text: &str) {
+        // A reader that went away is no error of ours.
+        std::io::stdout().write_all(text.as_bytes()).ok();
+    }
+
+    /// Says something on stderr, in the form of Helm's log.
+    pub fn log(&self, level: &str, text: &str) {
+        eprintln!("level={level} msg={text:?}");
+    }
+
+    /// Runs what waits for the network. Set up only here, so that other commands start without it.
+    pub fn wait<T>(&self, work: impl Future<Output = Result<T, crate::charts::Error>>) -> Result<T, Problem> {
+        // The one provider of cryptography; a second call would be refused, which is as good.
+        crate::base::crypto::install();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(work)?)
+    }
+}

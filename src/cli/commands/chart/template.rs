@@ -1,0 +1,341 @@
+//! `template`: what a chart renders to, printed or written to files, without a cluster.
+
+use super::flags::{ChartOptions, ValueOptions, kube_version};
+use super::{Outcome, Problem, Scope, at_least};
+use crate::charts::chart::pattern;
+use crate::charts::{
+    self, Capabilities, Chart, Error, Hook, Offline, ReleaseOptions, Rendered, dependencies, manifests, push_document,
+};
+use std::collections::HashSet;
+use std::io::Write;
+use std::path::Path;
+
+/// Locally render templates
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The name of the release, and the chart: a path, an archive, REPO/NAME or an address
+    #[arg(value_name = "NAME] [CHART")]
+    arguments: Vec<String>,
+    /// Only show manifests rendered from the given templates
+    #[arg(short, long)]
+    show_only: Vec<String>,
+    /// Writes the executed templates to files in output-dir instead of stdout
+    #[arg(long)]
+    output_dir: Option<String>,
+    /// Deprecated: use '--dry-run=server'
+    #[arg(long, hide = true)]
+    validate: bool,
+    /// Include CRDs in the templated output
+    #[arg(long)]
+    include_crds: bool,
+    /// Skip tests from templated output
+    #[arg(long)]
+    skip_tests: bool,
+    /// Set .Release.IsUpgrade instead of .Release.IsInstall
+    #[arg(long)]
+    is_upgrade: bool,
+    /// Kubernetes version used for Capabilities.KubeVersion
+    #[arg(long)]
+    kube_version: Option<String>,
+    /// Kubernetes api versions used for Capabilities.APIVersions (multiple can be specified)
+    #[arg(short, long, value_delimiter = ',')]
+    api_versions: Vec<String>,
+    /// Use release name in the output-dir path
+    #[arg(long)]
+    release_name: bool,
+    /// Simulates the operation: "client" avoids the cluster, "server" asks it
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unset", default_value = "client")]
+    dry_run: String,
+    #[command(flatten)]
+    install: Install,
+    #[command(flatten)]
+    values: ValueOptions,
+    #[command(flatten)]
+    chart: ChartOptions,
+}
+
+/// Flags of `install` that `template` knows too. Those that only matter to a cluster are taken and mean nothing here.
+#[derive(clap::Args)]
+struct Install {
+    /// Generate the name (and omit the NAME parameter)
+    #[arg(short, long)]
+    generate_name: bool,
+    /// Specify template used to name the release
+    #[arg(long)]
+    name_template: Option<String>,
+    /// Prevent hooks from running during install
+    #[arg(long)]
+    no_hooks: bool,
+    /// Use development versions, too
+    #[arg(long)]
+    devel: bool,
+    /// Update dependencies if they are missing before installing the chart
+    #[arg(long)]
+    dependency_update: bool,
+    /// If set, no CRDs will be installed
+    #[arg(long)]
+    skip_crds: bool,
+    /// If set, disables JSON schema validation
+    #[arg(long)]
+    skip_schema_validation: bool,
+    /// Enable DNS lookups when rendering templates
+    #[arg(long)]
+    enable_dns: bool,
+    #[arg(long, hide = true)]
+    render_subchart_notes: bool,
+    #[arg(long, hide = true)]
+    hide_notes: bool,
+    #[arg(long, hide = true)]
+    create_namespace: bool,
+    #[arg(long, hide = true)]
+    disable_openapi_validation: bool,
+    #[arg(long, hide = true)]
+    replace: bool,
+    #[arg(long, hide = true)]
+    take_ownership: bool,
+    #[arg(long, hide = true, alias = "force")]
+    force_replace: bool,
+    #[arg(long, hide = true)]
+    force_conflicts: bool,
+    #[arg(long, hide = true, alias = "atomic")]
+    rollback_on_failure: bool,
+    #[arg(long, hide = true)]
+    wait_for_jobs: bool,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "watcher")]
+    wait: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    server_side: Option<String>,
+    #[arg(long, hide = true)]
+    timeout: Option<String>,
+    #[arg(long, hide = true)]
+    description: Option<String>,
+    #[arg(short, long, hide = true, value_delimiter = ',')]
+    labels: Vec<String>,
+    #[arg(long, hide = true)]
+    post_renderer: Option<String>,
+    #[arg(long, hide = true)]
+    post_renderer_args: Vec<String>,
+}
+
+/// Renders a chart.
+pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
+    at_least(1, &arguments.arguments, "template", "[NAME] [CHART] [flags]")?;
+    let mut capabilities = Capabilities::default();
+    if let Some(version) = arguments.kube_version.as_deref().filter(|version| !version.is_empty()) {
+        capabilities.kube_version = kube_version(version)?;
+    }
+    capabilities.api_versions.extend(arguments.api_versions.iter().cloned());
+    if arguments.validate || arguments.dry_run == "server" {
+        return Err(Problem("'template' does not ask a cluster: use 'install --dry-run=server'".into()));
+    }
+    if arguments.install.post_renderer.is_some() {
+        return Err(Problem("'template' has no post-renderer: pipe its output instead".into()));
+    }
+    let (name, reference) = arguments.name_and_chart()?;
+    let path = arguments.chart.locate(&reference, arguments.install.devel, scope)?;
+    let given = arguments.values.merge(scope)?;
+    let mut chart = load(&path, arguments.install.dependency_update, &arguments.chart, scope)?;
+    check_name(&name)?;
+    let options = ReleaseOptions {
+        name: name.clone(),
+        namespace: scope.namespace().to_string(),
+        revision: 1,
+        is_upgrade: arguments.is_upgrade,
+        is_install: !arguments.is_upgrade,
+        skip_schema: arguments.install.skip_schema_validation,
+        subchart_notes: false,
+    };
+    let host = Local { enable_dns: arguments.install.enable_dns };
+    // Templates may call each other deeply.
+    let rendered = charts::template::on_stack(|| charts::render(&mut chart, &given, &options, &capabilities, &host))?;
+    match rendered {
+        Ok(rendered) => {
+            rendered.warnings.iter().for_each(|text| scope.log("INFO", text));
+            arguments.show(&rendered, &name, scope)
+        }
+        Err(Error::Manifest { problem, rendered }) if scope.globals.debug => {
+            scope.print(&format!("{}\n", rendered.trim()));
+            Err(Problem(problem))
+        }
+        Err(Error::Manifest { problem, .. }) => {
+            Err(Problem(format!("{problem}\n\nUse --debug flag to render out invalid YAML")))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Templates that see no cluster.
+struct Local {
+    enable_dns: bool,
+}
+
+impl charts::Host for Local {
+    fn resolve(&self, name: &str) -> String {
+        use std::net::ToSocketAddrs;
+        if !self.enable_dns {
+            return String::new();
+        }
+        let found = (name, 0).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        found.map(|address| address.ip().to_string()).unwrap_or_default()
+    }
+}
+
+/// A chart that can be installed, with all the charts that it needs.
+pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) -> Result<Chart, Problem> {
+    let mut chart = Chart::load(path)?;
+    if !matches!(chart.metadata.kind.as_str(), "" | "application") {
+        return Err(Problem(format!("{} charts are not installable", chart.metadata.kind)));
+    }
+    if chart.metadata.deprecated {
+        scope.log("WARN", "this chart is deprecated");
+    }
+    if let Err(error) = dependencies::check(&chart) {
+        if !update {
+            let problem = "an error occurred while checking for chart dependencies. You may need to run 'helm dependency \
+                           build' to fetch missing dependencies";
+            return Err(Problem(format!("{problem}: {error}")));
+        }
+        let say = |text: &str| eprintln!("{text}");
+        scope.wait(crate::charts::repository::update(path, &options.download(), &scope.settings, false, &say))?;
+        chart = Chart::load(path).map_err(|error| format!("failed reloading chart after repo update: {error}"))?;
+    }
+    Ok(chart)
+}
+
+/// Whether a release may have the name.
+fn check_name(name: &str) -> Outcome {
+    const RULE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let part = |part: &str| {
+        let ends = |byte: Option<u8>| byte.is_some_and(word);
+        ends(part.bytes().next()) && ends(part.bytes().last()) && part.bytes().all(|byte| word(byte) || byte == b'-')
+    };
+    let problem = match name {
+        "" => "no name provided".into(),
+        name if name.len() <= 53 && name.split('.').all(part) => return Ok(()),
+        _ => format!("invalid release name, must match regex {RULE} and the length must not be longer than 53"),
+    };
+    Err(Problem(format!("release name check failed: release name {name:?}: {problem}")))
+}
+
+impl Arguments {
+    fn name_and_chart(&self) -> Result<(String, String), Problem> {
+        let fixed = |name: &str, chart: &str| Ok((name.to_string(), chart.to_string()));
+        match self.arguments.as_slice() {
+            [_, _, more @ ..] if !more.is_empty() => {
+                let more = more.join(", ");
+                Err(Problem(format!("expected at most two arguments, unexpected arguments: {more}")))
+            }
+            [_, _, ..] if self.install.generate_name => {
+                Err(Problem("cannot set --generate-name and also specify a name".into()))
+            }
+            [_, _, ..] if self.install.name_template.is_some() => {
+                Err(Problem("cannot set --name-template and also specify a name".into()))
+            }
+            [name, chart, ..] => fixed(name, chart),
+            [chart] => match self.install.name_template.as_deref() {
+                Some(template) if !template.is_empty() => fixed(&charts::release_name(template, &Offline)?, chart),
+                _ => fixed("release-name", chart),
+            },
+            [] => fixed("", ""),
+        }
+    }
+
+    /// The hooks that are part of the output.
+    fn hooks<'a>(&self, rendered: &'a Rendered) -> Vec<&'a Hook> {
+        if self.install.no_hooks {
+            return Vec::new();
+        }
+        let is_test = |hook: &Hook| hook.events.iter().any(|event| event == "test");
+        rendered.hooks.iter().filter(|hook| !(self.skip_tests && is_test(hook))).collect()
+    }
+
+    fn show(&self, rendered: &Rendered, name: &str, scope: &Scope) -> Outcome {
+        if let Some(folder) = self.output_dir.as_deref().filter(|folder| !folder.is_empty()) {
+            let folder = if self.release_name { format!("{folder}/{name}") } else { folder.to_string() };
+            return self.write_files(rendered, &folder, scope);
+        }
+        let mut text = String::new();
+        if self.include_crds {
+            for crd in &rendered.crds {
+                push_document(&mut text, &crd.path, &String::from_utf8_lossy(&crd.data));
+            }
+        }
+        text.push_str(&rendered.manifest_text());
+        let mut text = format!("{}\n", text.trim());
+        for hook in self.hooks(rendered) {
+            push_document(&mut text, &hook.path, &hook.manifest);
+        }
+        if self.show_only.is_empty() {
+            scope.print(&text);
+            return Ok(());
+        }
+        scope.print(&self.selected(&text)?);
+        Ok(())
+    }
+
+    /// The documents of the templates that `--show-only` names.
+    fn selected(&self, text: &str) -> Result<String, Problem> {
+        let documents: Vec<(&str, &str)> =
+            manifests::split(text).into_iter().filter_map(|text| Some((source(text)?, text))).collect();
+        let mut out = String::new();
+        for wanted in &self.show_only {
+            let mut missing = true;
+            for (source, document) in &documents {
+                // A malformed pattern matches nothing.
+                if pattern::matches(wanted, source).unwrap_or(false) {
+                    out.push_str(&format!("---\n{document}\n"));
+                    missing = false;
+                }
+            }
+            if missing {
+                return Err(Problem(format!("could not find template {wanted} in chart")));
+            }
+        }
+        Ok(out)
+    }
+
+    fn write_files(&self, rendered: &Rendered, folder: &str, scope: &Scope) -> Outcome {
+        let mut written = HashSet::new();
+        // Custom resources go below the folder itself, as in Helm.
+        let plain = self.output_dir.as_deref().unwrap_or(folder);
+        if self.include_crds {
+            for crd in &rendered.crds {
+                write_file(plain, &crd.path, &String::from_utf8_lossy(&crd.data), &mut written, scope)?;
+            }
+        }
+        for manifest in &rendered.manifests {
+            write_file(folder, &manifest.source, &manifest.text, &mut written, scope)?;
+        }
+        for hook in self.hooks(rendered) {
+            write_file(folder, &hook.path, &hook.manifest, &mut written, scope)?;
+        }
+        scope.print("\n");
+        Ok(())
+    }
+}
+
+/// The path in the chart that a document's `# Source:` line names.
+fn source(document: &str) -> Option<&str> {
+    let line = document.lines().find_map(|line| line.split_once("# Source: "))?.1;
+    line.split_once('/').map(|(_, path)| path)
+}
+
+fn write_file(folder: &str, name: &str, text: &str, written: &mut HashSet<String>, scope: &Scope) -> Outcome {
+    let path = format!("{folder}/{name}");
+    let parent = Path::new(&path).parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|error| Error::io("mkdir", parent, &error))?;
+    let again = !written.insert(name.to_string());
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(again)
+        .truncate(!again)
+        .open(&path)
+        .map_err(|error| Error::io("open", Path::new(&path), &error))?;
+    let mut document = String::new();
+    push_document(&mut document, name, text);
+    file.write_all(document.as_bytes()).map_err(|error| Error::io("write", Path::new(&path), &error))?;
+    scope.print(&format!("wrote {path}\n"));
+    Ok(())
+}

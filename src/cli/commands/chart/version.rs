@@ -1,0 +1,43 @@
+//! `version`: the Helm whose behaviour this is.
+
+use super::{Outcome, Scope};
+use crate::charts::capabilities::{HELM_VERSION, KUBE_VERSION};
+use crate::charts::template::Value;
+use crate::charts::{Offline, render_text};
+
+/// Print the helm version information
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Print the version number
+    #[arg(long)]
+    short: bool,
+    /// Template for version string format
+    #[arg(long)]
+    template: Option<String>,
+}
+
+/// Prints the version.
+pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
+    let kubernetes = KUBE_VERSION.rsplit_once('.').map_or(KUBE_VERSION, |(version, _)| version);
+    let language = concat!("coracle", env!("CARGO_PKG_VERSION"));
+    if let Some(template) = arguments.template.filter(|template| !template.is_empty()) {
+        let data = Value::map_from([
+            ("Version", Value::from(HELM_VERSION)),
+            ("GitCommit", "".into()),
+            ("GitTreeState", "clean".into()),
+            ("GoVersion", language.into()),
+            ("KubeClientVersion", kubernetes.into()),
+        ]);
+        scope.print(&render_text("_", &template, &data, &Offline)?);
+        return Ok(());
+    }
+    if arguments.short {
+        scope.print(&format!("{HELM_VERSION}\n"));
+        return Ok(());
+    }
+    scope.print(&format!(
+        "version.BuildInfo{{Version:\"{HELM_VERSION}\", GitCommit:\"\", GitTreeState:\"clean\", GoVersion:\"{language}\", \
+         KubeClientVersion:\"{kubernetes}\"}}\n"
+    ));
+    Ok(())
+}
