@@ -107,7 +107,7 @@ mod tests {
             ("!*.txt", "helm.txt", false),
             ("!*.txt", "rudder.md", true),
             ("rudd[er].txt", "rudde.txt", true),
-            ("a[!b].txt", "ab.txt", false),
+            ("a[^b].txt", "ab.txt", false),
             ("?.txt", "a.txt", true),
             ("?.txt", "ab.txt", false),
         ] {

@@ -1,5 +1,10 @@
 //! Patterns of file names: Go's `path.Match` (ignore rules, `--show-only`) and the globs of `.Files.Glob`.
 
+use std::cell::Cell;
+
+/// Steps that one match may take: a pattern made to take for ever matches nothing.
+const STEPS: usize = 1_000_000;
+
 /// The pattern is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -10,7 +15,13 @@ pub fn matches(pattern: &str, name: &str) -> Result<bool, Malformed> {
     let name: Vec<char> = name.chars().collect();
     // A malformed pattern is reported even if the name already failed, as Go does.
     check(&pattern)?;
-    Ok(here(&pattern, &name))
+    Ok(here(&pattern, &name, &Cell::new(STEPS)))
+}
+
+/// Whether a step is left.
+fn step(steps: &Cell<usize>) -> bool {
+    steps.set(steps.get().saturating_sub(1));
+    steps.get() > 0
 }
 
 fn check(pattern: &[char]) -> Result<(), Malformed> {
@@ -25,20 +36,23 @@ fn check(pattern: &[char]) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn here(pattern: &[char], name: &[char]) -> bool {
+fn here(pattern: &[char], name: &[char], steps: &Cell<usize>) -> bool {
     let Some((first, after)) = pattern.split_first() else { return name.is_empty() };
+    if !step(steps) {
+        return false;
+    }
     match first {
         '*' => {
             let reach = name.iter().take_while(|c| **c != '/').count();
-            (0..=reach).any(|skip| here(after, &name[skip..]))
+            (0..=reach).any(|skip| here(after, &name[skip..], steps))
         }
-        '?' => name.first().is_some_and(|c| *c != '/') && here(after, &name[1..]),
+        '?' => name.first().is_some_and(|c| *c != '/') && here(after, &name[1..], steps),
         '[' => match name.first() {
-            Some(c) => class(pattern, *c).is_some_and(|(hit, rest)| hit && here(rest, &name[1..])),
+            Some(c) => class(pattern, *c).is_some_and(|(hit, rest)| hit && here(rest, &name[1..], steps)),
             None => false,
         },
-        '\\' => after.first().is_some_and(|c| name.first() == Some(c)) && here(&after[1..], &name[1..]),
-        c => name.first() == Some(c) && here(after, &name[1..]),
+        '\\' => after.first().is_some_and(|c| name.first() == Some(c)) && here(&after[1..], &name[1..], steps),
+        c => name.first() == Some(c) && here(after, &name[1..], steps),
     }
 }
 
@@ -106,7 +120,7 @@ impl Glob {
     pub fn matches(&self, name: &str) -> bool {
         let name: Vec<char> = name.chars().collect();
         let parts: Vec<&Part> = self.parts.iter().collect();
-        glob_here(&parts, &name)
+        glob_here(&parts, &name, &Cell::new(STEPS))
     }
 }
 
@@ -168,10 +182,13 @@ fn glob_class(chars: &[char], at: &mut usize) -> Option<Part> {
     }
 }
 
-fn glob_here(parts: &[&Part], name: &[char]) -> bool {
+fn glob_here(parts: &[&Part], name: &[char], steps: &Cell<usize>) -> bool {
     let Some((first, after)) = parts.split_first() else { return name.is_empty() };
+    if !step(steps) {
+        return false;
+    }
     let one = |accept: &dyn Fn(char) -> bool| {
-        name.split_first().is_some_and(|(c, rest)| accept(*c) && glob_here(after, rest))
+        name.split_first().is_some_and(|(c, rest)| accept(*c) && glob_here(after, rest, steps))
     };
     match first {
         Part::Char(wanted) => one(&|c| c == *wanted),
@@ -181,12 +198,12 @@ fn glob_here(parts: &[&Part], name: &[char]) -> bool {
         }
         Part::Any => {
             let reach = name.iter().take_while(|c| **c != '/').count();
-            (0..=reach).any(|skip| glob_here(after, &name[skip..]))
+            (0..=reach).any(|skip| glob_here(after, &name[skip..], steps))
         }
-        Part::Super => (0..=name.len()).any(|skip| glob_here(after, &name[skip..])),
+        Part::Super => (0..=name.len()).any(|skip| glob_here(after, &name[skip..], steps)),
         Part::Either(all) => all.iter().any(|inner| {
             let joined: Vec<&Part> = inner.iter().chain(after.iter().copied()).collect();
-            glob_here(&joined, name)
+            glob_here(&joined, name, steps)
         }),
     }
 }
@@ -231,5 +248,12 @@ mod tests {
         ] {
             assert_eq!(Glob::new(pattern).matches(name), wanted, "{pattern} {name}");
         }
+    }
+
+    #[test]
+    fn a_pattern_made_to_take_for_ever_ends() {
+        let (pattern, name) = ("*a".repeat(40), "a".repeat(200));
+        assert_eq!(matches(&format!("{pattern}b"), &name), Ok(false));
+        assert!(!Glob::new(&format!("{pattern}b")).matches(&name));
     }
 }

@@ -1,17 +1,8 @@
-//! Downloaded archives by their digest, in Helm's layout: `AB/ABCD….chart` and `.prov`.
+//! Downloaded archives by their digest, in Helm's layout: `AB/ABCD….chart`.
 
 use super::super::Error;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-
-/// What is kept.
-#[derive(Clone, Copy)]
-pub enum Kind {
-    /// A packed chart.
-    Chart,
-    /// The signature of one.
-    Provenance,
-}
 
 /// The digest of bytes, in hexadecimal digits.
 pub fn digest(data: &[u8]) -> String {
@@ -27,18 +18,14 @@ pub fn digits(digest: &str) -> Result<&str, Error> {
     Err(Error::Repository(format!("invalid digest: {digest}")))
 }
 
-/// Where something of a digest is kept.
-pub fn path(root: &Path, digits: &str, kind: Kind) -> PathBuf {
-    let extension = match kind {
-        Kind::Chart => "chart",
-        Kind::Provenance => "prov",
-    };
-    root.join(&digits[..2]).join(format!("{digits}.{extension}"))
+/// Where the archive of a digest is kept.
+pub fn path(root: &Path, digits: &str) -> PathBuf {
+    root.join(&digits[..2]).join(format!("{digits}.chart"))
 }
 
-/// Keeps bytes under a digest.
-pub fn put(root: &Path, digits: &str, kind: Kind, data: &[u8]) -> Result<PathBuf, Error> {
-    let path = path(root, digits, kind);
+/// Keeps an archive under its digest.
+pub fn put(root: &Path, digits: &str, data: &[u8]) -> Result<PathBuf, Error> {
+    let path = path(root, digits);
     super::write_shared(&path, data)?;
     Ok(path)
 }

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     const INDEX: &str = "apiVersion: v1\nentries:\n  a:\n  - {name: a, version: 1.0.0, urls: [a-1.0.0.tgz]}\n  \
-                         - {name: a, version: 2.0.0-rc.1, urls: [x]}\n  - {name: a, version: 1.10.0, urls: [y]}\n  \
+                         - {name: a, version: 2.0.0-rc.1, urls: [x]}\n  - {name: a, version: 1.10.0, urls: [old]}\n  \
                          - {name: a, version: nonsense}\n  - null\n  b: []\n";
 
     #[test]
@@ -235,6 +235,6 @@ mod tests {
         index.merge(other);
         let versions: Vec<_> = index.entries["a"].iter().map(|one| one.metadata.version.as_str()).collect();
         assert_eq!(versions, ["3.0.0", "2.0.0-rc.1", "1.10.0", "1.0.0"]);
-        assert_eq!(index.entries["a"][2].urls, ["y"]);
+        assert_eq!(index.entries["a"][2].urls, ["old"]);
     }
 }

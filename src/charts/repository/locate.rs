@@ -4,7 +4,7 @@
 //! there is one, else an address, `oci://…`, or `REPOSITORY/CHART` of a repository that was added.
 
 use super::super::Error;
-use super::cache::{self, Kind};
+use super::cache;
 use super::file::{Entry, File};
 use super::http::{Download, get_from, resolve_url, same_url};
 use super::index::Index;
@@ -53,7 +53,7 @@ pub fn locate_local(name: &str) -> Result<Option<PathBuf>, Error> {
 pub async fn locate(wanted: &Wanted, download: &Download, settings: &Settings) -> Result<PathBuf, Error> {
     let source = Source::find(wanted, download, settings).await?;
     if let Some(digest) = &source.digest {
-        let path = cache::path(&settings.content_cache, cache::digits(digest)?, Kind::Chart);
+        let path = cache::path(&settings.content_cache, cache::digits(digest)?);
         if path.is_file() {
             return Ok(path);
         }
@@ -61,7 +61,7 @@ pub async fn locate(wanted: &Wanted, download: &Download, settings: &Settings) -
     let fetched = source.fetch(false).await?;
     let digest = cache::digest(&fetched.data);
     source.check(&digest)?;
-    cache::put(&settings.content_cache, &digest, Kind::Chart, &fetched.data)
+    cache::put(&settings.content_cache, &digest, &fetched.data)
 }
 
 /// Downloads a chart, with its signature if asked for.

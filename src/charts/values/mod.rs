@@ -153,7 +153,7 @@ pub fn plain(value: &Value) -> Value {
         Value::Number(number) if number.is_f64() => match number.as_f64() {
             Some(float) if float.fract() == 0.0 && float.abs() < LARGEST => {
                 // Between 2^63 and 1e21 the shortest text of a float is still whole.
-                format!("{float:.0}").parse::<serde_json::Number>().map_or_else(|_| value.clone(), Value::Number)
+                format!("{float}").parse::<serde_json::Number>().map_or_else(|_| value.clone(), Value::Number)
             }
             _ => value.clone(),
         },

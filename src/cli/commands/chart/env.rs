@@ -34,7 +34,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         ("HELM_KUBETLS_SERVER_NAME", text(&globals.kube_tls_server_name)),
         ("HELM_KUBETOKEN", text(&globals.kube_token)),
         ("HELM_MAX_HISTORY", variable("HELM_MAX_HISTORY", "10".into())),
-        ("HELM_NAMESPACE", scope.namespace().to_string()),
+        ("HELM_NAMESPACE", scope.namespace()),
         ("HELM_PLUGINS", variable("HELM_PLUGINS", path(&settings.data_home.join("plugins")))),
         ("HELM_QPS", format!("{:.2}", globals.qps)),
         ("HELM_REGISTRY_CONFIG", path(&settings.registry_config)),

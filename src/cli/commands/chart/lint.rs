@@ -36,7 +36,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     at_least(1, &arguments.paths, "lint", "PATH [flags]")?;
     let version = arguments.kube_version.as_deref().filter(|version| !version.is_empty());
     let options = LintOptions {
-        namespace: scope.namespace().to_string(),
+        namespace: scope.namespace(),
         kube_version: version.map(kube_version).transpose()?,
         skip_schema: arguments.skip_schema_validation,
     };

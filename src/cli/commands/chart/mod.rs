@@ -23,7 +23,6 @@ mod verify;
 mod version;
 
 use super::super::{Context, Exit, Failure};
-use crate::config::Home;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use scope::{Globals, Scope};
@@ -85,7 +84,7 @@ impl<E: std::fmt::Display> From<E> for Problem {
 
 /// Runs a command out of coracle's own tree.
 pub fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    Ok(run_words(arguments.arguments, context.home.clone(), Some(context.profile.clone())))
+    Ok(run_words(arguments.arguments, Some(context.profile.clone())))
 }
 
 /// If the words of this process are Helm's, runs them: nothing else of coracle's command line is set up, so that
@@ -97,10 +96,10 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
         Some(word) if word == "chart" => &words[2..],
         _ => return None,
     };
-    Some(run_words(rest.to_vec(), Home::from_environment(), None))
+    Some(run_words(rest.to_vec(), None))
 }
 
-fn run_words(words: Vec<OsString>, home: Home, profile: Option<String>) -> Exit {
+fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
     let helm = match parse(words) {
         Ok(helm) => helm,
         Err(exit) => return exit,
@@ -110,7 +109,7 @@ fn run_words(words: Vec<OsString>, home: Home, profile: Option<String>) -> Exit 
         command().print_help().ok();
         return Exit::Success;
     };
-    let scope = Scope::new(helm.globals, home, profile);
+    let scope = Scope::new(helm.globals, profile);
     match dispatch(command, &scope) {
         Ok(()) => Exit::Success,
         Err(Problem(text)) => {

@@ -1,8 +1,8 @@
 //! What every command of Helm's is given: the global flags, the environment's settings, the cluster's names.
 
 use super::Problem;
+use crate::charts::decode;
 use crate::charts::repository::Settings;
-use crate::config::Home;
 use std::future::Future;
 use std::io::Write;
 
@@ -72,14 +72,10 @@ pub struct Globals {
 pub struct Scope {
     pub globals: Globals,
     pub settings: Settings,
-    /// Where coracle's own clusters are.
-    pub home: Home,
-    /// The profile that the command line names, if it does.
-    pub profile: Option<String>,
 }
 
 impl Scope {
-    pub fn new(mut globals: Globals, home: Home, profile: Option<String>) -> Self {
+    pub fn new(mut globals: Globals, profile: Option<String>) -> Self {
         let mut settings = Settings::from_environment();
         let flags = [
             (&globals.registry_config, &mut settings.registry_config),
@@ -93,13 +89,31 @@ impl Scope {
             }
         }
         globals.debug |= std::env::var("HELM_DEBUG").is_ok_and(|word| super::go_bool(&word).unwrap_or(false));
-        let profile = globals.profile.clone().or(profile);
-        Self { globals, settings, home, profile }
+        globals.profile = globals.profile.or(profile);
+        Self { globals, settings }
     }
 
-    /// The namespace, for what needs no cluster: the flag or `default`.
-    pub fn namespace(&self) -> &str {
-        self.globals.namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
+    /// The namespace, for what needs no cluster: the flag, that of the kubeconfig's context, or `default`.
+    pub fn namespace(&self) -> String {
+        let given = self.globals.namespace.clone().filter(|name| !name.is_empty());
+        given.or_else(|| self.context_namespace()).unwrap_or_else(|| "default".into())
+    }
+
+    /// The namespace of the context that is used; a kubeconfig that is missing or broken has none.
+    fn context_namespace(&self) -> Option<String> {
+        let listed = std::env::var("KUBECONFIG").ok().filter(|paths| !paths.is_empty());
+        let home = || std::env::home_dir().map(|home| home.join(".kube/config"));
+        let path = match (&self.globals.kubeconfig, listed) {
+            (Some(path), _) => path.into(),
+            (None, Some(paths)) => paths.split(':').next()?.into(),
+            (None, None) => home()?,
+        };
+        let text = std::fs::read(path).ok()?;
+        let config = decode::yaml(&String::from_utf8_lossy(&text)).ok()?;
+        let current = self.globals.kube_context.as_deref().or_else(|| config.get("current-context")?.as_str())?;
+        let contexts = config.get("contexts")?.as_array()?;
+        let context = contexts.iter().find(|one| one.get("name").and_then(|name| name.as_str()) == Some(current))?;
+        context.pointer("/context/namespace")?.as_str().filter(|name| !name.is_empty()).map(String::from)
     }
 
     /// Prints data.

@@ -138,7 +138,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     check_name(&name)?;
     let options = ReleaseOptions {
         name: name.clone(),
-        namespace: scope.namespace().to_string(),
+        namespace: scope.namespace(),
         revision: 1,
         is_upgrade: arguments.is_upgrade,
         is_install: !arguments.is_upgrade,
