@@ -24,7 +24,7 @@
 //! charts    -> base api client images
 //! addons    -> base config api client charts
 //! dashboard -> base api client
-//! boot      -> base config pki api client images control runtime net node addons dashboard
+//! boot      -> base config pki api client images control runtime net node charts addons dashboard
 //! drivers   -> base config
 //! cluster   -> base config pki api client drivers
 //! cli       -> base config api client images charts addons boot drivers cluster

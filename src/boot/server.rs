@@ -2,6 +2,7 @@
 
 use crate::addons;
 use crate::base::{Shutdown, crypto};
+use crate::charts;
 use crate::config::{NodePaths, Profile};
 use crate::control::scheduler;
 use crate::control::server::{Identity, Server, ServerConfig};
@@ -38,6 +39,9 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     });
     let client = server.client(Identity::new("system:apiserver", &["system:masters"]));
     addons::apply_wanted(&client, &profile).await.map_err(|error| io::Error::other(chain(&error)))?;
+    let watcher = shutdown.clone();
+    // What charts make is for their authors to say: the administrator's rights, as k3s has it.
+    tokio::spawn(charts::objects::run(client, async move { watcher.wait().await }));
     let node = server.client(Identity::new(format!("system:node:{}", profile.name), &["system:nodes"]));
     let mut agent = tokio::spawn(super::node::run(node, profile.clone(), paths.clone(), shutdown.clone()));
     let proxy = server.client(Identity::new("system:kube-proxy", &[]));

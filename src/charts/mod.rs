@@ -31,6 +31,7 @@ pub mod functions;
 pub mod graph;
 pub mod lint;
 pub mod manifests;
+pub mod objects;
 pub mod package;
 pub mod provenance;
 pub mod release;

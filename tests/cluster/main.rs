@@ -4,6 +4,7 @@
 //! each says that it is skipped.
 
 mod apply;
+mod charts;
 mod custom;
 mod faults;
 mod harness;

@@ -5,7 +5,8 @@
 
 use super::error::Error;
 use super::manifest;
-use crate::api::{Object, yaml};
+use crate::api::Object;
+use crate::charts::decode;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -74,8 +75,7 @@ fn texts(text: &str, how: Compare) -> Result<BTreeMap<String, String>, Error> {
         if object.kind() == "Secret" && !how.show_secrets {
             hide(&mut object);
         }
-        let text = yaml::to_text(&Value::Object(object.0)).map_err(|error| Error::text(error.to_string()))?;
-        found.insert(title, text);
+        found.insert(title, decode::to_yaml(&Value::Object(object.0)));
     }
     Ok(found)
 }

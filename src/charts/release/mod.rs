@@ -32,6 +32,7 @@ pub mod readiness;
 mod reasons;
 pub mod record;
 mod rollback;
+pub mod source;
 mod status;
 mod storage;
 mod test;

@@ -154,7 +154,7 @@ pub struct Rendered {
 
 /// A chart with the values that the user gave: what releases are made of.
 #[async_trait]
-pub trait Source: Send {
+pub trait Source: Send + Sync {
     /// What is stored of the chart.
     fn chart(&self) -> Chart;
     /// What is stored of the values.

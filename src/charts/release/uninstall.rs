@@ -5,12 +5,13 @@
 use super::apply;
 use super::cluster::Item;
 use super::error::Error;
-use super::manifest::{self, UNINSTALL_ORDER, compare_kinds};
+use super::manifest;
 use super::options::{DryRun, Options, Strategy};
 use super::readiness::Until;
 use super::record::{Release, Status};
 use super::time::Time;
 use super::{Actions, check_name, ownership, wait};
+use crate::charts::manifests::{UNINSTALL_ORDER, by_kind};
 use serde_json::Value;
 
 /// What became of a release.
@@ -115,7 +116,7 @@ impl Actions {
     async fn sort(&self, release: &Release) -> Result<Sorted, Error> {
         let items = manifest::items(&self.cluster, &release.manifest).await;
         let mut items = items.map_err(|error| error.during("unable to build kubernetes objects for delete"))?;
-        items.sort_by(|a, b| compare_kinds(&a.kind.kind, &b.kind.kind, UNINSTALL_ORDER));
+        by_kind(&mut items, UNINSTALL_ORDER, |item| &item.kind.kind);
         let mut sorted = Sorted::default();
         let (kept, others): (Vec<Item>, Vec<Item>) =
             items.into_iter().partition(|item| ownership::is_kept(&Value::Object(item.object.0.clone())));

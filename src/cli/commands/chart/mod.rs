@@ -5,20 +5,33 @@
 
 mod create;
 mod dependency;
+mod diff;
 mod env;
 mod flags;
+mod get;
 mod graph;
+mod history;
+mod install;
 mod lint;
+mod list;
+mod operate;
 mod package;
+mod printing;
 mod pull;
 mod push;
 mod registry;
 mod repo;
+mod rollback;
 mod scope;
 mod search;
+mod session;
 mod show;
+mod status;
 mod table;
 mod template;
+mod test;
+mod uninstall;
+mod upgrade;
 mod verify;
 mod version;
 
@@ -67,6 +80,19 @@ enum Command {
     Template(template::Arguments),
     Verify(verify::Arguments),
     Version(version::Arguments),
+    Diff(Box<diff::Arguments>),
+    Get(get::Arguments),
+    #[command(visible_alias = "hist")]
+    History(history::Arguments),
+    Install(Box<install::Arguments>),
+    #[command(visible_alias = "ls")]
+    List(list::Arguments),
+    Rollback(rollback::Arguments),
+    Status(status::Arguments),
+    Test(test::Arguments),
+    #[command(visible_aliases = ["del", "delete", "un"])]
+    Uninstall(uninstall::Arguments),
+    Upgrade(Box<upgrade::Arguments>),
 }
 
 /// What a command of Helm's ends with: nothing, or the text behind `Error: `.
@@ -136,6 +162,16 @@ fn dispatch(command: Command, scope: &Scope) -> Outcome {
         Command::Template(arguments) => template::run(arguments, scope),
         Command::Verify(arguments) => verify::run(arguments, scope),
         Command::Version(arguments) => version::run(arguments, scope),
+        Command::Diff(arguments) => diff::run(*arguments, scope),
+        Command::Get(arguments) => get::run(arguments, scope),
+        Command::History(arguments) => history::run(arguments, scope),
+        Command::Install(arguments) => install::run(*arguments, scope),
+        Command::List(arguments) => list::run(arguments, scope),
+        Command::Rollback(arguments) => rollback::run(arguments, scope),
+        Command::Status(arguments) => status::run(arguments, scope),
+        Command::Test(arguments) => test::run(arguments, scope),
+        Command::Uninstall(arguments) => uninstall::run(arguments, scope),
+        Command::Upgrade(arguments) => upgrade::run(*arguments, scope),
     }
 }
 

@@ -1,0 +1,206 @@
+//! A command's way to a cluster: the client that the flags name, the releases in it, and what is shown meanwhile.
+
+use super::{Problem, Scope};
+use crate::charts::release::{Actions, Cluster, Error, Node, Observer, readiness::State};
+use crate::client::config::{Access, access};
+use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use std::future::Future;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A cluster and what is done with its releases.
+pub struct Session {
+    runtime: tokio::runtime::Runtime,
+    pub actions: Actions,
+    live: Arc<Live>,
+}
+
+impl Session {
+    /// The releases of the namespace that the flags name, or of all.
+    pub fn open(scope: &Scope, all_namespaces: bool) -> Result<Self, Problem> {
+        // The one provider of cryptography; a second call would be refused, which is as good.
+        crate::base::crypto::install();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let globals = &scope.globals;
+        let wanted = Access {
+            kubeconfig: globals.kubeconfig.as_ref().filter(|path| !path.is_empty()).map(Into::into),
+            context: globals.kube_context.clone().filter(|name| !name.is_empty()).or_else(|| globals.profile.clone()),
+            server: globals.kube_apiserver.clone(),
+            authority: globals.kube_ca_file.as_ref().map(Into::into),
+            token: globals.kube_token.clone(),
+            insecure: globals.kube_insecure_skip_tls_verify,
+            server_name: globals.kube_tls_server_name.clone(),
+            user: globals.kube_as_user.clone(),
+            groups: globals.kube_as_group.clone(),
+        };
+        let made = runtime.block_on(access(&wanted));
+        let (client, own) = made.map_err(|error| {
+            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+            let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
+            Problem(format!("kubernetes cluster unreachable: {text}"))
+        })?;
+        let namespace = match globals.namespace.as_deref().filter(|name| !name.is_empty()) {
+            _ if all_namespaces => String::new(),
+            Some(name) => name.to_string(),
+            None => own,
+        };
+        let driver = std::env::var("HELM_DRIVER").unwrap_or_default();
+        let live = Arc::new(Live::new(globals.debug));
+        let actions = Actions::new(Cluster::new(client, namespace), &driver, live.clone())?;
+        Ok(Self { runtime, actions, live })
+    }
+
+    /// Does something on the cluster.
+    pub fn run<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
+        let done = self.runtime.block_on(work);
+        self.live.finish(done.is_err());
+        Ok(done?)
+    }
+
+    /// Does something to a release; a signal breaks it off, and the release says so.
+    pub fn run_on<T>(&self, name: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
+        self.run(async {
+            tokio::select! {
+                done = work => done,
+                () = signalled() => {
+                    println!("Release {name} has been cancelled.");
+                    self.actions.cancelled(name).await?;
+                    Err(Error::text("context canceled"))
+                }
+            }
+        })
+    }
+}
+
+/// Waits until somebody wants this process to end.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// What is shown on a terminal while something is waited for; elsewhere only warnings are.
+struct Live {
+    bar: Option<ProgressBar>,
+    debug: bool,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Default)]
+struct Shown {
+    step: String,
+    tree: Vec<Node>,
+}
+
+impl Live {
+    fn new(debug: bool) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        Self { bar, debug, shown: Mutex::default() }
+    }
+
+    fn draw(&self, shown: &Shown) {
+        let Some(bar) = &self.bar else { return };
+        let tree = tree_text(&shown.tree, 20);
+        bar.set_message(if tree.is_empty() { shown.step.clone() } else { format!("{}\n{tree}", shown.step) });
+    }
+
+    /// Takes the picture away; after a failure what was not ready is told with its reasons.
+    fn finish(&self, has_failed: bool) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let shown = self.shown.lock();
+        let why = shown.tree.iter().filter(|node| !node.reasons.is_empty()).cloned().collect::<Vec<_>>();
+        if has_failed && !why.is_empty() {
+            eprintln!("{}", tree_text(&why, usize::MAX));
+        }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+/// Objects that are waited for with what keeps them; those that are ready are one mark.
+fn tree_text(nodes: &[Node], most: usize) -> String {
+    let mut lines = Vec::new();
+    for node in nodes {
+        let mark = match node.state {
+            State::Current | State::NotFound => '✓',
+            State::Failed => '✗',
+            State::InProgress | State::Terminating => '·',
+        };
+        let message = if node.state == State::Current { "" } else { node.message.as_str() };
+        lines.push(format!("  {mark} {}  {message}", node.what).trim_end().to_string());
+        lines.extend(node.reasons.iter().map(|reason| format!("      {} {}", reason.what, reason.why)));
+    }
+    if lines.len() > most {
+        let more = lines.len() - most;
+        lines.truncate(most);
+        lines.push(format!("  ... {more} more"));
+    }
+    lines.join("\n")
+}
+
+impl Observer for Live {
+    fn step(&self, text: &str) {
+        if self.debug {
+            self.say(&format!("level=DEBUG msg={text:?}"));
+        }
+        let mut shown = self.shown.lock();
+        shown.step = text.to_string();
+        shown.tree.clear();
+        self.draw(&shown);
+    }
+
+    fn tree(&self, nodes: &[Node]) {
+        let mut shown = self.shown.lock();
+        shown.tree = nodes.to_vec();
+        self.draw(&shown);
+    }
+
+    fn log(&self, _namespace: &str, _pod: &str, _container: &str, text: &str) {
+        self.say(text.trim_end_matches('\n'));
+    }
+
+    fn warn(&self, text: &str) {
+        self.say(&format!("level=WARN msg={text:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charts::release::Reason;
+
+    #[test]
+    fn the_tree_shows_what_is_missing_and_why() {
+        let node = |what: &str, state: State, message: &str, reasons: Vec<Reason>| Node {
+            what: what.into(),
+            namespace: "one".into(),
+            state,
+            message: message.into(),
+            reasons,
+        };
+        let reason = Reason { what: "pod web-1".into(), why: "container app: ErrImagePull".into() };
+        let nodes = [
+            node("Service/web", State::Current, "Service is ready", Vec::new()),
+            node("Deployment/web", State::InProgress, "Available: 0/1", vec![reason]),
+        ];
+        let wanted = "  ✓ Service/web\n  · Deployment/web  Available: 0/1\n      pod web-1 container app: ErrImagePull";
+        assert_eq!(tree_text(&nodes, 9), wanted);
+        assert_eq!(tree_text(&nodes, 1), "  ✓ Service/web\n  ... 2 more");
+    }
+}

@@ -1,0 +1,198 @@
+//! Releases on a real cluster: installed, upgraded, rolled back, taken away; hooks that fail, installs that are killed, and
+//! charts that are objects.
+
+use super::harness::{Cluster, Said};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const CHART: &str = "apiVersion: v2\nname: site\nversion: 1.2.3\nappVersion: '9'\n";
+const VALUES: &str = "replicas: 1\nimage: coracle.local/hello\ntext: hello\nextra: true\n";
+const DEPLOYMENT: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: {{ .Release.Name }}}
+spec:
+  replicas: {{ .Values.replicas }}
+  selector: {matchLabels: {app: {{ .Release.Name }}}}
+  template:
+    metadata: {labels: {app: {{ .Release.Name }}}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: hello, image: {{ .Values.image }}}]
+"#;
+const CONFIG: &str = r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}-text}
+data: {text: {{ .Values.text | quote }}, revision: {{ .Release.Revision | quote }}}
+{{- if .Values.extra }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: {{ .Release.Name }}-extra}
+{{- end }}
+"#;
+
+/// A chart in a folder of the test's own.
+fn chart(cluster: &Cluster, name: &str, templates: &[(&str, &str)]) -> PathBuf {
+    let folder = cluster.folder().join(name);
+    std::fs::create_dir_all(folder.join("templates")).unwrap();
+    std::fs::write(folder.join("Chart.yaml"), CHART).unwrap();
+    std::fs::write(folder.join("values.yaml"), VALUES).unwrap();
+    for (file, text) in templates {
+        std::fs::write(folder.join("templates").join(file), text).unwrap();
+    }
+    folder
+}
+
+fn site(cluster: &Cluster) -> PathBuf {
+    chart(cluster, "site", &[("deployment.yaml", DEPLOYMENT), ("config.yaml", CONFIG), ("NOTES.txt", "open {{ .Release.Name }}\n")])
+}
+
+fn chart_command(cluster: &Cluster, words: &str) -> Said {
+    cluster.coracle(&format!("chart {words}"))
+}
+
+fn json(said: Said) -> Value {
+    serde_json::from_str(&said.ok()).unwrap()
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn a_release_lives_from_install_to_uninstall() {
+    let Some(cluster) = Cluster::started("releases") else { return };
+    let site = shown(&site(&cluster));
+    let installed = chart_command(&cluster, &format!("install web {site} --wait --timeout 120s -n sea --create-namespace")).ok();
+    for line in ["NAME: web\n", "NAMESPACE: sea\n", "STATUS: deployed\n", "REVISION: 1\n", "DESCRIPTION: Install complete\n", "NOTES:\nopen web\n"] {
+        assert!(installed.contains(line), "{installed}");
+    }
+    assert_eq!(cluster.kubectl("get deployment web -n sea -o jsonpath={.status.readyReplicas}").ok(), "1");
+    let labels = cluster.kubectl("get secret sh.helm.release.v1.web.v1 -n sea -o jsonpath={.type}/{.metadata.labels.status}/{.metadata.labels.owner}");
+    assert_eq!(labels.ok(), "helm.sh/release.v1/deployed/helm");
+    let owner = "get configmap web-text -n sea -o jsonpath={.metadata.labels.app\\.kubernetes\\.io/managed-by}/{.metadata.annotations.meta\\.helm\\.sh/release-name}";
+    assert_eq!(cluster.kubectl(owner).ok(), "Helm/web");
+    assert!(chart_command(&cluster, &format!("install web {site} -n sea")).err.contains("cannot reuse a name that is still in use"));
+
+    let upgraded = chart_command(&cluster, &format!("upgrade web {site} -n sea --set text=bye,extra=false")).ok();
+    assert!(upgraded.starts_with("Release \"web\" has been upgraded. Happy Helming!\nNAME: web\n"), "{upgraded}");
+    assert_eq!(cluster.kubectl("get configmap web-text -n sea -o jsonpath={.data.text}{.data.revision}").ok(), "bye2");
+    assert_ne!(cluster.kubectl("get configmap web-extra -n sea").code, 0);
+    let values = json(chart_command(&cluster, "get values web -n sea -o json"));
+    assert_eq!(values, serde_json::json!({"text": "bye", "extra": false}));
+    let history = json(chart_command(&cluster, "history web -n sea -o json"));
+    let states: Vec<&str> = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    assert_eq!(states, ["superseded", "deployed"]);
+
+    assert_eq!(chart_command(&cluster, "rollback web 1 -n sea").ok(), "Rollback was a success! Happy Helming!\n");
+    assert_eq!(cluster.kubectl("get configmap web-text -n sea -o jsonpath={.data.text}{.data.revision}").ok(), "hello1");
+    assert_eq!(cluster.kubectl("get configmap web-extra -n sea -o name").ok(), "configmap/web-extra\n");
+    let list = json(chart_command(&cluster, "list -A -o json"));
+    assert_eq!((&list[0]["name"], &list[0]["revision"], &list[0]["chart"]), (&"web".into(), &"3".into(), &"site-1.2.3".into()));
+    let status = chart_command(&cluster, "status web -n sea").ok();
+    assert!(status.contains("DESCRIPTION: Rollback to 1\n") && status.contains("==> v1/ConfigMap\nNAME"), "{status}");
+
+    assert_eq!(chart_command(&cluster, "uninstall web -n sea").ok(), "release \"web\" uninstalled\n");
+    assert_eq!(cluster.kubectl("get configmap,secret,deployment -n sea -o name --selector=app.kubernetes.io/managed-by=Helm").ok(), "");
+    assert_eq!(cluster.kubectl("get secret -n sea -o name --selector=owner=helm").ok(), "");
+    assert!(chart_command(&cluster, "status web -n sea").err.contains("release: not found"));
+}
+
+const FAILING_HOOK: &str = r#"apiVersion: v1
+kind: Pod
+metadata:
+  name: {{ .Release.Name }}-before
+  annotations: {"helm.sh/hook": "pre-install,pre-upgrade", "helm.sh/hook-delete-policy": "before-hook-creation"}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 0
+  containers: [{name: one, image: coracle.local/hello, command: ["/no/such/program"]}]
+"#;
+
+#[test]
+fn a_failed_hook_and_a_failed_upgrade_leave_what_helm_leaves() {
+    let Some(cluster) = Cluster::started("chart-failures") else { return };
+    let hooked = chart(&cluster, "hooked", &[("config.yaml", CONFIG), ("hook.yaml", FAILING_HOOK)]);
+    let refused = chart_command(&cluster, &format!("install web {} --timeout 60s", shown(&hooked)));
+    assert!(refused.err.contains("INSTALLATION FAILED: failed pre-install:"), "{}", refused.err);
+    assert_ne!(cluster.kubectl("get configmap web-text").code, 0);
+    let list = json(chart_command(&cluster, "list -o json"));
+    assert_eq!(list[0]["status"], "failed");
+    chart_command(&cluster, "uninstall web").ok();
+
+    let site = shown(&site(&cluster));
+    chart_command(&cluster, &format!("install web {site} --wait --timeout 120s")).ok();
+    let broken = format!("upgrade web {site} --set image=coracle.local/none --set text=new --rollback-on-failure --timeout 15s");
+    let refused = chart_command(&cluster, &broken);
+    let wanted = "release web failed, and has been rolled back due to rollback-on-failure being set";
+    assert!(refused.err.contains(wanted), "{}", refused.err);
+    assert_eq!(cluster.kubectl("get configmap web-text -o jsonpath={.data.text}").ok(), "hello");
+    let history = json(chart_command(&cluster, "history web -o json"));
+    let states: Vec<&str> = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    assert_eq!(states, ["superseded", "failed", "deployed"]);
+
+    cluster.kubectl("create configmap other-text").ok();
+    let refused = chart_command(&cluster, &format!("install other {site}"));
+    let wanted = "unable to continue with install: ConfigMap \"other-text\" in namespace \"default\" exists and cannot be imported into \
+                  the current release: invalid ownership metadata; label validation error: missing key \
+                  \"app.kubernetes.io/managed-by\": must be set to \"Helm\"";
+    assert!(refused.err.contains(wanted), "{}", refused.err);
+    chart_command(&cluster, &format!("install other {site} --take-ownership")).ok();
+}
+
+/// Starts an install that waits for what never comes.
+fn stuck(cluster: &Cluster, site: &str) -> Child {
+    let words = format!("chart install web {site} --wait --timeout 600s --set image=coracle.local/none");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    command.args(words.split_whitespace()).env("KUBECONFIG", cluster.kubeconfig());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn an_install_that_was_killed_is_continued() {
+    let Some(cluster) = Cluster::started("chart-killed") else { return };
+    let site = shown(&site(&cluster));
+    let mut install = stuck(&cluster, &site);
+    cluster.kubectl("wait --for=create deployment/web --timeout=60s").ok();
+    let meanwhile = chart_command(&cluster, &format!("upgrade web {site}"));
+    assert!(meanwhile.err.contains("another operation (install/upgrade/rollback) is in progress"), "{}", meanwhile.err);
+    install.kill().unwrap();
+    install.wait().unwrap();
+    let list = json(chart_command(&cluster, "list -o json"));
+    assert_eq!(list[0]["status"], "pending-install");
+    chart_command(&cluster, &format!("upgrade --install web {site} --wait --timeout 120s")).ok();
+    let history = json(chart_command(&cluster, "history web -o json"));
+    let states: Vec<&str> = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
+    assert_eq!(states[1..], ["deployed"]);
+    chart_command(&cluster, "uninstall web").ok();
+    assert_ne!(cluster.kubectl("get deployment web").code, 0);
+}
+
+#[test]
+fn a_chart_object_becomes_a_release() {
+    let Some(cluster) = Cluster::started("chart-objects") else { return };
+    let packed = shown(&chart(&cluster, "site", &[("config.yaml", CONFIG)]));
+    let folder = shown(cluster.folder());
+    chart_command(&cluster, &format!("package {packed} -d {folder}")).ok();
+    let content = std::fs::read(cluster.folder().join("site-1.2.3.tgz")).unwrap();
+    use base64::Engine;
+    let content = base64::engine::general_purpose::STANDARD.encode(content);
+    let object = |text: &str| {
+        format!(
+            "apiVersion: helm.cattle.io/v1\nkind: HelmChart\nmetadata: {{name: web, namespace: kube-system}}\nspec:\n  \
+             chartContent: {content}\n  targetNamespace: sea\n  createNamespace: true\n  valuesContent: |\n    text: {text}\n"
+        )
+    };
+    cluster.kubectl_with("apply", &object("one")).ok();
+    cluster.kubectl("wait --for=condition=Ready helmchart/web -n kube-system --timeout=60s").ok();
+    assert_eq!(cluster.kubectl("get configmap web-text -n sea -o jsonpath={.data.text}").ok(), "one");
+    cluster.kubectl_with("apply", &object("two")).ok();
+    cluster.kubectl("wait --for=jsonpath={.data.text}=two configmap/web-text -n sea --timeout=60s").ok();
+    let config = "apiVersion: helm.cattle.io/v1\nkind: HelmChartConfig\nmetadata: {name: web, namespace: kube-system}\nspec:\n  valuesContent: |\n    text: three\n";
+    cluster.kubectl_with("apply", config).ok();
+    cluster.kubectl("wait --for=jsonpath={.data.text}=three configmap/web-text -n sea --timeout=60s").ok();
+    cluster.kubectl("delete helmchart web -n kube-system --timeout=60s").ok();
+    assert_ne!(cluster.kubectl("get configmap web-text -n sea").code, 0);
+    assert_eq!(cluster.kubectl("get secret -n sea -o name --selector=owner=helm").ok(), "");
+}
