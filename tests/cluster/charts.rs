@@ -161,7 +161,7 @@ fn an_install_that_was_killed_is_continued() {
     install.wait().unwrap();
     let list = json(chart_command(&cluster, "list -o json"));
     assert_eq!(list[0]["status"], "pending-install");
-    chart_command(&cluster, &format!("upgrade --install web {site} --wait --timeout 120s")).ok();
+    chart_command(&cluster, &format!("upgrade --install web {site} --set image=coracle.local/hello --wait --timeout 120s")).ok();
     let history = json(chart_command(&cluster, "history web -o json"));
     let states: Vec<&str> = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
     assert_eq!(states[1..], ["deployed"]);

@@ -221,3 +221,10 @@ impl Paths<'_> {
         }
     }
 }
+
+/// The media types of a patch: custom kinds take no strategic ones, and kubectl asks the documents about that.
+pub fn patches<'a>(one: &Operation, all: &[&'a str]) -> Vec<&'a str> {
+    let (group, version, kind) = &one.about;
+    let is_custom = *kind != "Scale" && crate::api::kinds::find_kind(group, version, kind).is_none();
+    all.iter().copied().filter(|media| !(is_custom && media.contains("strategic"))).collect()
+}

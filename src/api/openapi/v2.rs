@@ -210,7 +210,7 @@ fn operation(one: &Operation, served: &GroupVersion) -> Value {
     }
     json!({
         "tags": [paths::tag(served)], "description": one.description, "operationId": one.id, "schemes": ["https"],
-        "consumes": if is_patch { PATCHES } else { &["*/*"][..] }, "produces": MEDIA,
+        "consumes": if is_patch { paths::patches(one, PATCHES) } else { vec!["*/*"] }, "produces": MEDIA,
         "parameters": parameters, "responses": responses,
         "x-kubernetes-action": one.action, "x-kubernetes-group-version-kind": identity(group, version, kind),
     })

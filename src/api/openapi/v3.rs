@@ -155,7 +155,7 @@ fn operation(one: &Operation, served: &GroupVersion) -> Value {
     }
     if one.method == "patch" {
         let patch = json!({"$ref": format!("{REFERENCE}{}", paths::PATCH_BODY)});
-        operation["requestBody"] = json!({"required": true, "content": content(PATCHES, &patch)});
+        operation["requestBody"] = json!({"required": true, "content": content(&paths::patches(one, PATCHES), &patch)});
     } else if let Some(body) = &one.body {
         operation["requestBody"] =
             json!({"required": one.method != "delete", "content": content(&["*/*"], &reference(body))});
