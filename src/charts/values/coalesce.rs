@@ -94,11 +94,10 @@ impl Coalesce<'_> {
                 (None, _) => {
                     into.insert(key.clone(), if clean { without_nulls(default) } else { default.clone() });
                 }
-                (Some(Value::Null), default) => {
-                    if !merge && !default.is_null() {
-                        into.remove(key);
-                    }
+                (Some(Value::Null), default) if !merge && !default.is_null() => {
+                    into.remove(key);
                 }
+                (Some(Value::Null), _) => {}
                 (Some(Value::Object(given)), Value::Object(default)) => {
                     self.tables(given, default, &full(), merge, clean);
                 }
