@@ -49,8 +49,8 @@ pub fn create(name: &str, folder: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, 
 /// Makes a chart's folder out of another chart, in whose files `<CHARTNAME>` stands for the name.
 pub fn create_from(name: &str, folder: &Path, starter: &Path) -> Result<PathBuf, Error> {
     check_name(name)?;
-    let mut chart = Chart::load(starter)
-        .map_err(|error| Error::Chart(format!("could not load {}: {error}", starter.display())))?;
+    let mut chart =
+        Chart::load(starter).map_err(|error| Error::Chart(format!("could not load {}: {error}", starter.display())))?;
     chart.metadata = super::chart::Metadata {
         api_version: "v2".into(),
         name: name.into(),

@@ -70,7 +70,8 @@ impl<'a> Decoder<'a> {
     fn field(&self, name: &str) -> Option<&'a Value> {
         let table = self.table?;
         let found = table.get(name);
-        let found = found.or_else(|| table.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
+        let found =
+            found.or_else(|| table.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value));
         found.filter(|value| !value.is_null())
     }
 

@@ -3,8 +3,8 @@
 //! Source of the rules: Helm `pkg/release/v1/util` (manifest.go, manifest_sorter.go, kind_sorter.go) and
 //! `pkg/release/v1/hook.go`.
 
-use super::values::Value;
 use super::decode;
+use super::values::Value;
 use std::collections::BTreeMap;
 
 /// Kinds in the order in which they are made.
@@ -174,8 +174,7 @@ pub fn sort(files: &BTreeMap<String, String>) -> Result<(Vec<Manifest>, Vec<Hook
             continue;
         }
         for document in split(text) {
-            let head = Head::read(document)
-                .map_err(|problem| format!("YAML parse error on {path}: {problem}"))?;
+            let head = Head::read(document).map_err(|problem| format!("YAML parse error on {path}: {problem}"))?;
             match head.hook(path, document) {
                 None => manifests.push(head.manifest(path, document)),
                 Some(hook) => hooks.extend(hook),

@@ -112,7 +112,11 @@ mod tests {
     #[test]
     fn a_packed_chart_is_read_back_as_it_was() {
         let files = vec![
-            File::new("Chart.yaml", b"apiVersion: v2\nname: a\nversion: 1.2.3\ndependencies:\n- {name: b, version: '1'}\n", 7),
+            File::new(
+                "Chart.yaml",
+                b"apiVersion: v2\nname: a\nversion: 1.2.3\ndependencies:\n- {name: b, version: '1'}\n",
+                7,
+            ),
             File::new("values.yaml", b"# kept\nx: 1\n", 8),
             File::new("templates/x.yaml", b"kind: X\n", 9),
             File::new("README.md", b"hello", 9),

@@ -107,8 +107,8 @@ pub fn render(
     check_kube_version(&chart.metadata, capabilities)?;
     let mut files = templates(chart, &values, options, capabilities, host)?;
     let notes = take_notes(&mut files, chart.name(), options.subchart_notes);
-    let (manifests, hooks) = manifests::sort(&files)
-        .map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
+    let (manifests, hooks) =
+        manifests::sort(&files).map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
 }
 
@@ -160,10 +160,8 @@ pub fn templates(
     capabilities: &Capabilities,
     host: &dyn Host,
 ) -> Result<BTreeMap<String, String>, Error> {
-    let scopes = Scopes {
-        release: release(options),
-        capabilities: Value::Object(Rc::new(View(Rc::new(capabilities.clone())))),
-    };
+    let scopes =
+        Scopes { release: release(options), capabilities: Value::Object(Rc::new(View(Rc::new(capabilities.clone())))) };
     let root = Value::from_json(&serde_json::Value::Object(values.clone()));
     let mut found = BTreeMap::new();
     scopes.collect(chart, chart.name(), true, root, &mut found);
@@ -263,9 +261,10 @@ fn release(options: &ReleaseOptions) -> Value {
 fn metadata(metadata: &Metadata, is_root: bool) -> Value {
     let text = |text: &str| Value::from(text);
     let texts = |texts: &[String]| Value::list(texts.iter().map(|text| Value::from(text.as_str())).collect());
-    let maintainers = metadata.maintainers.iter().map(|one| {
-        Value::map_from([("Name", text(&one.name)), ("Email", text(&one.email)), ("URL", text(&one.url))])
-    });
+    let maintainers = metadata
+        .maintainers
+        .iter()
+        .map(|one| Value::map_from([("Name", text(&one.name)), ("Email", text(&one.email)), ("URL", text(&one.url))]));
     let dependencies = metadata.dependencies.iter().map(|one| {
         Value::map_from([
             ("Name", text(&one.name)),

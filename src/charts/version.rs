@@ -376,8 +376,7 @@ impl Term {
             return version.compare(&self.version).is_le();
         }
         let same_major = version.major == self.version.major;
-        version.major <= self.version.major
-            && !(same_major && version.minor > self.version.minor && !self.minor_dirty)
+        version.major <= self.version.major && !(same_major && version.minor > self.version.minor && !self.minor_dirty)
     }
 
     fn tilde(&self, version: &Version) -> bool {

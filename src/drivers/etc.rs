@@ -6,11 +6,8 @@ use std::net::IpAddr;
 use std::path::Path;
 
 /// Where programs that answer names on the loopback keep the resolvers behind them: systemd-resolved, NetworkManager.
-const BEHIND_LOOPBACK: &[&str] = &[
-    "/run/systemd/resolve/resolv.conf",
-    "/run/NetworkManager/no-stub-resolv.conf",
-    "/run/NetworkManager/resolv.conf",
-];
+const BEHIND_LOOPBACK: &[&str] =
+    &["/run/systemd/resolve/resolv.conf", "/run/NetworkManager/no-stub-resolv.conf", "/run/NetworkManager/resolv.conf"];
 
 /// Writes the files below `root`.
 pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> {
@@ -71,7 +68,8 @@ mod tests {
 
     #[test]
     fn resolvers_on_the_loopback_are_left_out() {
-        let text = "search example.com\nnameserver\t127.0.0.53\nnameserver 10.0.0.1\nnameserver ::1\n# nameserver 127.0.0.1\n";
+        let text =
+            "search example.com\nnameserver\t127.0.0.53\nnameserver 10.0.0.1\nnameserver ::1\n# nameserver 127.0.0.1\n";
         assert_eq!(servers(text).count(), 3);
         assert_eq!(without_loopback(text), "search example.com\nnameserver 10.0.0.1\n# nameserver 127.0.0.1\n");
     }

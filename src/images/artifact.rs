@@ -128,7 +128,8 @@ impl<'a> Registry<'a> {
     /// One for each login, and one without.
     fn each(wanted: &'a Reference, access: &'a Access) -> impl Iterator<Item = Self> {
         crate::base::crypto::install();
-        let named = access.logins.iter().map(|login| RegistryAuth::Basic(login.username.clone(), login.password.clone()));
+        let named =
+            access.logins.iter().map(|login| RegistryAuth::Basic(login.username.clone(), login.password.clone()));
         named.chain([RegistryAuth::Anonymous]).map(move |auth| Self::new(wanted, access, auth))
     }
 
@@ -189,11 +190,8 @@ impl<'a> Registry<'a> {
         use futures::TryStreamExt;
         let wanted = descriptor.digest.as_str();
         let too_large = || self.broken(format!("`{wanted}` is larger than {limit} bytes"));
-        let mut stream = self
-            .client
-            .pull_blob_stream(&self.reference, wanted)
-            .await
-            .map_err(|error| self.failed(&error))?;
+        let mut stream =
+            self.client.pull_blob_stream(&self.reference, wanted).await.map_err(|error| self.failed(&error))?;
         let mut data = Vec::new();
         let received = |error: std::io::Error| self.broken(format!("`{wanted}` was not received: {error}"));
         while let Some(bytes) = stream.try_next().await.map_err(received)? {
@@ -221,9 +219,7 @@ impl<'a> Registry<'a> {
             let pushed = self.client.push_blob(&self.reference, part.data.clone(), &digest).await;
             pushed.map_err(|error| self.failed(&error))?;
         }
-        let describe = |part: &Part| {
-            serde_json::json!({"mediaType": part.media_type, "digest": digest(&part.data), "size": part.data.len()})
-        };
+        let describe = |part: &Part| serde_json::json!({"mediaType": part.media_type, "digest": digest(&part.data), "size": part.data.len()});
         let mut manifest = serde_json::json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST,

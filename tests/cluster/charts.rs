@@ -45,7 +45,11 @@ fn chart(cluster: &Cluster, name: &str, templates: &[(&str, &str)]) -> PathBuf {
 }
 
 fn site(cluster: &Cluster) -> PathBuf {
-    chart(cluster, "site", &[("deployment.yaml", DEPLOYMENT), ("config.yaml", CONFIG), ("NOTES.txt", "open {{ .Release.Name }}\n")])
+    chart(
+        cluster,
+        "site",
+        &[("deployment.yaml", DEPLOYMENT), ("config.yaml", CONFIG), ("NOTES.txt", "open {{ .Release.Name }}\n")],
+    )
 }
 
 fn chart_command(cluster: &Cluster, words: &str) -> Said {
@@ -64,8 +68,16 @@ fn shown(path: &Path) -> String {
 fn a_release_lives_from_install_to_uninstall() {
     let Some(cluster) = Cluster::started("releases") else { return };
     let site = shown(&site(&cluster));
-    let installed = chart_command(&cluster, &format!("install web {site} --wait --timeout 120s -n sea --create-namespace")).ok();
-    for line in ["NAME: web\n", "NAMESPACE: sea\n", "STATUS: deployed\n", "REVISION: 1\n", "DESCRIPTION: Install complete\n", "NOTES:\nopen web\n"] {
+    let installed =
+        chart_command(&cluster, &format!("install web {site} --wait --timeout 120s -n sea --create-namespace")).ok();
+    for line in [
+        "NAME: web\n",
+        "NAMESPACE: sea\n",
+        "STATUS: deployed\n",
+        "REVISION: 1\n",
+        "DESCRIPTION: Install complete\n",
+        "NOTES:\nopen web\n",
+    ] {
         assert!(installed.contains(line), "{installed}");
     }
     assert_eq!(cluster.kubectl("get deployment web -n sea -o jsonpath={.status.readyReplicas}").ok(), "1");
@@ -73,7 +85,11 @@ fn a_release_lives_from_install_to_uninstall() {
     assert_eq!(labels.ok(), "helm.sh/release.v1/deployed/helm");
     let owner = "get configmap web-text -n sea -o jsonpath={.metadata.labels.app\\.kubernetes\\.io/managed-by}/{.metadata.annotations.meta\\.helm\\.sh/release-name}";
     assert_eq!(cluster.kubectl(owner).ok(), "Helm/web");
-    assert!(chart_command(&cluster, &format!("install web {site} -n sea")).err.contains("cannot reuse a name that is still in use"));
+    assert!(
+        chart_command(&cluster, &format!("install web {site} -n sea"))
+            .err
+            .contains("cannot reuse a name that is still in use")
+    );
 
     let upgraded = chart_command(&cluster, &format!("upgrade web {site} -n sea --set text=bye,extra=false")).ok();
     assert!(upgraded.starts_with("Release \"web\" has been upgraded. Happy Helming!\nNAME: web\n"), "{upgraded}");
@@ -86,15 +102,26 @@ fn a_release_lives_from_install_to_uninstall() {
     assert_eq!(states, ["superseded", "deployed"]);
 
     assert_eq!(chart_command(&cluster, "rollback web 1 -n sea").ok(), "Rollback was a success! Happy Helming!\n");
-    assert_eq!(cluster.kubectl("get configmap web-text -n sea -o jsonpath={.data.text}{.data.revision}").ok(), "hello1");
+    assert_eq!(
+        cluster.kubectl("get configmap web-text -n sea -o jsonpath={.data.text}{.data.revision}").ok(),
+        "hello1"
+    );
     assert_eq!(cluster.kubectl("get configmap web-extra -n sea -o name").ok(), "configmap/web-extra\n");
     let list = json(chart_command(&cluster, "list -A -o json"));
-    assert_eq!((&list[0]["name"], &list[0]["revision"], &list[0]["chart"]), (&"web".into(), &"3".into(), &"site-1.2.3".into()));
+    assert_eq!(
+        (&list[0]["name"], &list[0]["revision"], &list[0]["chart"]),
+        (&"web".into(), &"3".into(), &"site-1.2.3".into())
+    );
     let status = chart_command(&cluster, "status web -n sea").ok();
     assert!(status.contains("DESCRIPTION: Rollback to 1\n") && status.contains("==> v1/ConfigMap\nNAME"), "{status}");
 
     assert_eq!(chart_command(&cluster, "uninstall web -n sea").ok(), "release \"web\" uninstalled\n");
-    assert_eq!(cluster.kubectl("get configmap,secret,deployment -n sea -o name --selector=app.kubernetes.io/managed-by=Helm").ok(), "");
+    assert_eq!(
+        cluster
+            .kubectl("get configmap,secret,deployment -n sea -o name --selector=app.kubernetes.io/managed-by=Helm")
+            .ok(),
+        ""
+    );
     assert_eq!(cluster.kubectl("get secret -n sea -o name --selector=owner=helm").ok(), "");
     assert!(chart_command(&cluster, "status web -n sea").err.contains("release: not found"));
 }
@@ -123,7 +150,8 @@ fn a_failed_hook_and_a_failed_upgrade_leave_what_helm_leaves() {
 
     let site = shown(&site(&cluster));
     chart_command(&cluster, &format!("install web {site} --wait --timeout 120s")).ok();
-    let broken = format!("upgrade web {site} --set image=coracle.local/none --set text=new --rollback-on-failure --timeout 15s");
+    let broken =
+        format!("upgrade web {site} --set image=coracle.local/none --set text=new --rollback-on-failure --timeout 15s");
     let refused = chart_command(&cluster, &broken);
     let wanted = "release web failed, and has been rolled back due to rollback-on-failure being set";
     assert!(refused.err.contains(wanted), "{}", refused.err);
@@ -161,7 +189,11 @@ fn an_install_that_was_killed_is_continued() {
     install.wait().unwrap();
     let list = json(chart_command(&cluster, "list -o json"));
     assert_eq!(list[0]["status"], "pending-install");
-    chart_command(&cluster, &format!("upgrade --install web {site} --set image=coracle.local/hello --wait --timeout 120s")).ok();
+    chart_command(
+        &cluster,
+        &format!("upgrade --install web {site} --set image=coracle.local/hello --wait --timeout 120s"),
+    )
+    .ok();
     let history = json(chart_command(&cluster, "history web -o json"));
     let states: Vec<&str> = history.as_array().unwrap().iter().map(|one| one["status"].as_str().unwrap()).collect();
     assert_eq!(states[1..], ["deployed"]);

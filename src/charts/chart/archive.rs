@@ -71,7 +71,8 @@ pub fn read(archive: impl Read) -> Result<Vec<File>, Error> {
             return Err(too_large());
         }
         if size > LARGEST_FILE {
-            let problem = format!("decompressed chart file {full:?} is larger than the maximum file size {LARGEST_FILE}");
+            let problem =
+                format!("decompressed chart file {full:?} is larger than the maximum file size {LARGEST_FILE}");
             return Err(Error::Chart(problem));
         }
         let modified = entry.header().mtime().unwrap_or_default();
@@ -177,7 +178,10 @@ mod tests {
         assert_eq!(problem(&[("a/../../x", b"1")]), "chart illegally references parent directory");
         assert_eq!(problem(&[("a//etc/passwd", b"1")]), "chart illegally contains absolute paths");
         assert_eq!(problem(&[("a/C:/x", b"1")]), "chart contains illegally named files");
-        assert_eq!(problem(&[("Chart.yaml", b"1")]), "chart illegally contains content outside the base directory: \"Chart.yaml\"");
+        assert_eq!(
+            problem(&[("Chart.yaml", b"1")]),
+            "chart illegally contains content outside the base directory: \"Chart.yaml\""
+        );
         assert_eq!(problem(&[]), "no files in chart archive");
     }
 
@@ -189,7 +193,8 @@ mod tests {
 
     #[test]
     fn names_are_relative_to_the_folder_on_every_system() {
-        let files = read(&packed(&[("a\\templates\\x.yaml", "\u{feff}x".as_bytes()), ("a/./Chart.yaml", b"y")])[..]).unwrap();
+        let files =
+            read(&packed(&[("a\\templates\\x.yaml", "\u{feff}x".as_bytes()), ("a/./Chart.yaml", b"y")])[..]).unwrap();
         let names: Vec<_> = files.iter().map(|file| (file.name.as_str(), &file.data[..])).collect();
         assert_eq!(names, [("templates/x.yaml", &b"x"[..]), ("Chart.yaml", b"y")]);
     }
@@ -197,7 +202,10 @@ mod tests {
     #[test]
     fn what_is_no_archive_is_told_by_its_kind() {
         let told = |name: &str, start: &[u8]| ensure_archive(Path::new(name), start).unwrap_err().to_string();
-        assert_eq!(told("a.tgz", b"hello"), "file 'a.tgz' does not appear to be a gzipped archive; got 'text/plain; charset=utf-8'");
+        assert_eq!(
+            told("a.tgz", b"hello"),
+            "file 'a.tgz' does not appear to be a gzipped archive; got 'text/plain; charset=utf-8'"
+        );
         assert_eq!(told("a.yaml", b"a: 1"), "file 'a.yaml' seems to be a YAML file, but expected a gzipped archive");
         assert!(ensure_archive(Path::new("a"), GZIP).is_ok());
     }

@@ -49,7 +49,8 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
         return Err(Error::Chart(format!("chart folder {} is nested too deeply", folder.display())));
     }
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io("open", folder, &error))?;
-    let mut entries = entries.collect::<Result<Vec<_>, _>>().map_err(|error| Error::io("readdirent", folder, &error))?;
+    let mut entries =
+        entries.collect::<Result<Vec<_>, _>>().map_err(|error| Error::io("readdirent", folder, &error))?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();

@@ -320,7 +320,10 @@ mod tests {
         assert_eq!(with("type", json!("x")), "validation: chart.metadata.type must be application or library");
         let twice = json!([{"name": "b"}, {"name": "c", "alias": "b"}]);
         assert_eq!(with("dependencies", twice), "validation: more than one dependency with name or alias \"b\"");
-        assert_eq!(with("dependencies", json!([null])), "validation: dependencies must not contain empty or null nodes");
+        assert_eq!(
+            with("dependencies", json!([null])),
+            "validation: dependencies must not contain empty or null nodes"
+        );
         let alias = json!([{"name": "b", "alias": "b.c"}]);
         assert_eq!(with("dependencies", alias), "validation: dependency \"b\" has disallowed characters in the alias");
         assert_eq!(
@@ -332,7 +335,8 @@ mod tests {
     #[test]
     fn texts_are_made_printable() {
         let metadata =
-            read(json!({"apiVersion": "v2", "name": "a", "version": "1", "description": "\ntwo\tlines \u{7} 日本"})).unwrap();
+            read(json!({"apiVersion": "v2", "name": "a", "version": "1", "description": "\ntwo\tlines \u{7} 日本"}))
+                .unwrap();
         assert_eq!(metadata.description, " two lines  日本");
     }
 }

@@ -103,7 +103,11 @@ enum Part {
     Any,
     /// `**`: any number of characters.
     Super,
-    Class { negated: bool, singles: Vec<char>, range: Option<(char, char)> },
+    Class {
+        negated: bool,
+        singles: Vec<char>,
+        range: Option<(char, char)>,
+    },
     Either(Vec<Vec<Part>>),
 }
 

@@ -42,9 +42,9 @@ impl Linter<'_> {
             Ok(document) => document,
             Err(problem) => return self.tell(Severity::Error, FILE, format!("unable to parse YAML\n\t{problem}")),
         };
-        let strange = document.as_object().and_then(|table| {
-            table.keys().find(|key| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(key)))
-        });
+        let strange = document
+            .as_object()
+            .and_then(|table| table.keys().find(|key| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(key))));
         if let Some(key) = strange {
             let problem = format!("error unmarshaling JSON: while decoding JSON: json: unknown field {key:?}");
             let text = format!("failed to strictly parse chart metadata file\n\t{problem}");
@@ -122,7 +122,9 @@ fn version(metadata: &Metadata) -> Result<(), String> {
 fn is_strict(text: &str) -> bool {
     let core = text.split(['-', '+']).next().unwrap_or_default();
     let numbers: Vec<&str> = core.split('.').collect();
-    let plain = |number: &&str| number.bytes().all(|byte| byte.is_ascii_digit()) && (number.len() == 1 || !number.starts_with('0'));
+    let plain = |number: &&str| {
+        number.bytes().all(|byte| byte.is_ascii_digit()) && (number.len() == 1 || !number.starts_with('0'))
+    };
     Version::parse(text).is_ok() && numbers.len() == 3 && numbers.iter().all(plain)
 }
 
@@ -164,7 +166,10 @@ fn is_url(text: &str) -> bool {
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    text.len() >= 3 && !text.contains(char::is_whitespace) && is_host(host) && (host.contains('.') || host == "localhost")
+    text.len() >= 3
+        && !text.contains(char::is_whitespace)
+        && is_host(host)
+        && (host.contains('.') || host == "localhost")
 }
 
 /// A whole address, or a path.

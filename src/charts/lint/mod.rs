@@ -191,7 +191,11 @@ impl Linter<'_> {
         let unnamed = chart.dependencies.iter().map(Chart::name);
         let unnamed: Vec<&str> = unnamed.filter(|name| !wanted.iter().any(|one| one.name == *name)).collect();
         if !unnamed.is_empty() {
-            self.tell(Severity::Error, &path, format!("chart metadata is missing these dependencies: {}", names(unnamed)));
+            self.tell(
+                Severity::Error,
+                &path,
+                format!("chart metadata is missing these dependencies: {}", names(unnamed)),
+            );
         }
         let missing = wanted.iter().map(|one| one.name.as_str());
         let missing: Vec<&str> =

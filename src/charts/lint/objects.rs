@@ -16,7 +16,8 @@ impl Linter<'_> {
             let extension = file.base().rsplit_once('.').map(|(_, extension)| extension).unwrap_or_default();
             if !matches!(extension, "yaml" | "yml" | "tpl" | "txt") {
                 let found = if extension.is_empty() { String::new() } else { format!(".{extension}") };
-                let text = format!("file extension '{found}' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt");
+                let text =
+                    format!("file extension '{found}' not valid. Valid extensions are .yaml, .yml, .tpl, or .txt");
                 self.tell(Severity::Error, &file.name, text);
             }
             if !matches!(extension.to_ascii_lowercase().as_str(), "yaml" | "yml") {
@@ -33,7 +34,8 @@ impl Linter<'_> {
     fn documents(&mut self, path: &str, text: &str, minor: u32) -> bool {
         let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         if first.starts_with([' ', '\t']) {
-            let problem = format!("document starts with an illegal indent: {first:?}, which may cause parsing problems");
+            let problem =
+                format!("document starts with an illegal indent: {first:?}, which may cause parsing problems");
             self.tell(Severity::Warning, path, problem);
         }
         for document in manifests::split(text) {

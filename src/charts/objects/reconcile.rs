@@ -76,7 +76,8 @@ impl Work<'_> {
     async fn secret_values(&self, one: &Value) -> Result<Vec<String>, Error> {
         let name = one["name"].as_str().unwrap_or_default();
         let found = self.cluster.find(&format!("/api/v1/namespaces/{}/secrets/{name}", self.namespace)).await?;
-        let secret = found.ok_or_else(|| Error::text(format!("spec.valuesSecrets names Secret `{name}`, which does not exist")))?;
+        let secret = found
+            .ok_or_else(|| Error::text(format!("spec.valuesSecrets names Secret `{name}`, which does not exist")))?;
         let data = secret["data"].as_object().cloned().unwrap_or_default();
         let keys: Vec<String> = match one["keys"].as_array() {
             Some(keys) => keys.iter().filter_map(|key| Some(key.as_str()?.to_string())).collect(),
@@ -167,7 +168,10 @@ impl Work<'_> {
     async fn say_failed(&self, object: &Value, error: &Error) {
         let message = error.to_string();
         let is_said = object["status"]["conditions"].as_array().into_iter().flatten();
-        if is_said.clone().any(|one| one["type"] == "Failed" && one["status"] == "True" && one["message"] == message.as_str()) {
+        if is_said
+            .clone()
+            .any(|one| one["type"] == "Failed" && one["status"] == "True" && one["message"] == message.as_str())
+        {
             return;
         }
         let condition = |kind: &str, is: &str| json!({"type": kind, "status": is, "reason": "Error", "message": message, "lastTransitionTime": now()});
@@ -205,6 +209,7 @@ async fn load(wanted: &Wanted) -> Result<Chart, Error> {
         version: wanted.version.clone(),
         repository: wanted.repo.clone(),
     };
-    let path = repository::locate(&place, &Download::default(), &Settings::from_environment()).await.map_err(problem)?;
+    let path =
+        repository::locate(&place, &Download::default(), &Settings::from_environment()).await.map_err(problem)?;
     Chart::load(&path).map_err(problem)
 }

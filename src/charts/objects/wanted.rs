@@ -46,7 +46,9 @@ pub fn read(chart: &Value, config: Option<&Value>, secret_values: &[String]) -> 
         }
     }
     values.extend(secret_values.iter().cloned());
-    let policy = config.and_then(|config| config["spec"]["failurePolicy"].as_str()).unwrap_or_else(|| spec["failurePolicy"].as_str().unwrap_or_default());
+    let policy = config
+        .and_then(|config| config["spec"]["failurePolicy"].as_str())
+        .unwrap_or_else(|| spec["failurePolicy"].as_str().unwrap_or_default());
     let mut wanted = Wanted {
         namespace: if target.is_empty() { own.to_string() } else { target },
         chart: text("chart"),

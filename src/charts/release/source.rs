@@ -115,7 +115,12 @@ impl Source for ChartSource {
 }
 
 impl ChartSource {
-    fn render_now(&mut self, options: &ReleaseOptions, capabilities: &Capabilities, host: &Live) -> Result<Rendered, Error> {
+    fn render_now(
+        &mut self,
+        options: &ReleaseOptions,
+        capabilities: &Capabilities,
+        host: &Live,
+    ) -> Result<Rendered, Error> {
         let (chart, given) = (&mut self.chart, &self.given);
         let rendered = template::on_stack(|| charts::render(chart, given, options, capabilities, host));
         let rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
@@ -130,10 +135,10 @@ impl ChartSource {
         for one in &rendered.manifests {
             let hidden = self.hide_secret && one.kind == "Secret" && one.api_version == "v1";
             match hidden {
-                true => manifest += &format!(
-                    "---\n# Source: {}\n# HIDDEN: The Secret output has been suppressed\n",
-                    one.source
-                ),
+                true => {
+                    manifest +=
+                        &format!("---\n# Source: {}\n# HIDDEN: The Secret output has been suppressed\n", one.source)
+                }
                 false => charts::push_document(&mut manifest, &one.source, &one.text),
             }
         }
@@ -159,7 +164,8 @@ fn post_render(
             sent += &format!("---\n{}", charts::decode::to_yaml(&Value::Object(object.0)));
         }
     }
-    let received = post(sent).map_err(|error| Error::text(format!("error while running post render on files: {error}")))?;
+    let received =
+        post(sent).map_err(|error| Error::text(format!("error while running post render on files: {error}")))?;
     let mut files = std::collections::BTreeMap::<String, String>::new();
     for (place, mut object) in super::manifest::objects(&received)?.into_iter().enumerate() {
         let file = object.remove(&["metadata", "annotations", FILE]);

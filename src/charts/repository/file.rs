@@ -70,7 +70,8 @@ impl File {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io("open", path, &error)),
         };
-        let problem = |text: String| Error::Repository(format!("couldn't load repositories file ({}): {text}", path.display()));
+        let problem =
+            |text: String| Error::Repository(format!("couldn't load repositories file ({}): {text}", path.display()));
         let document = decode::yaml(&String::from_utf8_lossy(&text)).map_err(problem)?;
         if document.is_null() {
             return Ok(Some(Self::default()));
@@ -115,7 +116,9 @@ fn without_nulls(value: Value) -> Value {
             let kept = table.into_iter().filter(|(_, value)| !value.is_null());
             Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
         }
-        Value::Array(items) => Value::Array(items.into_iter().filter(|item| !item.is_null()).map(without_nulls).collect()),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().filter(|item| !item.is_null()).map(without_nulls).collect())
+        }
         other => other,
     }
 }

@@ -84,7 +84,9 @@ impl Manager<'_> {
         let unknown: Vec<&str> = unknown.collect();
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
-            return problem(format!("no repository definition for {unknown}. Please add the missing repos via 'helm repo add'"));
+            return problem(format!(
+                "no repository definition for {unknown}. Please add the missing repos via 'helm repo add'"
+            ));
         }
         self.refresh(&file).await;
         let mut locked = lock.dependencies;
@@ -208,7 +210,8 @@ impl Manager<'_> {
                     ..Dependency::default()
                 }),
                 None => {
-                    missing.push(format!("{:?} (repository {:?}, version {:?})", one.name, one.repository, one.version));
+                    missing
+                        .push(format!("{:?} (repository {:?}, version {:?})", one.name, one.repository, one.version));
                 }
             }
         }
@@ -287,7 +290,9 @@ impl Manager<'_> {
     ) -> Result<(), Error> {
         let (name, url) = (dependency.name.clone(), dependency.repository.clone());
         if url.is_empty() {
-            (self.say)(&format!("Dependency {name} did not declare a repository. Assuming it exists in the charts directory"));
+            (self.say)(&format!(
+                "Dependency {name} did not declare a repository. Assuming it exists in the charts directory"
+            ));
             return self.vendored(dependency);
         }
         if url.starts_with("file://") {
@@ -332,7 +337,8 @@ impl Manager<'_> {
             return fetch(&wanted, self.download, self.settings, false).await;
         }
         let missing = |what: &str| Error::Repository(format!("could not find {name} in {url}: {what}"));
-        let entry = entries.iter().find(|entry| same_url(&entry.url, url)).ok_or_else(|| missing("no such repository"))?;
+        let entry =
+            entries.iter().find(|entry| same_url(&entry.url, url)).ok_or_else(|| missing("no such repository"))?;
         let index = Index::load(&self.settings.index_path(&entry.name))?;
         let found = index.find(name, version).map_err(|error| missing(&error))?;
         let place = found.urls.first().ok_or_else(|| missing("no downloadable URLs"))?;
@@ -384,7 +390,8 @@ impl Manager<'_> {
 
 fn files_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let entries = std::fs::read_dir(folder).map_err(|error| Error::io("open", folder, &error))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
     paths.sort();
     Ok(paths)
 }

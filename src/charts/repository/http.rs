@@ -39,7 +39,8 @@ pub async fn get(url: &str, download: &Download) -> Result<Vec<u8>, Error> {
 /// What an address answers that a repository names. Name and secret go only to the repository's own server, unless they
 /// may go everywhere.
 pub async fn get_from(url: &str, repository: &str, download: &Download) -> Result<Vec<u8>, Error> {
-    let parsed = Url::parse(url).map_err(|error| Error::Repository(format!("invalid chart URL format: {url}: {error}")))?;
+    let parsed =
+        Url::parse(url).map_err(|error| Error::Repository(format!("invalid chart URL format: {url}: {error}")))?;
     if parsed.scheme() == "file" {
         let path = parsed.to_file_path().map_err(|()| Error::Repository(format!("invalid chart URL format: {url}")))?;
         return std::fs::read(&path).map_err(|error| Error::io("open", &path, &error));

@@ -60,7 +60,8 @@ impl Index {
             Err(_) => decode::yaml(&String::from_utf8_lossy(data)).map_err(Error::Repository)?,
         };
         let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
-        let mut index = Self { api_version: text("apiVersion"), generated: text("generated"), entries: BTreeMap::new() };
+        let mut index =
+            Self { api_version: text("apiVersion"), generated: text("generated"), entries: BTreeMap::new() };
         if let Some(Value::Object(entries)) = document.get("entries") {
             for (name, versions) in entries {
                 let versions = versions.as_array().map_or(&[][..], Vec::as_slice);
@@ -76,7 +77,9 @@ impl Index {
 
     fn sort(&mut self) {
         for versions in self.entries.values_mut() {
-            versions.sort_by_cached_key(|version| std::cmp::Reverse(Sorted(Version::parse(&version.metadata.version).ok())));
+            versions.sort_by_cached_key(|version| {
+                std::cmp::Reverse(Sorted(Version::parse(&version.metadata.version).ok()))
+            });
         }
     }
 
@@ -86,7 +89,8 @@ impl Index {
         if versions.is_empty() {
             return Err("no chart version found".into());
         }
-        let constraints = Constraints::parse(if wanted.is_empty() { "*" } else { wanted }).map_err(|error| error.to_string())?;
+        let constraints =
+            Constraints::parse(if wanted.is_empty() { "*" } else { wanted }).map_err(|error| error.to_string())?;
         if let Some(exact) = versions.iter().find(|version| !wanted.is_empty() && version.metadata.version == wanted) {
             return Ok(exact);
         }
@@ -114,7 +118,8 @@ impl Index {
         let mut index = Self::new();
         let mut archives = archives_in(folder)?;
         let inner = std::fs::read_dir(folder).map_err(|error| Error::io("open", folder, &error))?;
-        let mut inner: Vec<PathBuf> = inner.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
+        let mut inner: Vec<PathBuf> =
+            inner.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect();
         inner.sort();
         for folder in inner {
             archives.extend(archives_in(&folder)?);

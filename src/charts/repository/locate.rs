@@ -145,7 +145,8 @@ impl Source {
             let what = "is not a valid chart repository or cannot be reached";
             Error::Repository(format!("looks like {repository:?} {what}: {error}"))
         };
-        let data = get_from(&resolve_url(repository, "index.yaml")?, repository, download).await.map_err(unreachable)?;
+        let data =
+            get_from(&resolve_url(repository, "index.yaml")?, repository, download).await.map_err(unreachable)?;
         let index = Index::parse(&data).map_err(unreachable)?;
         let what = match version {
             "" => format!("chart {name:?}"),
@@ -227,11 +228,7 @@ pub async fn update_repository(entry: &Entry, settings: &Settings) -> Result<Ind
 }
 
 /// Downloads the indexes of repositories at the same time and says how each went; the addresses that failed.
-pub async fn update_repositories(
-    entries: &[Entry],
-    settings: &Settings,
-    say: &dyn Fn(&str),
-) -> Vec<String> {
+pub async fn update_repositories(entries: &[Entry], settings: &Settings, say: &dyn Fn(&str)) -> Vec<String> {
     let updates = entries.iter().map(|entry| async move {
         let unmanaged = entry.name.starts_with(super::fill::UNMANAGED);
         match update_repository(entry, settings).await {

@@ -37,9 +37,8 @@ fn access(registry: &str, download: &Download) -> Result<Access, Error> {
     }
     known.extend(logins::of_file(&settings.registry_config, registry));
     known.extend(logins::of_user(registry));
-    let authorities = download.ca_file.as_deref().map(|path| {
-        std::fs::read(path).map_err(|error| Error::io("open", path, &error))
-    });
+    let authorities =
+        download.ca_file.as_deref().map(|path| std::fs::read(path).map_err(|error| Error::io("open", path, &error)));
     Ok(Access {
         plain_http: download.plain_http,
         insecure: download.insecure,
@@ -112,9 +111,9 @@ pub async fn pull(url: &str, version: &str, download: &Download, provenance: boo
     let wants = |kind: &str| kind == CHART || kind == OLD_CHART || provenance && kind == PROVENANCE;
     let pulled = artifact::pull(&reference, &access, LARGEST, wants).await.map_err(|error| failed(&error))?;
     let part = |kind: &str| pulled.layers.iter().find(|layer| layer.media_type == kind);
-    let chart = part(CHART).or_else(|| part(OLD_CHART)).ok_or_else(|| {
-        Error::Repository(format!("manifest does not contain a layer with mediatype {CHART}"))
-    })?;
+    let chart = part(CHART)
+        .or_else(|| part(OLD_CHART))
+        .ok_or_else(|| Error::Repository(format!("manifest does not contain a layer with mediatype {CHART}")))?;
     let signature = part(PROVENANCE).map(|layer| layer.data.clone());
     if provenance && signature.is_none() {
         return Err(Error::Repository(format!("failed to fetch provenance {:?}", format!("{url}.prov"))));
@@ -189,7 +188,9 @@ pub async fn check_login(registry: &str, download: &Download) -> Result<(), Erro
     let reference: Reference = format!("{registry}/login/check:latest").parse().map_err(|error| failed(&error))?;
     let mut access = access(reference.registry(), download)?;
     access.logins.truncate(1);
-    artifact::check(&reference, &access).await.map_err(|error| Error::Repository(format!("failed to perform login: {error}")))
+    artifact::check(&reference, &access)
+        .await
+        .map_err(|error| Error::Repository(format!("failed to perform login: {error}")))
 }
 
 /// Remembers a name and secret of a registry, in the form of Docker's file.

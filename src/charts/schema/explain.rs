@@ -372,17 +372,23 @@ impl<'a> Here<'a, '_> {
         let (found, at) = (matching.len(), matching.join(" "));
         match self.count("minContains") {
             Some(wanted) if (found as f64) < wanted && found == 0 => {
-                self.tell_with(format!("min {wanted} items required to match contains schema, but none matched"), causes);
+                self.tell_with(
+                    format!("min {wanted} items required to match contains schema, but none matched"),
+                    causes,
+                );
             }
             Some(wanted) if (found as f64) < wanted => {
-                let text = format!("min {wanted} items required to match contains schema, but matched {found} items at {at}");
+                let text =
+                    format!("min {wanted} items required to match contains schema, but matched {found} items at {at}");
                 self.tell_with(text, causes);
             }
             None if found == 0 => self.tell_with("no items match contains schema".into(), causes),
             _ => {}
         }
         if let Some(wanted) = self.count("maxContains").filter(|wanted| found as f64 > *wanted) {
-            self.tell(format!("max {wanted} items required to match contains schema, but matched {found} items at {at}"));
+            self.tell(format!(
+                "max {wanted} items required to match contains schema, but matched {found} items at {at}"
+            ));
         }
     }
 
@@ -474,7 +480,8 @@ fn names<'a>(walk: &Walk<'a>, rules: &'a Map, known: &mut BTreeSet<&'a str>, dep
         known.extend(properties.keys().map(String::as_str));
     }
     let target = rules.get("$ref").and_then(Value::as_str).and_then(|target| walk.target(target));
-    let lists = ["allOf", "anyOf", "oneOf"].iter().filter_map(|rule| rules.get(*rule).and_then(Value::as_array)).flatten();
+    let lists =
+        ["allOf", "anyOf", "oneOf"].iter().filter_map(|rule| rules.get(*rule).and_then(Value::as_array)).flatten();
     let single = ["if", "then", "else"].iter().filter_map(|rule| rules.get(*rule));
     for inner in target.into_iter().chain(lists).chain(single).filter_map(Value::as_object) {
         names(walk, inner, known, depth + 1);

@@ -42,7 +42,8 @@ pub fn merge(flags: &ValueFlags, read: Source) -> Result<Map, Error> {
     for file in &flags.files {
         let data = read(file).map_err(Error::Values)?;
         let text = String::from_utf8_lossy(&data);
-        let table = load_values(&text).map_err(|problem| Error::Values(format!("failed to parse {file}: {problem}")))?;
+        let table =
+            load_values(&text).map_err(|problem| Error::Values(format!("failed to parse {file}: {problem}")))?;
         overlay(&mut base, table);
     }
     for text in &flags.json {
@@ -79,7 +80,8 @@ pub fn merge(flags: &ValueFlags, read: Source) -> Result<Map, Error> {
 pub fn load_values(text: &str) -> Result<Map, String> {
     let mut values = Map::new();
     for document in documents(text) {
-        let table = decode::yaml_table(document).map_err(|problem| format!("cannot unmarshal yaml document: {problem}"))?;
+        let table =
+            decode::yaml_table(document).map_err(|problem| format!("cannot unmarshal yaml document: {problem}"))?;
         if let Value::Object(table) = go_json(Value::Object(table)) {
             overlay(&mut values, table);
         }

@@ -359,7 +359,10 @@ mod tests {
             ("outer.inner1=value,outer.inner2=value2", json!({"outer": {"inner1": "value", "inner2": "value2"}})),
             ("name1={}", json!({"name1": [""]})),
             ("name1={1,2}", json!({"name1": [1, 2]})),
-            ("name1={value1,value2},name2={value1,value2}", json!({"name1": ["value1", "value2"], "name2": ["value1", "value2"]})),
+            (
+                "name1={value1,value2},name2={value1,value2}",
+                json!({"name1": ["value1", "value2"], "name2": ["value1", "value2"]}),
+            ),
             ("name1.inner={1,b}", json!({"name1": {"inner": [1, "b"]}})),
             ("list[0]=foo", json!({"list": ["foo"]})),
             ("list[0].foo=bar", json!({"list": [{"foo": "bar"}]})),
@@ -371,7 +374,10 @@ mod tests {
             ("noval[0]=", json!({"noval": [""]})),
             ("nested[0][0]=1", json!({"nested": [[1]]})),
             ("nested[1][1]=1", json!({"nested": [null, [null, 1]]})),
-            ("name1.name2[0].foo=bar,name1.name2[1].foo=bar", json!({"name1": {"name2": [{"foo": "bar"}, {"foo": "bar"}]}})),
+            (
+                "name1.name2[0].foo=bar,name1.name2[1].foo=bar",
+                json!({"name1": {"name2": [{"foo": "bar"}, {"foo": "bar"}]}}),
+            ),
             ("]={}].", json!(null)),
         ] {
             match parsed(text, Kind::Typed) {
@@ -393,7 +399,10 @@ mod tests {
             ("list[-1]=a", "negative -1 index not allowed"),
             ("list[65537]=a", "index of 65537 is greater than maximum supported index of 65536"),
             ("list[0]x=a", "unexpected data at end of array index: \"x\""),
-            ("a=1,a.b=2", "unable to parse key: interface conversion: interface {} is int64, not map[string]interface {}"),
+            (
+                "a=1,a.b=2",
+                "unable to parse key: interface conversion: interface {} is int64, not map[string]interface {}",
+            ),
             ("a=x,a[0]=2", "unable to parse key: interface conversion: interface {} is string, not []interface {}"),
         ] {
             assert_eq!(parsed(text, Kind::Typed).unwrap_err(), problem, "{text}");
@@ -421,7 +430,8 @@ mod tests {
         assert!(parsed("a={", Kind::Json).is_err());
         assert_eq!(parsed("a.b=x,y={\\}", Kind::Literal).unwrap(), json!({"a": {"b": "x,y={\\}"}}));
         assert_eq!(parsed("a[1]=x", Kind::Literal).unwrap(), json!({"a": [null, "x"]}));
-        let reader = |name: &str| if name == "missing" { Err("gone".to_string()) } else { Ok(format!("<{name}>").into()) };
+        let reader =
+            |name: &str| if name == "missing" { Err("gone".to_string()) } else { Ok(format!("<{name}>").into()) };
         assert_eq!(parsed("a=f,b={g}", Kind::File(&reader)).unwrap(), json!({"a": "<f>", "b": ["<g>"]}));
         assert_eq!(parsed("a=missing", Kind::File(&reader)).unwrap_err(), "gone");
     }

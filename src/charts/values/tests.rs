@@ -34,7 +34,8 @@ fn given_values_win_and_null_takes_a_default_away() {
 #[test]
 fn subcharts_are_filled_below_their_names_and_globals_go_down() {
     let inner = chart("inner", json!({"port": 80.0, "global": {"own": true, "shared": "inner"}}), vec![]);
-    let outer = chart("outer", json!({"inner": {"port": 8080.0}, "global": {"shared": "outer", "t": {"a": 1.0}}}), vec![inner]);
+    let outer =
+        chart("outer", json!({"inner": {"port": 8080.0}, "global": {"shared": "outer", "t": {"a": 1.0}}}), vec![inner]);
     assert_eq!(
         coalesced(&outer, json!({"global": {"t": {"b": 2}}})),
         json!({

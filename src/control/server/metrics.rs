@@ -196,7 +196,7 @@ impl Looks {
         let all = self.0.lock();
         let mut fit = all.get(node)?.iter().filter(|look| (SHORTEST..LONGEST).contains(&look.at.elapsed()));
         let oldest = fit.next()?;
-        Some(fit.filter(|look| look.at.elapsed() >= GOOD).last().unwrap_or(oldest).clone())
+        Some(fit.rfind(|look| look.at.elapsed() >= GOOD).unwrap_or(oldest).clone())
     }
 
     /// Remembers looks, few of them and none that is too old.

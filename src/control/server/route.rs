@@ -94,7 +94,7 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
 fn check_method(kind: &Kind, wanted: &Attributes) -> Result<(), Status> {
     let is_named = !wanted.name.is_empty();
     let fits = match wanted.verb.as_str() {
-        "create" => is_named == !wanted.subresource.is_empty(),
+        "create" => is_named != wanted.subresource.is_empty(),
         "update" | "patch" => is_named,
         _ => true,
     };

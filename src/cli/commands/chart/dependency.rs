@@ -59,10 +59,9 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         Action::Update(flags) => (flags, false),
     };
     if flags.options.verify {
-        return Err(provenance::verify(Path::new("charts"), &flags.options.keyring()).err().map_or_else(
-            || "signatures of dependencies cannot be checked".into(),
-            |error| error.to_string().into(),
-        ));
+        return Err(provenance::verify(Path::new("charts"), &flags.options.keyring())
+            .err()
+            .map_or_else(|| "signatures of dependencies cannot be checked".into(), |error| error.to_string().into()));
     }
     let folder = PathBuf::from(clean(flags.chart.as_deref().unwrap_or(".")));
     let download = flags.options.download();

@@ -77,7 +77,9 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         }
         What::Hooks(revision) => {
             let release = revision.find("hooks", scope)?;
-            let hook = |hook: &crate::charts::release::record::Hook| format!("---\n# Source: {}\n{}\n", hook.path, hook.manifest);
+            let hook = |hook: &crate::charts::release::record::Hook| {
+                format!("---\n# Source: {}\n{}\n", hook.path, hook.manifest)
+            };
             release.hooks.iter().map(hook).collect()
         }
         What::Manifest(revision) => revision.find("manifest", scope)?.manifest + "\n",

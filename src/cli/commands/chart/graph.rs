@@ -34,8 +34,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let path = arguments.chart.locate(reference, arguments.devel, scope)?;
     let given = arguments.values.merge(scope)?;
     let mut chart = super::template::load(&path, false, &arguments.chart, scope)?;
-    let options =
-        ReleaseOptions { name: name.into(), namespace: scope.namespace(), ..ReleaseOptions::default() };
+    let options = ReleaseOptions { name: name.into(), namespace: scope.namespace(), ..ReleaseOptions::default() };
     let rendered = charts::template::on_stack(|| {
         charts::render(&mut chart, &given, &options, &Capabilities::default(), &Offline)
     })??;

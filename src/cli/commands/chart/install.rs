@@ -118,7 +118,8 @@ impl Common {
         source.skip_schema = self.skip_schema_validation;
         source.enable_dns = self.enable_dns;
         source.hide_secret = self.hide_secret;
-        source.post_renderer = self.post_renderer.as_deref().filter(|program| !program.is_empty()).map(|program| self.program(program));
+        source.post_renderer =
+            self.post_renderer.as_deref().filter(|program| !program.is_empty()).map(|program| self.program(program));
         Ok(source)
     }
 

@@ -143,7 +143,9 @@ fn parse_duration(text: &str) -> Option<Duration> {
 pub fn labels(pairs: &[String]) -> Result<BTreeMap<String, String>, Problem> {
     let pair = |pair: &String| match pair.split_once('=') {
         Some((key, value)) => Ok((key.to_string(), value.to_string())),
-        None => Err(Problem(format!("invalid argument {pair:?} for \"-l, --labels\" flag: {pair} must be formatted as key=value"))),
+        None => Err(Problem(format!(
+            "invalid argument {pair:?} for \"-l, --labels\" flag: {pair} must be formatted as key=value"
+        ))),
     };
     pairs.iter().map(pair).collect()
 }
@@ -159,7 +161,16 @@ mod tests {
 
     #[test]
     fn durations_are_those_of_go() {
-        let cases = [("5m0s", Some(300.0)), ("1h2m3.5s", Some(3723.5)), ("300ms", Some(0.3)), ("0", Some(0.0)), ("300", None), ("", None), ("x", None), ("5y", None)];
+        let cases = [
+            ("5m0s", Some(300.0)),
+            ("1h2m3.5s", Some(3723.5)),
+            ("300ms", Some(0.3)),
+            ("0", Some(0.0)),
+            ("300", None),
+            ("", None),
+            ("x", None),
+            ("5y", None),
+        ];
         for (text, wanted) in cases {
             assert_eq!(parse_duration(text).map(|found| found.as_secs_f64()), wanted, "{text}");
         }

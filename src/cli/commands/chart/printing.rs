@@ -74,7 +74,7 @@ pub fn release(release: &Release, show: Show) -> String {
     let info = &release.info;
     let status = info.status.word();
     // Writing to a String cannot fail.
-    let mut line = |name: &str, value: &str| drop(writeln!(text, "{name}: {value}"));
+    let mut line = |name: &str, value: &str| writeln!(text, "{name}: {value}").unwrap_or_default();
     line("NAME", &release.name);
     if let Some(at) = info.last_deployed {
         line("LAST DEPLOYED", &at.ansi_c());
@@ -167,7 +167,8 @@ fn resources(release: &Release) -> String {
 /// A `Table` of the server as kubectl prints it; the head is left out where it is that of the table before.
 fn object_table(table: &Value, last: &mut Vec<String>) -> String {
     let columns: Vec<&Value> = table["columnDefinitions"].as_array().into_iter().flatten().collect();
-    let shown: Vec<usize> = (0..columns.len()).filter(|place| columns[*place]["priority"].as_i64().unwrap_or(0) == 0).collect();
+    let shown: Vec<usize> =
+        (0..columns.len()).filter(|place| columns[*place]["priority"].as_i64().unwrap_or(0) == 0).collect();
     let head: Vec<String> =
         shown.iter().map(|place| columns[*place]["name"].as_str().unwrap_or_default().to_uppercase()).collect();
     let mut rows = Vec::new();

@@ -144,7 +144,8 @@ fn add(flags: AddFlags, scope: &Scope) -> Outcome {
     let username = flags.username.unwrap_or_default();
     let mut password = flags.password.unwrap_or_default();
     if !username.is_empty() && password.is_empty() {
-        password = if flags.password_stdin { super::registry::stdin()? } else { super::registry::ask("Password: ", true)? };
+        password =
+            if flags.password_stdin { super::registry::stdin()? } else { super::registry::ask("Password: ", true)? };
     }
     let entry = Entry {
         name: name.clone(),

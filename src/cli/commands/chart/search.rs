@@ -122,15 +122,11 @@ fn repo(flags: &RepoFlags, scope: &Scope) -> Outcome {
         [&one.name, &metadata.version, &metadata.app_version, &metadata.description].map(String::clone)
     });
     let rows: Vec<[String; 4]> = rows.collect();
-    let value = rows.iter().map(|[name, version, app, text]| {
-        json!({"name": name, "version": version, "app_version": app, "description": text})
-    });
+    let value = rows.iter().map(
+        |[name, version, app, text]| json!({"name": name, "version": version, "app_version": app, "description": text}),
+    );
     let head = ["NAME", "CHART VERSION", "APP VERSION", "DESCRIPTION"];
-    let output = Output {
-        format: flags.output,
-        width: flags.max_col_width,
-        must_find: flags.fail_on_no_result,
-    };
+    let output = Output { format: flags.output, width: flags.max_col_width, must_find: flags.fail_on_no_result };
     output.print(&head, &rows, value.collect(), scope)
 }
 
@@ -141,7 +137,13 @@ struct Output {
 }
 
 impl Output {
-    fn print<const N: usize>(&self, head: &[&str; N], rows: &[[String; N]], values: Vec<Value>, scope: &Scope) -> Outcome {
+    fn print<const N: usize>(
+        &self,
+        head: &[&str; N],
+        rows: &[[String; N]],
+        values: Vec<Value>,
+        scope: &Scope,
+    ) -> Outcome {
         if rows.is_empty() && self.must_find {
             return Err(Problem("no results found".into()));
         }
@@ -213,22 +215,24 @@ fn hub(flags: &HubFlags, scope: &Scope) -> Outcome {
     let data = scope.wait(async { repository::get(&url, &Download::default()).await }).map_err(failed)?;
     let answer: Value = serde_json::from_slice(&data).map_err(|error| failed(Problem(error.to_string())))?;
     let results = answer.get("data").and_then(Value::as_array).cloned().unwrap_or_default();
-    let rows: Vec<[String; 5]> = results.iter().map(|result| {
-        let text = |pointer: &str| result.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_string();
-        let page = text("/artifactHub/packageUrl");
-        let page = if page.is_empty() { format!("{endpoint}/charts/{}", text("/id")) } else { page };
-        let latest = "/relationships/latestChartVersion/data";
-        let (version, app) = (text(&format!("{latest}/version")), text(&format!("{latest}/app_version")));
-        [page, version, app, text("/attributes/description"), text("/attributes/repo/url")]
-    }).collect();
+    let rows: Vec<[String; 5]> = results
+        .iter()
+        .map(|result| {
+            let text = |pointer: &str| result.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_string();
+            let page = text("/artifactHub/packageUrl");
+            let page = if page.is_empty() { format!("{endpoint}/charts/{}", text("/id")) } else { page };
+            let latest = "/relationships/latestChartVersion/data";
+            let (version, app) = (text(&format!("{latest}/version")), text(&format!("{latest}/app_version")));
+            [page, version, app, text("/attributes/description"), text("/attributes/repo/url")]
+        })
+        .collect();
     let names = results.iter().map(|result| result.pointer("/attributes/repo/name").cloned().unwrap_or_default());
     let values = rows.iter().zip(names).map(|([url, version, app, text, repo], name)| {
         let repository = json!({"url": repo, "name": name});
         json!({"url": url, "version": version, "app_version": app, "description": text, "repository": repository})
     });
     let values = values.collect();
-    let output =
-        Output { format: flags.output, width: flags.max_col_width, must_find: flags.fail_on_no_result };
+    let output = Output { format: flags.output, width: flags.max_col_width, must_find: flags.fail_on_no_result };
     if flags.list_repo_url {
         return output.print(&["URL", "CHART VERSION", "APP VERSION", "DESCRIPTION", "REPO URL"], &rows, values, scope);
     }

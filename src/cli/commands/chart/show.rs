@@ -68,7 +68,8 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         out.push_str(&shown_values(&chart, all, path)?);
     }
     if all || word == "readme" {
-        let is_readme = |name: &str| ["readme.md", "readme.txt", "readme"].iter().any(|known| name.eq_ignore_ascii_case(known));
+        let is_readme =
+            |name: &str| ["readme.md", "readme.txt", "readme"].iter().any(|known| name.eq_ignore_ascii_case(known));
         if let Some(file) = chart.files.iter().find(|file| is_readme(&file.name)) {
             out.push_str(if all { "---\n" } else { "" });
             out.push_str(&format!("{}\n", file.text()));
