@@ -17,6 +17,7 @@ pub mod cached;
 pub mod cel;
 pub mod custom;
 pub mod decode;
+pub mod deletion;
 pub mod discovery;
 pub mod eviction;
 pub mod form;
