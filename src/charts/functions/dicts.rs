@@ -50,8 +50,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     variadic("mustMerge", &[MapType, MapType], |call| merge(call, false)),
     variadic("mergeOverwrite", &[MapType, MapType], |call| merge(call, true)),
     variadic("mustMergeOverwrite", &[MapType, MapType], |call| merge(call, true)),
-    fixed("deepCopy", &[Any], |call| copy(call.any(0), 0)),
-    fixed("mustDeepCopy", &[Any], |call| copy(call.any(0), 0)),
+    fixed("deepCopy", &[Any], deep_copy),
+    fixed("mustDeepCopy", &[Any], deep_copy),
     variadic("dig", &[Any], dig),
 ];
 
@@ -103,6 +103,13 @@ fn merge_into(target: &Map, source: &Map, overwrite: bool, depth: usize) {
             target.set(key, value);
         }
     }
+}
+
+fn deep_copy(call: &Call<'_>) -> Result<Value, Failure> {
+    if call.any(0).is_nil() {
+        return failure("reflect: call of reflect.Value.Type on zero Value");
+    }
+    copy(call.any(0), 0)
 }
 
 fn copy(value: &Value, depth: usize) -> Result<Value, Failure> {

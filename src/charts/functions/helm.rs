@@ -23,10 +23,12 @@ pub(super) static FUNCTIONS: &[Function] = &[
     fixed("mustToYaml", &[Any], |call| yaml::try_encode(call.any(0)).map(cut_line).map(Value::from).or_else(failure)),
     fixed("toYamlPretty", &[Any], |call| Ok(cut_line(yaml::encode_pretty(call.any(0))).into())),
     fixed("fromYaml", &[Str], |call| {
-        Ok(map_or_error(yaml::decode(&call.str(0)).and_then(|value| with_context(json::into_map(value)))))
+        Ok(map_or_error(
+            decoded(call, Value::map(Default::default())).and_then(|value| with_context(json::into_map(value))),
+        ))
     }),
     fixed("fromYamlArray", &[Str], |call| {
-        Ok(list_or_error(yaml::decode(&call.str(0)).and_then(|value| with_context(json::into_list(value)))))
+        Ok(list_or_error(decoded(call, Value::list(Vec::new())).and_then(|value| with_context(json::into_list(value)))))
     }),
     fixed("toJson", &[Any], |call| Ok(json::encode(call.any(0), JSON).unwrap_or_default().into())),
     fixed("mustToJson", &[Any], |call| json::encode(call.any(0), JSON).map(Value::from).or_else(failure)),
@@ -82,6 +84,12 @@ fn cut_line(mut text: String) -> String {
         text.pop();
     }
     text
+}
+
+/// A YAML text; nothing leaves Helm's empty map or list as it is.
+fn decoded(call: &Call<'_>, empty: Value) -> Result<Value, String> {
+    let value = yaml::decode(&call.str(0))?;
+    Ok(if value.is_nil() { empty } else { value })
 }
 
 /// What `sigs.k8s.io/yaml` puts before the error of the JSON decoder.

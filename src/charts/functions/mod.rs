@@ -3,7 +3,10 @@
 //! A function is an entry with its Go parameters, against which the engine checks arguments, and the work. Texts of
 //! errors are Go's, sprig's and Helm's.
 
+#[cfg(test)]
+mod cases;
 mod certificates;
+mod cipher;
 mod crypto;
 mod dates;
 mod decimal;

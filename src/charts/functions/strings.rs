@@ -46,7 +46,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     fixed("splitList", &[Str, Str], |call| Ok(Value::strings(split(&call.text(1), &call.text(0), -1)))),
     fixed("splitn", &[Str, Int, Str], |call| Ok(numbered(split(&call.text(2), &call.text(0), call.int(1))))),
     fixed("sortAlpha", &[Any], |call| {
-        let mut texts = strings(call.any(0));
+        let nil = call.any(0).is_nil();
+        let mut texts = if nil { vec![text_of(call.any(0))] } else { strings(call.any(0)) };
         texts.sort();
         Ok(Value::strings(texts))
     }),

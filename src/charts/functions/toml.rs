@@ -1,12 +1,160 @@
 //! TOML as Helm reads and writes it.
 
-use crate::charts::template::{Map, Value};
+use crate::charts::template::{Entries, Map, Value, format_float};
 
+/// Writes a map as BurntSushi's encoder does: values before tables, tables indented by their depth.
 pub(super) fn encode(value: &Value) -> Result<String, String> {
-    ::toml::to_string(&value.to_json()).map_err(|error| error.to_string())
+    let value = value.underlying();
+    let mut out = String::new();
+    let Value::Map(map) = &*value else {
+        return inline(&mut out, &value, 0).map(|()| out);
+    };
+    table(&mut out, &map.entries(), &mut Vec::new())?;
+    Ok(out)
 }
 
+/// Reads a document; numbers stay what they are.
 pub(super) fn decode(text: &str) -> Result<Map, String> {
-    let value: serde_json::Value = ::toml::from_str(text).map_err(|error| error.to_string())?;
-    super::json::into_map(Value::from_json(&value))
+    let table: toml::Table = toml::from_str(text).map_err(|error| format!("toml: {}", error.message()))?;
+    match from_toml(&toml::Value::Table(table)) {
+        Value::Map(map) => Ok(map),
+        _ => Ok(Map::new(Entries::new())),
+    }
+}
+
+fn from_toml(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Integer(number) => Value::int64(*number),
+        toml::Value::Float(number) => Value::Float(*number),
+        toml::Value::Boolean(truth) => (*truth).into(),
+        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Array(items) => Value::list(items.iter().map(from_toml).collect()),
+        toml::Value::Table(entries) => {
+            Value::map_from(entries.iter().map(|(key, value)| (key.as_str(), from_toml(value))))
+        }
+    }
+}
+
+/// Whether a value is written as a table of its own, or a row of them.
+fn is_table(value: &Value) -> bool {
+    match &*value.underlying() {
+        Value::Map(_) => true,
+        Value::List(list) => !list.is_empty() && list.iter().all(|item| matches!(item, Value::Map(_))),
+        _ => false,
+    }
+}
+
+fn table(out: &mut String, entries: &Entries, path: &mut Vec<String>) -> Result<(), String> {
+    if path.len() > 500 {
+        return Err("toml: the value contains itself".into());
+    }
+    let indent = "  ".repeat(path.len());
+    for (key, value) in entries.iter().filter(|(_, value)| !value.is_nil() && !is_table(value)) {
+        out.push_str(&format!("{indent}{} = ", quoted_key(key)));
+        inline(out, value, 0)?;
+        out.push('\n');
+    }
+    for (key, value) in entries.iter().filter(|(_, value)| is_table(value)) {
+        path.push(quoted_key(key));
+        match &*value.underlying() {
+            Value::Map(map) => header(out, path, ("[", "]"), &map.entries())?,
+            Value::List(list) => {
+                for item in list.iter() {
+                    if let Value::Map(map) = item {
+                        header(out, path, ("[[", "]]"), &map.entries())?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        path.pop();
+    }
+    Ok(())
+}
+
+fn header(out: &mut String, path: &mut Vec<String>, brackets: (&str, &str), entries: &Entries) -> Result<(), String> {
+    let rows = brackets.0.len() == 2;
+    if !out.is_empty() && (path.len() == 1 || rows) {
+        out.push('\n');
+    }
+    let indent = "  ".repeat(path.len() - 1);
+    out.push_str(&format!("{indent}{}{}{}\n", brackets.0, path.join("."), brackets.1));
+    table(out, entries, path)
+}
+
+fn quoted_key(key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if bare { key.to_string() } else { quoted(key) }
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            letter if letter < ' ' || letter == '\u{7f}' => out.push_str(&format!("\\u{:04x}", letter as u32)),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn float(number: f64) -> String {
+    if number.is_nan() {
+        return "nan".into();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "inf" } else { "-inf" }.into();
+    }
+    let text = format_float(number, 'g', None);
+    if text.contains(['e', '.']) { text } else { format!("{text}.0") }
+}
+
+fn inline(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
+    if depth > 500 {
+        return Err("toml: the value contains itself".into());
+    }
+    match &*value.underlying() {
+        Value::Bool(truth) => out.push_str(&truth.to_string()),
+        Value::Int(number, crate::charts::template::IntType::Duration) => {
+            out.push_str(&quoted(&crate::charts::template::time::duration_text(*number)));
+        }
+        Value::Int(number, _) => out.push_str(&number.to_string()),
+        Value::Uint(number, _) => out.push_str(&number.to_string()),
+        Value::Float(number) => out.push_str(&float(*number)),
+        Value::Str(text) => out.push_str(&quoted(&text.as_str())),
+        Value::List(list) => {
+            out.push('[');
+            for (index, item) in list.iter().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                inline(out, item, depth + 1)?;
+            }
+            out.push(']');
+        }
+        Value::Map(map) => {
+            out.push('{');
+            for (index, (key, item)) in map.entries().iter().filter(|(_, item)| !item.is_nil()).enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                out.push_str(&format!("{} = ", quoted_key(key)));
+                inline(out, item, depth + 1)?;
+            }
+            out.push('}');
+        }
+        Value::Time(moment) => out.push_str(&crate::charts::template::time::rfc3339(moment)),
+        Value::Nil => return Err("toml: cannot encode array with nil element".into()),
+        other => return Err(format!("unsupported type: {}", other.type_name())),
+    }
+    Ok(())
 }

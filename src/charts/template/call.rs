@@ -206,10 +206,14 @@ impl<'t> State<'t> {
             (Type::Duration, Term::Number(number)) if number.int.is_some() => {
                 Ok(Value::Int(number.int.unwrap_or_default(), super::value::IntType::Duration))
             }
+            (Type::Uint32, Term::Number(number)) if number.uint.is_some() => {
+                Ok(Value::Uint(number.uint.unwrap_or_default(), super::value::UintType::Uint32))
+            }
             (Type::Float, Term::Number(number)) if number.float.is_some() => {
                 Ok(Value::Float(number.float.unwrap_or_default()))
             }
             (Type::Int | Type::Int64 | Type::Duration, _) => found("integer"),
+            (Type::Uint32, _) => found("unsigned integer"),
             (Type::Float, _) => found("float"),
             (Type::Str, _) => found("string"),
             (Type::Bool, _) => found("bool"),
@@ -256,6 +260,7 @@ fn assignable(value: &Value, kind: Type) -> bool {
         Type::Str => matches!(value, Value::Str(_)),
         Type::Int => matches!(value, Value::Int(_, IntType::Int)),
         Type::Int64 => matches!(value, Value::Int(_, IntType::Int64)),
+        Type::Uint32 => matches!(value, Value::Uint(_, super::value::UintType::Uint32)),
         Type::Float => matches!(value, Value::Float(_)),
         Type::Bool => matches!(value, Value::Bool(_)),
         Type::List => matches!(value, Value::List(list) if list.element == Element::Any),

@@ -23,6 +23,8 @@ pub enum Type {
     Int,
     /// `int64`
     Int64,
+    /// `uint32`
+    Uint32,
     /// `float64`
     Float,
     /// `bool`
@@ -50,6 +52,7 @@ impl Type {
             Type::Str => "string",
             Type::Int => "int",
             Type::Int64 => "int64",
+            Type::Uint32 => "uint32",
             Type::Float => "float64",
             Type::Bool => "bool",
             Type::List => "[]interface {}",

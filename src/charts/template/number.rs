@@ -268,6 +268,10 @@ pub fn parse_float(text: &str) -> Result<f64, Bad> {
             Err(Bad::Syntax)
         };
     }
+    if lower.contains('_') && !underscores_fit(&lower) {
+        return Err(Bad::Syntax);
+    }
+    let lower = lower.replace('_', "");
     let well_formed = lower.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'+' | b'-'));
     if !well_formed {
         return Err(Bad::Syntax);

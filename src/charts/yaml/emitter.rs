@@ -25,7 +25,9 @@ const SIMPLE_KEY: usize = 128;
 pub(super) fn emit(value: &Value, dialect: Dialect) -> Result<String, String> {
     let mut emitter = Emitter { out: String::new(), column: 0, whitespace: true, indention: true, dialect };
     emitter.node(value, None, Context::Root, 0)?;
-    emitter.out.push('\n');
+    if emitter.column > 0 {
+        emitter.out.push('\n');
+    }
     Ok(emitter.out)
 }
 
