@@ -55,6 +55,7 @@ impl Exit {
             cluster::Error::Wanted(problems) => Exit::of_wanted(problems),
             cluster::Error::NoDriver(_) => Exit::DriverUnsupported,
             cluster::Error::Unusable { id, .. } => Exit::of_driver(id),
+            cluster::Error::NoneUsable(_) => Exit::of_driver("DRV_NOT_HEALTHY"),
             cluster::Error::NoProfile(_) => Exit::GuestNotFound,
             cluster::Error::Driver(crate::drivers::Error::NotRunning) => Exit::GuestNotRunning,
             cluster::Error::Driver(_) => Exit::Driver,

@@ -90,7 +90,9 @@ commands! {
     PodmanEnv => podman_env,
     Options => options,
     License => license,
+    Doctor => doctor,
     Version => version,
+    Man => man,
     Completion => completion,
     #[command(hide = true)]
     ScheduledStop => scheduled_stop,

@@ -22,6 +22,11 @@ pub enum Error {
     /// The driver cannot be used here.
     #[error("the driver `{driver}` cannot be used: {reason}")]
     Unusable { driver: String, id: &'static str, reason: String, fix: String },
+    /// No driver can be used here; each says why, and what would make it usable.
+    #[error("no driver can be used on this machine{}", .0.iter().map(|(name, health)| {
+        format!("\n  {name}: {}\n    fix: {}", health.reason, health.fix)
+    }).collect::<String>())]
+    NoneUsable(Vec<(&'static str, drivers::Health)>),
     /// There is no profile of that name.
     #[error("there is no profile `{0}`")]
     NoProfile(String),
@@ -52,6 +57,7 @@ impl Error {
             Error::NoProfile(_) => format!("coracle start -p {profile}"),
             Error::NoDriver(_) => "coracle start --driver=native".to_string(),
             Error::Unusable { fix, .. } => fix.clone(),
+            Error::NoneUsable(_) => "coracle doctor".to_string(),
             Error::Wanted(_) => "coracle start --help".to_string(),
             _ => format!("coracle logs -p {profile}"),
         };
@@ -98,6 +104,25 @@ impl Cluster {
         let read = home.load(name).map_err(Error::io(format!("cannot read the profile `{name}`")))?;
         let profile = read.ok_or_else(|| Error::NoProfile(name.into()))?;
         Self::new(home, profile)
+    }
+
+    /// Names the driver of a cluster that is new where nobody did (or said `auto`): the first that can be used here.
+    pub async fn choose_driver(home: &Home, wanted: &Wanted) -> Result<Wanted, Error> {
+        let mut wanted = wanted.clone();
+        let named = wanted.settings.get("driver").and_then(|value| value.first());
+        if named.is_some_and(|name| name != "auto") {
+            return Ok(wanted);
+        }
+        wanted.settings.remove("driver");
+        let there = home.load(&wanted.name).map_err(Error::io(format!("cannot read the profile `{}`", wanted.name)))?;
+        if there.is_none() {
+            let probes = drivers::probe_all().await;
+            match probes.iter().find(|(_, health)| health.usable) {
+                Some((name, _)) => wanted.set("driver", vec![name.to_string()]),
+                None => return Err(Error::NoneUsable(probes)),
+            }
+        }
+        Ok(wanted)
     }
 
     /// The cluster of a profile that exists, or a new one as wanted; `true` if it is new. A new profile is written at once,

@@ -1,6 +1,7 @@
 //! A cluster's life as a list of steps: start, stop, delete, status; profiles and kubeconfig.
 
 pub mod change;
+pub mod doctor;
 mod forwarder;
 mod inside;
 pub mod kubeconfig;

@@ -172,3 +172,8 @@ pub static DRIVERS: &[&dyn Driver] = &[&native::Native, &docker::Docker];
 pub fn find(name: &str) -> Option<&'static dyn Driver> {
     DRIVERS.iter().copied().find(|driver| driver.name() == name)
 }
+
+/// What every driver says of this machine, best first.
+pub async fn probe_all() -> Vec<(&'static str, Health)> {
+    futures::future::join_all(DRIVERS.iter().map(|driver| async move { (driver.name(), driver.probe().await) })).await
+}

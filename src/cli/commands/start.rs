@@ -247,6 +247,7 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     let before = kubeconfig::current(&kubeconfig::path()).unwrap_or_default();
     let steps = context.printer.plan(&events::START);
     steps.note(&format!("coracle v{} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS));
+    let wanted = &Cluster::choose_driver(&context.home, wanted).await.map_err(failure)?;
     let (mut cluster, is_new) = Cluster::open_or_new(&context.home, wanted).map_err(failure)?;
     if !status::has_room(&cluster) {
         cluster.undo(is_new).await;

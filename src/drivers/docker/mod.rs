@@ -79,6 +79,7 @@ impl Driver for Docker {
             Some(there) if is_running(&there) => thaw(&engine, machine, &there).await?,
             there => run(&engine, machine, there, &image, say).await?,
         }
+        link_folders(&engine, machine).await?;
         if !links::has_routes(&machine.profile) {
             network::add_routes(&engine, machine, &image).await?;
         }
@@ -233,6 +234,32 @@ async fn ensure_volume(engine: &Engine, machine: &Machine) -> Result<(), Error> 
             engine.docker.create_volume(request).await.map(drop).map_err(refused("cannot make the node's volume"))
         }
     }
+}
+
+/// Folders below `/var` that commands of this machine use in place, as the native driver's node has them.
+const SHOWN: &[&str] = &["log", "lib/coracle/images", "lib/coracle/store", "lib/coracle/volumes"];
+
+/// Leads this machine's view of the node to the volume. Only root may look there; others are told so by the kernel.
+async fn link_folders(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let cannot = "cannot lead to the node's folders";
+    let volume = found(engine.docker.inspect_volume(&machine.profile.name).await, "cannot look for the node's volume")?;
+    let Some(volume) = volume else { return Ok(()) };
+    for folder in SHOWN {
+        let (target, link) = (Path::new(&volume.mountpoint).join(folder), machine.root.join("var").join(folder));
+        if std::fs::read_link(&link).is_ok_and(|there| there == target) {
+            continue;
+        }
+        std::fs::create_dir_all(link.parent().unwrap_or(&machine.root)).map_err(Error::io(cannot))?;
+        match std::fs::symlink_metadata(&link) {
+            Ok(there) if there.is_symlink() => std::fs::remove_file(&link).map_err(Error::io(cannot))?,
+            // A folder with something in it is not ours to empty.
+            Ok(_) if std::fs::remove_dir(&link).is_err() => continue,
+            Ok(_) => {}
+            Err(_) => {}
+        }
+        std::os::unix::fs::symlink(&target, &link).map_err(Error::io(cannot))?;
+    }
+    Ok(())
 }
 
 /// Removes the volume. Somebody else's stays.

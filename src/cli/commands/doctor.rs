@@ -1,0 +1,36 @@
+//! `coracle doctor`: whether each driver can be used here, and what the machine lacks.
+
+use super::super::{Context, Exit, Failure, cluster_failure};
+use crate::cluster::{doctor, life};
+use doctor::Grade;
+
+/// Look for what keeps clusters from running on this machine
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Form of the answer
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+/// Prints a line per finding; fails when something keeps every cluster from running.
+pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let profiles = life::all_profiles(&context.home).map_err(|error| cluster_failure(error, &context.profile))?;
+    let findings = doctor::examine(&context.home, &profiles).await;
+    if arguments.output == "json" {
+        context.printer.data(serde_json::to_string(&findings)?);
+    } else {
+        for finding in &findings {
+            let word = match finding.grade {
+                Grade::Ok => "ok",
+                Grade::Warning => "warning",
+                Grade::Error => "error",
+            };
+            context.printer.data(format!("{word:<8} {:<14} {}", finding.name, finding.detail));
+            if !finding.fix.is_empty() {
+                context.printer.data(format!("{:<23} fix: {}", "", finding.fix));
+            }
+        }
+    }
+    let is_well = findings.iter().all(|finding| finding.grade != Grade::Error);
+    Ok(if is_well { Exit::Success } else { Exit::Code(55) })
+}
