@@ -6,6 +6,7 @@
 mod apply;
 mod charts;
 mod custom;
+mod docker;
 mod faults;
 mod harness;
 mod life;
