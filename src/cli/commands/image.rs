@@ -6,6 +6,7 @@ use crate::images::{Error, Image, Reference, Store, logins};
 use serde_json::json;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
 
 /// Manage the images of the node
 #[derive(clap::Args)]
@@ -18,9 +19,46 @@ pub struct Arguments {
 enum Command {
     /// Load archives: docker save, OCI archive or OCI layout
     Load {
-        /// The archives; `-` is stdin
+        /// The archives; `-` is stdin; what is no file is an image of the Docker engine
         #[arg(required = true)]
         archives: Vec<PathBuf>,
+        /// They are images of the Docker engine
+        #[arg(long)]
+        daemon: bool,
+        /// They are images of registries
+        #[arg(long)]
+        remote: bool,
+        /// Given for minikube's sake
+        #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true")]
+        overwrite: Option<bool>,
+        /// The same as --remote
+        #[arg(long, hide = true)]
+        pull: bool,
+    },
+    /// Build an image with the Docker engine of this machine, or take an OCI layout, and load it
+    Build {
+        /// The folder, or an OCI layout
+        folder: PathBuf,
+        /// Name of the image
+        #[arg(short, long)]
+        tag: Option<String>,
+        /// The Dockerfile
+        #[arg(short, long)]
+        file: Option<PathBuf>,
+        /// Flags for the engine's builder: build-arg=NAME=value
+        #[arg(long)]
+        build_opt: Vec<String>,
+        /// Variables of the builder
+        #[arg(long)]
+        build_env: Vec<String>,
+        /// Given for minikube's sake: a cluster has one node
+        #[arg(long, hide = true)]
+        all: bool,
+    },
+    /// Push an image with the Docker engine of this machine
+    Push {
+        #[arg(required = true)]
+        images: Vec<String>,
     },
     /// List images
     #[command(visible_alias = "list")]
@@ -47,7 +85,14 @@ enum Command {
         /// The image
         image: String,
         /// The archive; `-` is stdout
-        archive: PathBuf,
+        #[arg(required_unless_present = "daemon")]
+        archive: Option<PathBuf>,
+        /// Give it to the Docker engine instead
+        #[arg(long)]
+        daemon: bool,
+        /// Given for minikube's sake
+        #[arg(long, hide = true)]
+        remote: bool,
     },
 }
 
@@ -56,30 +101,133 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let cluster = super::open(context)?;
     let store = Store::open(cluster.paths().images()).map_err(failure)?;
     match arguments.command {
-        Command::Load { archives } => load(&store, &archives, context)?,
+        Command::Load { archives, remote, pull, .. } if remote || pull => {
+            let names: Vec<String> = archives.iter().map(|name| name.display().to_string()).collect();
+            self::pull(&store, &names, context).await?;
+        }
+        Command::Load { archives, daemon, .. } => load(&store, &archives, daemon, context)?,
+        Command::Build { folder, tag, file, build_opt, build_env, .. } => {
+            build(&store, &folder, tag, file, &build_opt, &build_env, context)?;
+        }
+        Command::Push { images } => push(&store, &images, context)?,
         Command::Ls { format } => context.printer.raw(&list(&store.list().map_err(failure)?, &format)?),
         Command::Rm { images } => images.iter().try_for_each(|image| store.remove(image)).map_err(failure)?,
         Command::Pull { images } => pull(&store, &images, context).await?,
         Command::Tag { source, target } => store.tag(&source, &target).map_err(failure)?,
-        Command::Save { image, archive } => save(&store, image, &archive)?,
+        Command::Save { image, daemon: true, .. } => give_to_engine(&store, &image)?,
+        Command::Save { image, archive, .. } => save(&store, image, &archive.unwrap_or_else(|| "-".into()))?,
     }
     Ok(Exit::Success)
 }
 
-fn load(store: &Store, archives: &[PathBuf], context: &Context) -> Result<(), Failure> {
+fn load(store: &Store, archives: &[PathBuf], is_daemon: bool, context: &Context) -> Result<(), Failure> {
     for archive in archives {
         let steps = context.printer.steps();
         steps.step(&format!("loading {}", archive.display()));
-        let loaded = match archive.as_os_str() == "-" {
-            true => store.load(Box::new(std::io::stdin().lock()) as Box<dyn Read>),
-            false => open(archive).and_then(|()| store.load_path(archive)),
+        let is_stdin = archive.as_os_str() == "-";
+        let is_engines = is_daemon || (!is_stdin && !archive.exists() && program("docker").is_some());
+        let loaded = match (is_engines, is_stdin) {
+            (true, _) => take_from_engine(store, &archive.display().to_string())?,
+            (_, true) => store.load(Box::new(std::io::stdin().lock()) as Box<dyn Read>).map_err(failure)?,
+            _ => open(archive).and_then(|()| store.load_path(archive)).map_err(failure)?,
         };
         drop(steps);
-        for image in loaded.map_err(failure)? {
-            // An archive may hold an image without a name.
-            let names = if image.repo_tags.is_empty() { vec![image.id] } else { image.repo_tags };
-            names.iter().for_each(|name| context.printer.say(format!("loaded {name}")));
+        tell(loaded, context);
+    }
+    Ok(())
+}
+
+fn tell(loaded: Vec<Image>, context: &Context) {
+    for image in loaded {
+        // An archive may hold an image without a name.
+        let names = if image.repo_tags.is_empty() { vec![image.id] } else { image.repo_tags };
+        names.iter().for_each(|name| context.printer.say(format!("loaded {name}")));
+    }
+}
+
+/// The engine's command line; an engine is not a part of this executable.
+fn engine() -> Result<Process, Failure> {
+    match program("docker") {
+        Some(path) => Ok(Process::new(path)),
+        None => {
+            let error = Hint::new("there is no `docker` on this machine", "docker save IMAGE | coracle image load -");
+            Err(Failure { error: Box::new(error), exit: Exit::Code(65) })
         }
+    }
+}
+
+fn program(name: &str) -> Option<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Streams an image out of the engine.
+fn take_from_engine(store: &Store, image: &str) -> Result<Vec<Image>, Failure> {
+    let mut child = engine()?.args(["save", image]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let Some(stream) = child.stdout.take() else { return Err("the engine has no output".into()) };
+    let loaded = store.load(Box::new(stream) as Box<dyn Read>);
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        return Err(format!("the engine does not give `{image}`: {said}").into());
+    }
+    loaded.map_err(failure)
+}
+
+/// Streams an image into the engine.
+fn give_to_engine(store: &Store, image: &str) -> Result<(), Failure> {
+    let mut child = engine()?.arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let saved = child.stdin.take().map(|stream| store.save(&[image.to_string()], stream)).transpose();
+    let status = child.wait()?;
+    saved.map_err(failure)?;
+    if status.success() { Ok(()) } else { Err(format!("the engine does not take `{image}`").into()) }
+}
+
+/// An OCI layout is loaded as it is; everything else is for the engine's builder.
+fn build(
+    store: &Store,
+    folder: &Path,
+    tag: Option<String>,
+    file: Option<PathBuf>,
+    options: &[String],
+    variables: &[String],
+    context: &Context,
+) -> Result<(), Failure> {
+    if folder.join("oci-layout").exists() {
+        let loaded = store.load_path(folder).map_err(failure)?;
+        if let (Some(tag), Some(image)) = (tag, loaded.first()) {
+            store.tag(&image.id, &tag).map_err(failure)?;
+        }
+        tell(loaded, context);
+        return Ok(());
+    }
+    let name = tag.unwrap_or_else(|| format!("coracle.local/build:{}", std::process::id()));
+    let mut command = engine()?;
+    command.args(["build", "--tag", &name]).args(options.iter().map(|option| format!("--{option}")));
+    for variable in variables {
+        if let Some((name, value)) = variable.split_once('=') {
+            command.env(name, value);
+        }
+    }
+    if let Some(file) = file {
+        // As the engine has it: from the folder, unless it is there from here.
+        let below = folder.join(&file);
+        command.arg("--file").arg(if below.exists() { below } else { file });
+    }
+    if !command.arg(folder).stdout(std::io::stderr()).status()?.success() {
+        return Err("the engine did not build the image".into());
+    }
+    tell(take_from_engine(store, &name)?, context);
+    Ok(())
+}
+
+fn push(store: &Store, images: &[String], context: &Context) -> Result<(), Failure> {
+    for image in images {
+        give_to_engine(store, image)?;
+        if !engine()?.args(["push", image]).stdout(std::io::stderr()).status()?.success() {
+            return Err(format!("the engine did not push `{image}`").into());
+        }
+        context.printer.say(format!("pushed {image}"));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `coracle profile`: which clusters there are, and which one is meant when none is named.
 
-use super::super::{Context, Exit, Failure, cluster_failure};
-use crate::cluster::{Cluster, kubeconfig, life};
+use super::super::{Context, Exit, Failure, cluster_failure, complete};
+use crate::cluster::{Cluster, kubeconfig};
 use crate::config::Profile;
 use crate::drivers::MachineState;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     /// The profile to use from now on
+    #[arg(add = complete::profiles())]
     name: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -19,17 +20,24 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     /// List all profiles
+    #[command(alias = "lis")]
     List {
         /// Form of the answer
         #[arg(short, long, default_value = "table", value_parser = ["table", "json"])]
         output: String,
+        /// Look at no node: quick, without a status
+        #[arg(short, long)]
+        light: bool,
+        /// Given for minikube's sake: everything is shown
+        #[arg(short, long, hide = true)]
+        detailed: bool,
     },
 }
 
 /// Lists, switches, or prints the active profile.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     match (arguments.command, arguments.name) {
-        (Some(Command::List { output }), _) => list(&output, context).await,
+        (Some(Command::List { output, light, .. }), _) => list(&output, light, context).await,
         (None, Some(name)) => switch(&name, context),
         (None, None) => {
             context.printer.data(context.home.active());
@@ -46,41 +54,71 @@ fn switch(name: &str, context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-async fn list(output: &str, context: &Context) -> Result<Exit, Failure> {
-    let profiles = life::all_profiles(&context.home).map_err(|error| cluster_failure(error, &context.profile))?;
-    let mut rows = Vec::new();
-    for profile in &profiles {
-        rows.push(row(profile, context).await?);
+async fn list(output: &str, is_light: bool, context: &Context) -> Result<Exit, Failure> {
+    let (mut valid, mut invalid) = (Vec::new(), Vec::new());
+    for name in context.home.names()? {
+        match context.home.load(&name) {
+            Ok(Some(profile)) => valid.push((row(&profile, is_light, context).await, profile)),
+            // One that is broken must not hide the others.
+            Ok(None) | Err(_) => invalid.push(json!({"Name": name, "Status": "", "Config": null})),
+        }
     }
     if output == "json" {
-        context.printer.data(json!({"invalid": [], "valid": rows}).to_string());
+        let rows: Vec<&Value> = valid.iter().map(|(row, _)| row).collect();
+        context.printer.data(json!({"invalid": invalid, "valid": rows}).to_string());
         return Ok(Exit::Success);
     }
     context.printer.data(format!("{:<20} {:<10} {:<16} {:<6} {}", "PROFILE", "DRIVER", "IP", "PORT", "STATUS"));
-    for (profile, row) in profiles.iter().zip(&rows) {
+    for (row, profile) in &valid {
         let address = profile.network.node_address.to_string();
         let status = row["Status"].as_str().unwrap_or_default();
-        context.printer.data(format!(
-            "{:<20} {:<10} {:<16} {:<6} {status}",
-            profile.name, profile.driver, address, profile.api_port
-        ));
+        let (name, driver, port) = (&profile.name, &profile.driver, profile.api_port);
+        context.printer.data(format!("{name:<20} {driver:<10} {address:<16} {port:<6} {status}"));
+    }
+    for row in &invalid {
+        let name = row["Name"].as_str().unwrap_or_default();
+        context.printer.warn(format!("the profile `{name}` cannot be read: coracle delete -p {name}"));
     }
     Ok(Exit::Success)
 }
 
-async fn row(profile: &Profile, context: &Context) -> Result<Value, Failure> {
-    let failure = |error| cluster_failure(error, &profile.name);
-    let cluster = Cluster::open(&context.home, &profile.name).map_err(failure)?;
-    let status = match cluster.state().await.map_err(failure)? {
-        MachineState::Running { .. } => "Running",
-        MachineState::Paused { .. } => "Paused",
-        MachineState::Stopped | MachineState::Killed => "Stopped",
-        MachineState::Missing => "Nonexistent",
-        MachineState::Unknown => "Unknown",
-    };
+async fn row(profile: &Profile, is_light: bool, context: &Context) -> Value {
+    let status = if is_light { "Skipped" } else { status(profile, context).await };
+    // Without a kubeconfig there is no current context.
     let current = kubeconfig::current(&kubeconfig::path()).unwrap_or_default();
-    Ok(json!({
-        "Name": profile.name, "Status": status, "Config": profile,
+    json!({
+        "Name": profile.name, "Status": status, "Config": config(profile),
         "Active": context.home.active() == profile.name, "ActiveKubeContext": current == profile.name,
-    }))
+    })
+}
+
+async fn status(profile: &Profile, context: &Context) -> &'static str {
+    let Ok(cluster) = Cluster::open(&context.home, &profile.name) else { return "Unknown" };
+    match cluster.state().await {
+        Ok(MachineState::Running { .. }) if cluster.is_paused() => "Paused",
+        Ok(MachineState::Running { .. }) => "OK",
+        Ok(MachineState::Paused { .. }) => "Paused",
+        Ok(MachineState::Stopped | MachineState::Killed) => "Stopped",
+        Ok(MachineState::Missing) => "Nonexistent",
+        Ok(MachineState::Unknown) | Err(_) => "Unknown",
+    }
+}
+
+/// The profile with the fields that readers of minikube's configuration look for.
+fn config(profile: &Profile) -> Value {
+    let mut config = json!(profile);
+    config["Name"] = json!(profile.name);
+    config["Driver"] = json!(profile.driver);
+    config["CPUs"] = json!(profile.cpus.map_or(0, |thousandths| thousandths / 1000));
+    config["Memory"] = json!(profile.memory.map_or(0, |bytes| bytes >> 20));
+    config["APIServerPort"] = json!(profile.api_port);
+    config["KubernetesConfig"] = json!({
+        "KubernetesVersion": "v1.36.0", "ClusterName": profile.name, "DNSDomain": profile.network.domain,
+        "ServiceCIDR": profile.network.service_cidr,
+    });
+    config["Nodes"] = json!([{
+        "Name": profile.name, "IP": profile.network.node_address, "Port": profile.api_port, "ControlPlane": true,
+        "Worker": true,
+    }]);
+    config
 }
