@@ -25,7 +25,8 @@ fn short_names_lead_to_one_resource() {
 
 #[test]
 fn singular_is_the_kind_in_lower_case() {
-    for kind in KINDS {
+    // What is measured has the names of what it is measured of.
+    for kind in KINDS.iter().filter(|kind| kind.verbs.contains(&"create")) {
         assert_eq!(kind.singular, kind.kind.to_lowercase());
         assert_eq!(kind.plural, kind.plural.to_lowercase());
     }
