@@ -71,9 +71,10 @@ fn of_driver(name: &str, health: &Health, another_is_usable: bool) -> Finding {
 fn cgroups(unified: &str, table: &str) -> Finding {
     let has = |name: &str| match unified.trim() {
         // NAME HIERARCHY NUMBER ENABLED; a hierarchy of 0 is not mounted.
-        "" => table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).any(|fields| {
-            fields.first() == Some(&name) && fields.get(1) != Some(&"0") && fields.get(3) == Some(&"1")
-        }),
+        "" => table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .any(|fields| fields.first() == Some(&name) && fields.get(1) != Some(&"0") && fields.get(3) == Some(&"1")),
         list => list.split_whitespace().any(|one| one == name),
     };
     let version = if unified.trim().is_empty() { 1 } else { 2 };
@@ -115,7 +116,10 @@ fn namespaces() -> Finding {
 /// Ports of this machine that profiles want, and that somebody else may have.
 fn ports(profiles: &[Profile]) -> Finding {
     let wanted = profiles.iter().flat_map(|profile| {
-        profile.ports.iter().map(move |port| (port.address.unwrap_or(profile.listen_address()), port.host, &profile.name))
+        profile
+            .ports
+            .iter()
+            .map(move |port| (port.address.unwrap_or(profile.listen_address()), port.host, &profile.name))
     });
     let taken: Vec<String> = wanted
         .filter(|(address, port, _)| std::net::TcpListener::bind((*address, *port)).is_err())

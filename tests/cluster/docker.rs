@@ -36,9 +36,12 @@ fn a_container_that_was_stopped_killed_or_removed_is_healed_and_nothing_is_left(
     let privileged = docker("inspect --format {{.HostConfig.Privileged}} boxed");
     assert_eq!(privileged.trim(), "false");
 
-    for (by_hand, seen) in
-        [("stop boxed", "Stopped"), ("kill boxed", "Stopped"), ("rm -f boxed", "Nonexistent"), ("pause boxed", "Paused")]
-    {
+    for (by_hand, seen) in [
+        ("stop boxed", "Stopped"),
+        ("kill boxed", "Stopped"),
+        ("rm -f boxed", "Nonexistent"),
+        ("pause boxed", "Paused"),
+    ] {
         docker(by_hand);
         assert_eq!(host(&cluster), seen, "after docker {by_hand}");
         cluster.coracle("start").ok();
