@@ -2,7 +2,7 @@
 
 use super::decode;
 use super::route::Call;
-use crate::api::{Kind, Object, Status};
+use crate::api::{Cause, Kind, Object, Status};
 use bytes::Bytes;
 use serde_json::{Value, json};
 

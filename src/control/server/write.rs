@@ -9,7 +9,7 @@ use super::objects;
 use super::route::{Call, method_not_allowed};
 use super::{decode, options, patch, read, services};
 use crate::api::validate::metadata;
-use crate::api::{Cause, Kind, Object, Reason, Status, fields};
+use crate::api::{Kind, Object, Reason, Status, fields};
 use crate::control::store::{self, Entry, Expected, Op};
 use bytes::Bytes;
 use http::StatusCode;
