@@ -86,10 +86,10 @@ impl Semver {
     fn with(&self, name: &str, text: String) -> Result<Version, Failure> {
         let mut version = self.version.clone();
         let probe = if name == "SetMetadata" { format!("1.0.0+{text}") } else { format!("1.0.0-{text}") };
-        if !text.is_empty() {
-            if let Err(problem) = Version::parse(&probe) {
-                return failure(problem.to_string());
-            }
+        if !text.is_empty()
+            && let Err(problem) = Version::parse(&probe)
+        {
+            return failure(problem.to_string());
         }
         if name == "SetMetadata" {
             version.metadata = text;

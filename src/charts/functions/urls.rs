@@ -159,10 +159,10 @@ fn host_name(text: &str) -> Result<String, String> {
         }
         return Ok(text.replace("%25", "%"));
     }
-    if let Some(colon) = text.rfind(':') {
-        if !valid(&text[colon..]) {
-            return Err(invalid(&text[colon..]));
-        }
+    if let Some(colon) = text.rfind(':')
+        && !valid(&text[colon..])
+    {
+        return Err(invalid(&text[colon..]));
     }
     unescape(text, Part::Host)
 }
@@ -266,17 +266,16 @@ fn text(url: &Url) -> String {
     if !url.opaque.is_empty() {
         out.push_str(&url.opaque);
     } else {
-        if !url.scheme.is_empty() || !url.host.is_empty() || url.user.is_some() {
-            if !(url.omit_host && url.host.is_empty() && url.user.is_none()) {
-                if !url.host.is_empty() || !url.path.is_empty() || url.user.is_some() {
-                    out.push_str("//");
-                }
-                if let Some(user) = &url.user {
-                    out.push_str(&user_text(user));
-                    out.push('@');
-                }
-                out.push_str(&escape(&url.host, Part::Host));
+        let has_authority = !url.scheme.is_empty() || !url.host.is_empty() || url.user.is_some();
+        if has_authority && !(url.omit_host && url.host.is_empty() && url.user.is_none()) {
+            if !url.host.is_empty() || !url.path.is_empty() || url.user.is_some() {
+                out.push_str("//");
             }
+            if let Some(user) = &url.user {
+                out.push_str(&user_text(user));
+                out.push('@');
+            }
+            out.push_str(&escape(&url.host, Part::Host));
         }
         let path = if url.path == "*" { "*".to_string() } else { escape(&url.path, Part::Path) };
         if !path.is_empty() && !path.starts_with('/') && !url.host.is_empty() {

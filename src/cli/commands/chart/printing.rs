@@ -6,7 +6,6 @@ use crate::charts::decode;
 use crate::charts::release::Release;
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt::Write;
 use std::io::IsTerminal;
 
 /// What is shown of a release.
@@ -73,8 +72,7 @@ pub fn release(release: &Release, show: Show) -> String {
     let mut text = String::new();
     let info = &release.info;
     let status = info.status.word();
-    // Writing to a String cannot fail.
-    let mut line = |name: &str, value: &str| writeln!(text, "{name}: {value}").unwrap_or_default();
+    let mut line = |name: &str, value: &str| text += &format!("{name}: {value}\n");
     line("NAME", &release.name);
     if let Some(at) = info.last_deployed {
         line("LAST DEPLOYED", &at.ansi_c());
