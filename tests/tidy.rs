@@ -17,7 +17,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("self_update", &["cli"]),
     ("nlink", &["net", "drivers"]),
     ("oci_client", &["images"]),
-    ("rcgen", &["pki"]),
+    ("rcgen", &["pki", "charts"]),
     ("jsonwebtoken", &["pki"]),
     ("serde_saphyr", &["api"]),
     ("toml", &["config", "charts"]),

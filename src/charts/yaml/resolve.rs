@@ -21,7 +21,7 @@ pub(super) enum Scalar {
 pub(super) fn resolve(text: &str, old_booleans: bool) -> Scalar {
     let Some(first) = text.bytes().next() else { return Scalar::Null };
     match first {
-        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' | b'<' => word(text, old_booleans),
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => word(text, old_booleans),
         b'.' => match word(text, old_booleans) {
             Scalar::Str => parse_float(text).map_or(Scalar::Str, Scalar::Float),
             known => known,
