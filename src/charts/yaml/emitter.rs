@@ -208,7 +208,7 @@ impl Emitter {
         let indent = indent.map_or(0, |indent| indent + 2);
         for (key, value) in entries {
             self.indent(indent);
-            if !key.contains('\n') && key.len() <= SIMPLE_KEY {
+            if !key.contains(is_break) && key.len() <= SIMPLE_KEY {
                 self.string(key, Some(indent), Context::Key);
                 self.indicator(":", false, false, false);
             } else {

@@ -79,6 +79,8 @@ impl Reader {
         }
         self.directives()?;
         let node = self.node(0, true, false)?;
+        // What comes next must at least be a token.
+        self.peek()?;
         Ok(node.value)
     }
 
