@@ -104,6 +104,10 @@ fn write(root: &Path, profile: &Profile, path: &Path) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_size(text.len() as u64);
     header.set_mode(0o600);
+    // A header without an owner cannot be read back with its owner.
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     archive.append_data(&mut header, "profile.json", &text[..])?;
     for name in FOLDERS {
         if root.join(name).exists() {
