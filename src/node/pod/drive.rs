@@ -77,10 +77,13 @@ impl Worker {
 
     /// Measures after a while what the pod takes on disk.
     fn measure(&mut self) {
-        if self.measuring.is_some() || self.volumes.is_none() || !room::is_limited(&self.pod) {
+        if self.measuring.is_some() || !room::is_limited(&self.pod) {
             return;
         }
         let running: Vec<Container> = self.history.all().filter(|one| is_running(one)).cloned().collect();
+        if running.is_empty() {
+            return;
+        }
         let (node, pod) = (self.node.clone(), self.pod.clone());
         let measuring = async move {
             tokio::time::sleep(room::PERIOD).await;
