@@ -7,6 +7,7 @@ mod apply;
 mod charts;
 mod custom;
 mod docker;
+mod extension;
 mod faults;
 mod harness;
 mod life;
