@@ -52,7 +52,8 @@ async fn refusing(address: IpAddr) -> (u16, String) {
 async fn refuse(request: hyper::Request<Incoming>) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
     let bytes = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let review: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let response = json!({"uid": review["request"]["uid"], "allowed": false, "status": {"message": "the harbour is closed"}});
+    let response =
+        json!({"uid": review["request"]["uid"], "allowed": false, "status": {"message": "the harbour is closed"}});
     let answer = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response});
     Ok(hyper::Response::new(Full::from(answer.to_string())))
 }
