@@ -148,16 +148,23 @@ pub struct Hook {
     pub output_log_policies: Vec<String>,
 }
 
-/// The documents of a text: what is between lines that start with `---`, without blanks in front.
+/// The documents of a text: what is between lines that start with `---`, without blanks in front. Of two such lines with
+/// nothing between them the second is a document, as the Helm has it that made most charts' reference output.
 pub fn split(text: &str) -> Vec<&str> {
     let text = text.trim_start();
     let mut documents = Vec::new();
-    let mut start = 0;
-    let mut at = 0;
+    let (mut start, mut at) = (0, 0);
+    // Whether the last separator has nothing behind it yet.
+    let mut is_bare = false;
     for line in text.split_inclusive('\n') {
-        if let Some(rest) = line.strip_prefix("---") {
-            documents.push(&text[start..at]);
-            start = at + line.len() - rest.trim_start_matches([' ', '\t']).len();
+        match line.strip_prefix("---") {
+            Some(rest) if is_bare && rest.trim().is_empty() => is_bare = false,
+            Some(rest) => {
+                documents.push(&text[start..at]);
+                start = at + line.len() - rest.trim_start_matches([' ', '\t']).len();
+                is_bare = rest.trim().is_empty();
+            }
+            None => is_bare = is_bare && line.trim().is_empty(),
         }
         at += line.len();
     }

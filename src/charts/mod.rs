@@ -63,6 +63,9 @@ pub enum Error {
     /// The values do not fit the chart's schema; every violation is named.
     #[error("{0}")]
     Schema(String),
+    /// The chart is for another version of Kubernetes.
+    #[error("{0}")]
+    Incompatible(String),
     /// A template is broken or failed.
     #[error("{0}")]
     Template(String),

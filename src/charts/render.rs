@@ -118,7 +118,9 @@ fn check_kube_version(metadata: &Metadata, capabilities: &Capabilities) -> Resul
         return Ok(());
     }
     let has = &has.version;
-    Err(Error::Chart(format!("chart requires kubeVersion: {wanted} which is incompatible with Kubernetes {has}")))
+    Err(Error::Incompatible(format!(
+        "chart requires kubeVersion: {wanted} which is incompatible with Kubernetes {has}"
+    )))
 }
 
 fn take_notes(files: &mut BTreeMap<String, String>, chart: &str, with_subcharts: bool) -> String {

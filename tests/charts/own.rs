@@ -32,8 +32,8 @@ fn values_conditions_aliases_and_imports_reach_the_templates() {
     assert!(ran.ok, "{}", ran.text);
     assert_eq!(
         ran.text,
-        "---\n# Source: app/charts/db/templates/x.yaml\nname: db\nport: \nshared: yes-it-is\n---\n# Source: \
-         app/charts/second/templates/x.yaml\nname: second\nport: 2\nshared: yes-it-is\n---\n# Source: \
+        "---\n# Source: app/charts/db/templates/x.yaml\nname: db\nport: \nshared: yes-it-is\n\n---\n# Source: \
+         app/charts/second/templates/x.yaml\nname: second\nport: 2\nshared: yes-it-is\n\n---\n# Source: \
          app/templates/own.yaml\nimported: here\nbig: 1e+06\nset: 1000000\n"
     );
     let ran = helm(folder.path(), folder.path(), "template app --set db.enabled=false");
@@ -60,9 +60,12 @@ fn what_is_wrong_is_told_in_helms_words() {
         (
             "template app --set n=0",
             "Error: values don't meet the specifications of the schema(s) in the following chart(s):\napp:\n- at '': missing \
-             property 'a'\n- at '/n': minimum: got 0, want 1\n",
+             property 'a'\n- at '/n': minimum: got 0, want 1\n\n",
         ),
-        ("template app --set a=1", "Error: execution error at (app/templates/a.yaml:1:6): say what x is\n"),
+        (
+            "template app --set a=1",
+            "Error: execution error at (app/templates/a.yaml:1:6): say what x is\n\nUse --debug flag to render out invalid YAML\n",
+        ),
         (
             "template needs",
             "Error: an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to \
@@ -70,9 +73,12 @@ fn what_is_wrong_is_told_in_helms_words() {
         ),
         (
             "template old --kube-version 1.30",
-            "Error: chart requires kubeVersion: <1.10 which is incompatible with Kubernetes v1.30\n",
+            "Error: chart requires kubeVersion: <1.10 which is incompatible with Kubernetes v1.30\n\nUse --debug flag to render out invalid YAML\n",
         ),
-        ("template broken", "Error: parse error at (broken/templates/a.yaml:1): unexpected \"}\" in operand\n"),
+        (
+            "template broken",
+            "Error: parse error at (app/templates/a.yaml:1): unexpected \"}\" in operand\n\nUse --debug flag to render out invalid YAML\n",
+        ),
         ("template ./gone", "Error: path \"./gone\" not found\n"),
         ("template gone", "Error: non-absolute URLs should be in form of repo_name/path_to_chart, got: gone\n"),
         ("template some/chart", "Error: repo some not found\n"),

@@ -34,7 +34,7 @@ impl Accepted {
             // What is answered and forgotten has no other form than its own.
             Some(accepted)
                 if !(is_watch && accepted.media == Media::Yaml)
-                    && (accepted.form == Form::Plain || kind.is_stored()) =>
+                    && (accepted.form == Form::Plain || !super::route::is_question(kind)) =>
             {
                 Ok(accepted)
             }

@@ -136,7 +136,7 @@ async fn resource_request(call: Call, kind: &KindRef, body: Body) -> Result<Answ
 }
 
 /// Whether objects of a kind are questions, which are answered and forgotten.
-fn is_question(kind: &Kind) -> bool {
+pub fn is_question(kind: &Kind) -> bool {
     matches!(kind.group(), "authentication.k8s.io" | "authorization.k8s.io")
 }
 

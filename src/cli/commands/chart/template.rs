@@ -157,8 +157,9 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
             scope.print(&format!("{}\n", rendered.trim()));
             Err(Problem(problem))
         }
-        Err(Error::Manifest { problem, .. }) => {
-            Err(Problem(format!("{problem}\n\nUse --debug flag to render out invalid YAML")))
+        // What failed after the values were found good: Helm has a release by then, which it would print.
+        Err(error @ (Error::Manifest { .. } | Error::Template(_) | Error::Incompatible(_))) if !scope.globals.debug => {
+            Err(Problem(format!("{error}\n\nUse --debug flag to render out invalid YAML")))
         }
         Err(error) => Err(error.into()),
     }
