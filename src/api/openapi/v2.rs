@@ -97,6 +97,11 @@ fn write(kinds: &[&Kind], custom: Custom, others: &[&Value], sink: &mut dyn Sink
             roots.insert(name.clone());
         } else {
             let mut schema = custom_schema(kind, served, custom, DEFINITIONS);
+            if schema["x-kubernetes-preserve-unknown-fields"] == true {
+                // kubectl would take fields that are not listed for wrong: so nothing is.
+                let identity = schema["x-kubernetes-group-version-kind"].take();
+                schema = json!({"type": "object", "x-kubernetes-group-version-kind": identity});
+            }
             to_v2(&mut schema);
             sink.definition(&name, &schema);
         }

@@ -121,7 +121,7 @@ fn client(config: &At<'_>, causes: &mut Causes) {
         causes.invalid(&port, "port is not valid: must be between 1 and 65535, inclusive");
     }
     let path = service.at("path");
-    if !path.is_missing() && !path.text().starts_with('/') {
+    if !path.text().is_empty() && !path.text().starts_with('/') {
         causes.invalid(&path, "must start with a '/'");
     }
 }

@@ -64,7 +64,7 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     let user = auth::impersonate::user(&api.authorizer, authenticate(&api, &parts)?, &parts.headers)?;
     let options = Options::parse(parts.uri.query().unwrap_or_default());
     let target = request::target(&parts.method, parts.uri.path(), &options);
-    authorize(&api, &user, &target.attributes)?;
+    authorize(&api, &user, &named(&target.attributes, &options))?;
     let query = parts.uri.query().unwrap_or_default().to_string();
     let accepted = Accepted::of(&parts.headers, true).unwrap_or_default();
     let mut call = Call { api, user, target, options, headers: parts.headers, accepted, method: parts.method };
@@ -159,6 +159,18 @@ fn authenticate(api: &Api, parts: &http::request::Parts) -> Result<Identity, Sta
         return Err(Status::new(Reason::Unauthorized, "Unauthorized"));
     }
     Ok(Identity::anonymous())
+}
+
+/// What is asked for as rules see it: a list or watch of one object by its name is about that object.
+///
+/// Source: k8s.io/apiserver `pkg/endpoints/request/requestinfo.go`.
+fn named<'a>(wanted: &'a Attributes, options: &Options) -> std::borrow::Cow<'a, Attributes> {
+    let is_many = wanted.name.is_empty() && matches!(wanted.verb.as_str(), "list" | "watch" | "deletecollection");
+    let name = options.text("fieldSelector").strip_prefix("metadata.name=").filter(|name| is_many && !name.contains(','));
+    match name.map(|name| name.trim_start_matches('=')) {
+        Some(name) => std::borrow::Cow::Owned(Attributes { name: name.into(), ..wanted.clone() }),
+        None => std::borrow::Cow::Borrowed(wanted),
+    }
 }
 
 fn authorize(api: &Api, user: &Identity, wanted: &Attributes) -> Result<(), Status> {
