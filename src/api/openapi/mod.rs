@@ -62,8 +62,7 @@ fn custom_schema(kind: &Kind, served: &GroupVersion, custom: Custom, prefix: &st
     if !schema["properties"].is_object() {
         schema["properties"] = json!({});
     }
-    schema["properties"]["apiVersion"] =
-        json!({"type": "string", "description": "APIVersion defines the version of this representation of the object."});
+    schema["properties"]["apiVersion"] = json!({"type": "string", "description": "APIVersion defines the version of this representation of the object."});
     schema["properties"]["kind"] = json!({"type": "string", "description": "The kind of the object."});
     schema["properties"]["metadata"] = json!({"$ref": format!("{prefix}{}", paths::OBJECT_META)});
     schema["x-kubernetes-group-version-kind"] = json!([identity(&served.group, &served.version, &kind.kind)]);

@@ -166,7 +166,8 @@ fn authenticate(api: &Api, parts: &http::request::Parts) -> Result<Identity, Sta
 /// Source: k8s.io/apiserver `pkg/endpoints/request/requestinfo.go`.
 fn named<'a>(wanted: &'a Attributes, options: &Options) -> std::borrow::Cow<'a, Attributes> {
     let is_many = wanted.name.is_empty() && matches!(wanted.verb.as_str(), "list" | "watch" | "deletecollection");
-    let name = options.text("fieldSelector").strip_prefix("metadata.name=").filter(|name| is_many && !name.contains(','));
+    let name =
+        options.text("fieldSelector").strip_prefix("metadata.name=").filter(|name| is_many && !name.contains(','));
     match name.map(|name| name.trim_start_matches('=')) {
         Some(name) => std::borrow::Cow::Owned(Attributes { name: name.into(), ..wanted.clone() }),
         None => std::borrow::Cow::Borrowed(wanted),
