@@ -45,13 +45,7 @@ impl Actions {
             release.info.description = "Dry run complete".into();
             return Ok(release);
         }
-        let built = manifest::items(&self.cluster, &release.manifest).await;
-        let mut items =
-            built.map_err(|error| error.during("unable to build kubernetes objects from release manifest"))?;
-        ownership::claim(&mut items, &release.name, &release.namespace);
-        let adopted =
-            ownership::existing(&self.cluster, &items, (name, &release.namespace), options.take_ownership).await;
-        let adopted = adopted.map_err(|error| error.during("unable to continue with install"))?;
+        let (items, adopted) = self.plan(name, &release.manifest, options.take_ownership).await?;
         if !is_real {
             release.info.description = "Dry run complete".into();
             return Ok(release);
@@ -65,6 +59,23 @@ impl Actions {
         self.storage.create(&release, Some(&Holder::me())).await?;
         let key = release.key();
         self.holding(&key, self.perform_install(release, items, adopted, options)).await
+    }
+
+    /// The objects of a new release, and those of them that exist already and may be taken over.
+    async fn plan(&self, name: &str, text: &str, take_ownership: bool) -> Result<(Vec<Item>, Vec<Item>), Error> {
+        let namespace = self.cluster.namespace();
+        let built = manifest::items(&self.cluster, text).await;
+        let mut items =
+            built.map_err(|error| error.during("unable to build kubernetes objects from release manifest"))?;
+        ownership::claim(&mut items, name, namespace);
+        let adopted = ownership::existing(&self.cluster, &items, (name, namespace), take_ownership).await;
+        let adopted = adopted.map_err(|error| error.during("unable to continue with install"))?;
+        Ok((items, adopted))
+    }
+
+    /// Whether the cluster knows all kinds of a manifest, and nothing that it names belongs to somebody else.
+    pub async fn check_plan(&self, name: &str, text: &str, take_ownership: bool) -> Result<(), Error> {
+        self.plan(name, text, take_ownership).await.map(drop)
     }
 
     /// Earlier revisions of the name, if they are no obstacle.

@@ -88,6 +88,26 @@ impl Source for ChartSource {
     }
 
     async fn render(&mut self, request: Request) -> Result<Rendered, Error> {
+        let rendered = self.fill(request).await?;
+        let mut manifest = String::new();
+        for one in &rendered.manifests {
+            let hidden = self.hide_secret && one.kind == "Secret" && one.api_version == "v1";
+            match hidden {
+                true => {
+                    manifest +=
+                        &format!("---\n# Source: {}\n# HIDDEN: The Secret output has been suppressed\n", one.source)
+                }
+                false => charts::push_document(&mut manifest, &one.source, &one.text),
+            }
+        }
+        let hooks = rendered.hooks.into_iter().map(hook).collect();
+        Ok(Rendered { manifest, hooks, notes: rendered.notes })
+    }
+}
+
+impl ChartSource {
+    /// Renders for a cluster, or without one, and sends the result through the post-renderer.
+    pub async fn fill(&mut self, request: Request) -> Result<charts::Rendered, Error> {
         let capabilities = match &request.cluster {
             Some(cluster) => capabilities(cluster).await?,
             None => Capabilities::default(),
@@ -112,15 +132,13 @@ impl Source for ChartSource {
         *self = own;
         rendered
     }
-}
 
-impl ChartSource {
     fn render_now(
         &mut self,
         options: &ReleaseOptions,
         capabilities: &Capabilities,
         host: &Live,
-    ) -> Result<Rendered, Error> {
+    ) -> Result<charts::Rendered, Error> {
         let (chart, given) = (&mut self.chart, &self.given);
         let rendered = template::on_stack(|| charts::render(chart, given, options, capabilities, host));
         let rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
@@ -131,19 +149,7 @@ impl ChartSource {
         if let Some(post) = &self.post_renderer {
             (rendered.manifests, rendered.hooks) = post_render(&rendered, post)?;
         }
-        let mut manifest = String::new();
-        for one in &rendered.manifests {
-            let hidden = self.hide_secret && one.kind == "Secret" && one.api_version == "v1";
-            match hidden {
-                true => {
-                    manifest +=
-                        &format!("---\n# Source: {}\n# HIDDEN: The Secret output has been suppressed\n", one.source)
-                }
-                false => charts::push_document(&mut manifest, &one.source, &one.text),
-            }
-        }
-        let hooks = rendered.hooks.into_iter().map(hook).collect();
-        Ok(Rendered { manifest, hooks, notes: rendered.notes })
+        Ok(rendered)
     }
 }
 
@@ -151,7 +157,7 @@ impl ChartSource {
 const FILE: &str = "postrenderer.helm.sh/postrender-filename";
 
 /// Sends hooks and manifests through a post-renderer together, and sorts what comes back.
-fn post_render(
+pub fn post_render(
     rendered: &charts::Rendered,
     post: &PostRenderer,
 ) -> Result<(Vec<charts::Manifest>, Vec<charts::Hook>), Error> {

@@ -5,7 +5,9 @@ use super::session::Session;
 use super::table::Format;
 use super::{Outcome, Scope, exactly};
 use crate::charts::release::{Metadata, Release};
-use serde_json::Value;
+use crate::charts::template::Value;
+use crate::charts::{Offline, render_text};
+use serde_json::Value as Json;
 
 /// Download extended information of a named release
 #[derive(clap::Args)]
@@ -17,7 +19,13 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum What {
     /// Download all information for a named release
-    All(Revision),
+    All {
+        #[command(flatten)]
+        revision: Revision,
+        /// Go template for formatting the output, eg: {{.Release.Name}}
+        #[arg(long)]
+        template: Option<String>,
+    },
     /// Download all hooks for a named release
     Hooks(Revision),
     /// Download the manifest for a named release
@@ -66,7 +74,11 @@ impl Revision {
 /// Prints what is asked for.
 pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let text = match arguments.what {
-        What::All(revision) => {
+        What::All { revision, template: Some(template) } if !template.is_empty() => {
+            let release = go_names(&serde_json::to_value(revision.find("all", scope)?)?);
+            render_text("_", &template, &Value::map_from([("Release", release)]), &Offline)?
+        }
+        What::All { revision, .. } => {
             let show = Show {
                 everything: true,
                 metadata: true,
@@ -93,13 +105,13 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         }
         What::Values { revision, all, output } => {
             let release = revision.find("values", scope)?;
-            let mut values = Value::Object(release.config);
+            let mut values = Json::Object(release.config);
             if all && let Some(chart) = &release.chart {
                 printing::coalesce(&mut values, &chart.values);
             }
             // Go's nil map: nothing was given.
             let is_nothing = values.as_object().is_some_and(serde_json::Map::is_empty) && !all;
-            let values = if is_nothing { Value::Null } else { values };
+            let values = if is_nothing { Json::Null } else { values };
             let title = if all { "COMPUTED VALUES:" } else { "USER-SUPPLIED VALUES:" };
             match output {
                 Format::Table => format!("{title}\n{}", printing::yaml(&values)?),
@@ -109,6 +121,30 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     };
     scope.print(&text);
     Ok(())
+}
+
+/// Tables of a record whose keys are the user's and not fields of Helm's.
+const PLAIN: &[&str] = &["config", "values", "annotations", "labels", "import-values"];
+
+/// A record under the names that Helm's Go types give its fields: `Info.FirstDeployed`, `Chart.Metadata.APIVersion`.
+fn go_names(record: &Json) -> Value {
+    match record {
+        Json::Object(fields) => Value::map_from(fields.iter().map(|(key, value)| {
+            let value = if PLAIN.contains(&key.as_str()) { Value::from_json(value) } else { go_names(value) };
+            (go_name(key), value)
+        })),
+        Json::Array(items) => Value::list(items.iter().map(go_names).collect()),
+        other => Value::from_json(other),
+    }
+}
+
+fn go_name(key: &str) -> String {
+    let upper = |word: &str| match word {
+        "apiVersion" => "APIVersion".to_string(),
+        "url" => "URL".to_string(),
+        word => word[..1].to_ascii_uppercase() + &word[1..],
+    };
+    key.split(['_', '-']).filter(|word| word.is_ascii() && !word.is_empty()).map(upper).collect()
 }
 
 fn metadata_text(metadata: &Metadata) -> String {
@@ -136,4 +172,25 @@ fn metadata_text(metadata: &Metadata) -> String {
         ("APPLY_METHOD", method),
     ];
     rows.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_template_sees_a_release_under_the_names_of_gos_fields() {
+        let record = json!({
+            "name": "web",
+            "info": {"first_deployed": "now", "status": "deployed"},
+            "chart": {"metadata": {"apiVersion": "v2", "version": "1.2.3"}},
+            "config": {"some_key": {"in-ner": 1}},
+            "apply_method": "ssa",
+        });
+        let text = "{{.Release.Name}} {{.Release.Info.Status}} {{.Release.Info.FirstDeployed}} {{.Release.Chart.Metadata.APIVersion}} \
+                    {{.Release.Config.some_key}} {{.Release.ApplyMethod}} {{.Release.Info.Notes}}.";
+        let told = render_text("_", text, &Value::map_from([("Release", go_names(&record))]), &Offline).unwrap();
+        assert_eq!(told, "web deployed now v2 map[in-ner:1] ssa .");
+    }
 }

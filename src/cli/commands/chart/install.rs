@@ -118,14 +118,8 @@ impl Common {
         source.skip_schema = self.skip_schema_validation;
         source.enable_dns = self.enable_dns;
         source.hide_secret = self.hide_secret;
-        source.post_renderer =
-            self.post_renderer.as_deref().filter(|program| !program.is_empty()).map(|program| self.program(program));
+        source.post_renderer = post_renderer(self.post_renderer.as_deref(), &self.post_renderer_args);
         Ok(source)
-    }
-
-    fn program(&self, program: &str) -> PostRenderer {
-        let (program, words) = (program.to_string(), self.post_renderer_args.clone());
-        Arc::new(move |text| pipe(&program, &words, text))
     }
 
     /// Prints what became of a release.
@@ -139,6 +133,13 @@ impl Common {
         scope.print(&printing::formatted(self.output, release, || printing::release(release, show))?);
         Ok(())
     }
+}
+
+/// The program that `--post-renderer` names, if it names one.
+pub fn post_renderer(program: Option<&str>, words: &[String]) -> Option<PostRenderer> {
+    let program = program.filter(|program| !program.is_empty())?.to_string();
+    let words = words.to_vec();
+    Some(Arc::new(move |text| pipe(&program, &words, text)))
 }
 
 /// Runs a program with a text as its stdin and returns its stdout.

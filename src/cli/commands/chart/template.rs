@@ -1,8 +1,12 @@
 //! `template`: what a chart renders to, printed or written to files, without a cluster.
 
 use super::flags::{ChartOptions, ValueOptions, kube_version};
-use super::{Outcome, Problem, Scope, at_least};
+use super::session::Session;
+use super::{Outcome, Problem, Scope, at_least, install, operate};
 use crate::charts::chart::pattern;
+use crate::charts::release::source::{self, ChartSource, PostRenderer};
+use crate::charts::release::{DryRun, Request};
+use crate::charts::values::Map;
 use crate::charts::{
     self, Capabilities, Chart, Error, Hook, Offline, ReleaseOptions, Rendered, dependencies, manifests, push_document,
 };
@@ -113,8 +117,14 @@ struct Install {
     labels: Vec<String>,
     #[arg(long, hide = true)]
     post_renderer: Option<String>,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, allow_hyphen_values = true)]
     post_renderer_args: Vec<String>,
+}
+
+impl Install {
+    fn post_renderer(&self) -> Option<PostRenderer> {
+        install::post_renderer(self.post_renderer.as_deref(), &self.post_renderer_args)
+    }
 }
 
 /// Renders a chart.
@@ -125,17 +135,16 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         capabilities.kube_version = kube_version(version)?;
     }
     capabilities.api_versions.extend(arguments.api_versions.iter().cloned());
-    if arguments.validate || arguments.dry_run == "server" {
-        return Err(Problem("'template' does not ask a cluster: use 'install --dry-run=server'".into()));
-    }
-    if arguments.install.post_renderer.is_some() {
-        return Err(Problem("'template' has no post-renderer: pipe its output instead".into()));
-    }
+    let asks_cluster = arguments.validate || operate::dry_run(&arguments.dry_run)? == DryRun::Server;
     let (name, reference) = arguments.name_and_chart()?;
     let path = arguments.chart.locate(&reference, arguments.install.devel, scope)?;
     let given = arguments.values.merge(scope)?;
     let mut chart = load(&path, arguments.install.dependency_update, &arguments.chart, scope)?;
     check_name(&name)?;
+    if asks_cluster {
+        let rendered = arguments.on_cluster(&name, chart, given, scope)?;
+        return arguments.show(&rendered, &name, scope);
+    }
     let options = ReleaseOptions {
         name: name.clone(),
         namespace: scope.namespace(),
@@ -149,7 +158,10 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     // Templates may call each other deeply.
     let rendered = charts::template::on_stack(|| charts::render(&mut chart, &given, &options, &capabilities, &host))?;
     match rendered {
-        Ok(rendered) => {
+        Ok(mut rendered) => {
+            if let Some(post) = arguments.install.post_renderer() {
+                (rendered.manifests, rendered.hooks) = source::post_render(&rendered, &post)?;
+            }
             rendered.warnings.iter().for_each(|text| scope.log("INFO", text));
             arguments.show(&rendered, &name, scope)
         }
@@ -240,6 +252,28 @@ impl Arguments {
             },
             [] => fixed("", ""),
         }
+    }
+
+    /// Renders with what the cluster is and has, and asks whether it would take the outcome.
+    fn on_cluster(&self, name: &str, chart: Chart, given: Map, scope: &Scope) -> Result<Rendered, Problem> {
+        let mut source = ChartSource::new(chart, given);
+        source.skip_schema = self.install.skip_schema_validation;
+        source.enable_dns = self.install.enable_dns;
+        source.post_renderer = self.install.post_renderer();
+        let session = Session::open(scope, false)?;
+        let request = Request {
+            name: name.into(),
+            namespace: session.actions.cluster.namespace().into(),
+            revision: 1,
+            is_upgrade: self.is_upgrade,
+            cluster: Some(session.actions.cluster.clone()),
+        };
+        let rendered = session.run(source.fill(request))?;
+        if !self.is_upgrade {
+            let text = rendered.manifest_text();
+            session.run(session.actions.check_plan(name, &text, self.install.take_ownership))?;
+        }
+        Ok(rendered)
     }
 
     /// The hooks that are part of the output.
