@@ -39,7 +39,7 @@ macro_rules! served {
             api::batch::v1: CronJob Job;
             api::certificates::v1: CertificateSigningRequest;
             api::coordination::v1: Lease;
-            api::core::v1: Binding ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount;
+            api::core::v1: Binding ComponentStatus ConfigMap Endpoints Event LimitRange Namespace Node PersistentVolume PersistentVolumeClaim Pod PodTemplate ReplicationController ResourceQuota Secret Service ServiceAccount;
             api::discovery::v1: EndpointSlice;
             api::events::v1: Event;
             api::flowcontrol::v1: FlowSchema PriorityLevelConfiguration;
@@ -70,6 +70,7 @@ pub fn generate(facts: &Path, out: &Path) {
         add_facts(name, schema, facts.get(name));
     }
     types.extend(metrics());
+    old(&mut types);
     std::fs::write(out.join("schemas.bin"), structure(&types)).unwrap();
     std::fs::write(out.join("documents.bin"), documents(&types)).unwrap();
 }
@@ -99,6 +100,174 @@ fn metrics() -> Map<String, Value> {
         ("PodMetrics", whole("What a pod uses, measured over a window of time.", "containers", containers)),
     ];
     all.into_iter().map(|(name, schema)| (format!("{OWN}.{name}"), schema)).collect()
+}
+
+/// Types of versions that `k8s-openapi` does not have any more, and today's types that they are copied from: the place of the
+/// copies, the place of the types, their names.
+const OLD: &[(&str, &str, &str)] = &[
+    ("admissionregistration.v1beta1", "admissionregistration.v1", "MutatingWebhookConfiguration MutatingWebhook"),
+    ("admissionregistration.v1beta1", "admissionregistration.v1", "ValidatingWebhookConfiguration ValidatingWebhook"),
+    ("admissionregistration.v1beta1", "admissionregistration.v1", "MutatingAdmissionPolicy ValidatingAdmissionPolicy"),
+    (
+        "admissionregistration.v1beta1",
+        "admissionregistration.v1",
+        "MutatingAdmissionPolicyBinding ValidatingAdmissionPolicyBinding",
+    ),
+    ("apps.v1beta1", "apps.v1", "ControllerRevision Deployment DeploymentSpec StatefulSet StatefulSetSpec"),
+    ("apps.v1beta2", "apps.v1", "ControllerRevision DaemonSet Deployment ReplicaSet StatefulSet"),
+    ("authentication.v1alpha1", "authentication.v1", "SelfSubjectReview"),
+    ("authentication.v1beta1", "authentication.v1", "SelfSubjectReview TokenReview"),
+    (
+        "authorization.v1beta1",
+        "authorization.v1",
+        "LocalSubjectAccessReview SubjectAccessReview SubjectAccessReviewSpec",
+    ),
+    ("authorization.v1beta1", "authorization.v1", "SelfSubjectAccessReview SelfSubjectRulesReview"),
+    ("autoscaling.v2beta2", "autoscaling.v2", "HorizontalPodAutoscaler"),
+    ("batch.v1beta1", "batch.v1", "CronJob"),
+    (
+        "certificates.v1beta1",
+        "certificates.v1",
+        "CertificateSigningRequest CertificateSigningRequestSpec CertificateSigningRequestStatus \
+         CertificateSigningRequestCondition",
+    ),
+    ("coordination.v1beta1", "coordination.v1", "Lease"),
+    ("discovery.v1beta1", "discovery.v1", "EndpointSlice Endpoint"),
+    ("events.v1beta1", "events.v1", "Event"),
+    ("extensions.v1beta1", "apps.v1", "Deployment DeploymentSpec DaemonSet DaemonSetSpec ReplicaSet ReplicaSetSpec"),
+    ("extensions.v1beta1", "networking.v1", "NetworkPolicy"),
+    (
+        "extensions.v1beta1",
+        "networking.v1",
+        "Ingress IngressSpec IngressRule HTTPIngressRuleValue HTTPIngressPath IngressBackend",
+    ),
+    ("flowcontrol.v1beta3", "flowcontrol.v1", "FlowSchema PriorityLevelConfiguration"),
+    ("networking.v1beta1", "networking.v1", "IngressClass"),
+    (
+        "networking.v1beta1",
+        "networking.v1",
+        "Ingress IngressSpec IngressRule HTTPIngressRuleValue HTTPIngressPath IngressBackend",
+    ),
+    ("node.v1beta1", "node.v1", "RuntimeClass"),
+    ("policy.v1beta1", "policy.v1", "PodDisruptionBudget"),
+    ("rbac.v1beta1", "rbac.v1", "ClusterRole ClusterRoleBinding Role RoleBinding"),
+    ("scheduling.v1beta1", "scheduling.v1", "PriorityClass"),
+    ("storage.v1beta1", "storage.v1", "CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment"),
+    ("storage.v1beta1", "storage.v1", "VolumeAttributesClass"),
+    (
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1beta1",
+        "apiextensions-apiserver.pkg.apis.apiextensions.v1",
+        "CustomResourceDefinition CustomResourceDefinitionSpec CustomResourceDefinitionVersion CustomResourceConversion \
+         CustomResourceColumnDefinition",
+    ),
+    ("kube-aggregator.pkg.apis.apiregistration.v1beta1", "kube-aggregator.pkg.apis.apiregistration.v1", "APIService"),
+];
+
+/// Where a group's types stand; the groups of Kubernetes itself are written without what they have in common.
+fn place(short: &str) -> String {
+    if short.contains(".pkg.") { format!("io.k8s.{short}") } else { format!("io.k8s.api.{short}") }
+}
+
+/// Adds the types of old versions: copies of today's, and what was different then.
+///
+/// Source: the API types of Kubernetes 1.15 to 1.26 (staging/src/k8s.io/api).
+fn old(types: &mut Map<String, Value>) {
+    for (to, from, names) in OLD {
+        let (to, from) = (place(to), place(from));
+        let names: Vec<&str> = names.split_whitespace().collect();
+        for name in &names {
+            let mut copy = types.get(&format!("{from}.{name}")).unwrap_or_else(|| panic!("no {from}.{name}")).clone();
+            for name in &names {
+                redirect(&mut copy, &format!("{REFERENCE}{from}.{name}"), &format!("{REFERENCE}{to}.{name}"));
+            }
+            differ(&to, name, &mut copy);
+            types.insert(format!("{to}.{name}"), copy);
+        }
+    }
+}
+
+/// Makes references to one type references to another one.
+fn redirect(schema: &mut Value, from: &str, to: &str) {
+    match schema {
+        Value::Object(map) => map.values_mut().for_each(|value| redirect(value, from, to)),
+        Value::Array(list) => list.iter_mut().for_each(|value| redirect(value, from, to)),
+        Value::String(text) if text == from => *text = to.into(),
+        _ => {}
+    }
+}
+
+/// What a type of an old version has otherwise.
+fn differ(place: &str, name: &str, schema: &mut Value) {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    let reference = |name: String| json!({"$ref": format!("{REFERENCE}{name}")});
+    let number = json!({"type": "integer", "format": "int64"});
+    let mut required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
+    let mut optional = |names: &[&str]| required.retain(|name| !names.iter().any(|own| name == own));
+    let empty = Map::new();
+    let mut fields = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty).clone();
+    let rename = |fields: &mut Map<String, Value>, from: &str, to: &str| {
+        let field = fields.remove(from).unwrap_or_else(|| panic!("{name} has no {from}"));
+        fields.insert(to.into(), field);
+    };
+    match (place.rsplit('.').nth(1).unwrap_or_default(), name) {
+        (_, "DeploymentSpec" | "DaemonSetSpec" | "ReplicaSetSpec" | "StatefulSetSpec") => {
+            optional(&["selector", "serviceName", "template"]);
+            if name == "DaemonSetSpec" {
+                fields.insert("templateGeneration".into(), number);
+            } else if name == "DeploymentSpec" {
+                let rollback = json!({"type": "object", "properties": {"revision": number},
+                    "description": "The revision that the deployment is to go back to."});
+                fields.insert("rollbackTo".into(), rollback);
+            }
+        }
+        (_, "IngressSpec") => rename(&mut fields, "defaultBackend", "backend"),
+        (_, "HTTPIngressPath") => optional(&["pathType"]),
+        (_, "IngressBackend") => {
+            fields.remove("service");
+            fields.insert("serviceName".into(), text("The name of the service that is asked."));
+            fields.insert("servicePort".into(), reference("io.k8s.apimachinery.pkg.util.intstr.IntOrString".into()));
+        }
+        (_, "Endpoint") => {
+            fields.remove("zone");
+            let topology = json!({"type": "object", "additionalProperties": {"type": "string"},
+                "description": "Where the endpoint is, by labels of its node."});
+            fields.remove("deprecatedTopology");
+            fields.insert("topology".into(), topology);
+        }
+        (_, "MutatingWebhook" | "ValidatingWebhook") => optional(&["sideEffects", "admissionReviewVersions"]),
+        (_, "CertificateSigningRequestSpec") => optional(&["signerName"]),
+        (_, "CertificateSigningRequestCondition") => optional(&["status"]),
+        (_, "SubjectAccessReviewSpec") => rename(&mut fields, "groups", "group"),
+        ("apiextensions", "CustomResourceDefinitionSpec") => {
+            optional(&["versions"]);
+            fields.insert("version".into(), text("The only version, where there is no list of them."));
+            let version =
+                |name: &str| reference(format!("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.{name}"));
+            fields.insert("validation".into(), version("v1.CustomResourceValidation"));
+            fields.insert("subresources".into(), version("v1.CustomResourceSubresources"));
+            let columns = json!({"type": "array", "x-kubernetes-list-type": "atomic",
+                "items": version("v1beta1.CustomResourceColumnDefinition")});
+            fields.insert("additionalPrinterColumns".into(), columns);
+        }
+        ("apiextensions", "CustomResourceConversion") => {
+            fields.remove("webhook");
+            let client = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.WebhookClientConfig";
+            fields.insert("webhookClientConfig".into(), reference(client.into()));
+            let versions = json!({"type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "string"}});
+            fields.insert("conversionReviewVersions".into(), versions);
+        }
+        ("apiextensions", "CustomResourceColumnDefinition") => {
+            rename(&mut fields, "jsonPath", "JSONPath");
+            optional(&["jsonPath"]);
+        }
+        _ => {}
+    }
+    schema["properties"] = Value::Object(fields);
+    if let Some(own) = schema.as_object_mut().filter(|_| required.is_empty()) {
+        own.remove("required");
+    } else {
+        schema["required"] = Value::Array(required);
+    }
 }
 
 fn read_facts(text: &str) -> BTreeMap<String, Facts> {

@@ -115,6 +115,7 @@ fn kind(definition: &Object, version: &Value, versions: &[Value], custom: &Arc<C
             to_stored: |_| {},
             from_stored: |_| {},
             warning: "".into(),
+            allows: None,
         })
         .collect();
     let parts = &version["subresources"];

@@ -4,7 +4,7 @@
 
 use super::edit::{Fields, child, each, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate::admission as validate;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -16,6 +16,7 @@ pub(super) const MUTATING_ADMISSION_POLICY: Kind = kind!(
     "MutatingAdmissionPolicy",
     "mutatingadmissionpolicies",
     "mutatingadmissionpolicy",
+    served: old::MUTATING_ADMISSION_POLICY,
     categories: names!["api-extensions"],
     generation: Generation::Spec,
     columns: Cow::Borrowed(MUTATIONS),
@@ -29,6 +30,7 @@ pub(super) const MUTATING_ADMISSION_POLICY_BINDING: Kind = kind!(
     "MutatingAdmissionPolicyBinding",
     "mutatingadmissionpolicybindings",
     "mutatingadmissionpolicybinding",
+    served: old::MUTATING_ADMISSION_POLICY_BINDING,
     categories: names!["api-extensions"],
     generation: Generation::Spec,
     columns: Cow::Borrowed(BINDINGS),
@@ -42,6 +44,7 @@ pub(super) const MUTATING_WEBHOOK_CONFIGURATION: Kind = kind!(
     "MutatingWebhookConfiguration",
     "mutatingwebhookconfigurations",
     "mutatingwebhookconfiguration",
+    served: old::MUTATING_WEBHOOK_CONFIGURATION,
     categories: names!["api-extensions"],
     generation: Generation::Body,
     columns: Cow::Borrowed(WEBHOOKS),
@@ -55,6 +58,7 @@ pub(super) const VALIDATING_ADMISSION_POLICY: Kind = kind!(
     "ValidatingAdmissionPolicy",
     "validatingadmissionpolicies",
     "validatingadmissionpolicy",
+    served: old::VALIDATING_ADMISSION_POLICY,
     categories: names!["api-extensions"],
     status: true,
     generation: Generation::Spec,
@@ -73,6 +77,7 @@ pub(super) const VALIDATING_ADMISSION_POLICY_BINDING: Kind = kind!(
     "ValidatingAdmissionPolicyBinding",
     "validatingadmissionpolicybindings",
     "validatingadmissionpolicybinding",
+    served: old::VALIDATING_ADMISSION_POLICY_BINDING,
     categories: names!["api-extensions"],
     generation: Generation::Spec,
     columns: Cow::Borrowed(BINDINGS),
@@ -86,6 +91,7 @@ pub(super) const VALIDATING_WEBHOOK_CONFIGURATION: Kind = kind!(
     "ValidatingWebhookConfiguration",
     "validatingwebhookconfigurations",
     "validatingwebhookconfiguration",
+    served: old::VALIDATING_WEBHOOK_CONFIGURATION,
     categories: names!["api-extensions"],
     generation: Generation::Body,
     columns: Cow::Borrowed(WEBHOOKS),

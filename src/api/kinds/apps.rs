@@ -5,7 +5,7 @@
 use super::edit::{Fields, child, each, is_absent, missing, object, text, zero};
 use super::entry::REPLICAS;
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, podspec, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, podspec, print};
 use crate::api::validate;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -17,6 +17,7 @@ pub(super) const CONTROLLER_REVISION: Kind = kind!(
     "ControllerRevision",
     "controllerrevisions",
     "controllerrevision",
+    served: old::CONTROLLER_REVISION,
     columns: Cow::Borrowed(REVISION_COLUMNS),
     rules: Rules { validate_update: validate::workloads::update_revision, ..NO_RULES },
 );
@@ -28,6 +29,7 @@ pub(super) const DAEMON_SET: Kind = kind!(
     "DaemonSet",
     "daemonsets",
     "daemonset",
+    served: old::DAEMON_SET,
     short: names!["ds"],
     categories: names!["all"],
     status: true,
@@ -49,6 +51,7 @@ pub(super) const DEPLOYMENT: Kind = kind!(
     "Deployment",
     "deployments",
     "deployment",
+    served: old::DEPLOYMENT,
     short: names!["deploy"],
     categories: names!["all"],
     status: true,
@@ -71,6 +74,7 @@ pub(super) const REPLICA_SET: Kind = kind!(
     "ReplicaSet",
     "replicasets",
     "replicaset",
+    served: old::REPLICA_SET,
     short: names!["rs"],
     categories: names!["all"],
     status: true,
@@ -116,6 +120,7 @@ pub(super) const STATEFUL_SET: Kind = kind!(
     "StatefulSet",
     "statefulsets",
     "statefulset",
+    served: old::STATEFUL_SET,
     short: names!["sts"],
     categories: names!["all"],
     status: true,

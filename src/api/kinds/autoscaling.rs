@@ -20,7 +20,7 @@ pub(super) const HORIZONTAL_POD_AUTOSCALER: Kind = kind!(
     short: names!["hpa"],
     categories: names!["all"],
     status: true,
-    served: Cow::Borrowed(&[V1]),
+    served: Cow::Borrowed(&[V1, V2BETA2]),
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules { validate: validate::autoscaling::autoscaler, default, prepare_create, ..NO_RULES },
 );
@@ -31,6 +31,20 @@ const V1: Served = Served {
     to_stored,
     from_stored,
     warning: Cow::Borrowed(""),
+    allows: None,
+};
+
+/// The same as `v2`.
+const V2BETA2: Served = Served {
+    version: GroupVersion { group: Cow::Borrowed("autoscaling"), version: Cow::Borrowed("v2beta2") },
+    schema: Cow::Borrowed("io.k8s.api.autoscaling.v2beta2.HorizontalPodAutoscaler"),
+    to_stored: |_| {},
+    from_stored: |_| {},
+    warning: Cow::Borrowed(
+        "autoscaling/v2beta2 HorizontalPodAutoscaler is deprecated in v1.23+, unavailable in v1.26+; \
+         use autoscaling/v2 HorizontalPodAutoscaler",
+    ),
+    allows: None,
 };
 
 /// How many metrics a cell shows.

@@ -4,7 +4,7 @@
 
 use super::edit::{Fields, child, each, is_absent, missing, object, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, podspec, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, podspec, print};
 use crate::api::validate;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -17,6 +17,7 @@ pub(super) const CRON_JOB: Kind = kind!(
     "CronJob",
     "cronjobs",
     "cronjob",
+    served: old::CRON_JOB,
     short: names!["cj"],
     categories: names!["all"],
     status: true,

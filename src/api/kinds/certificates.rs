@@ -1,7 +1,7 @@
 //! Kinds of the group `certificates.k8s.io`.
 
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Kind, NO_RULES, Object, PART_VERBS, Rules, print};
+use super::{Column, Kind, NO_RULES, Object, PART_VERBS, Rules, old, print};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ pub(super) const CERTIFICATE_SIGNING_REQUEST: Kind = kind!(
     "CertificateSigningRequest",
     "certificatesigningrequests",
     "certificatesigningrequest",
+    served: old::CERTIFICATE_SIGNING_REQUEST,
     short: names!["csr"],
     status: true,
     others: subresources!["approval": "CertificateSigningRequest" PART_VERBS],

@@ -2,7 +2,7 @@
 
 use super::edit::{each, missing, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -29,6 +29,7 @@ pub(super) const ENDPOINT_SLICE: Kind = kind!(
     "EndpointSlice",
     "endpointslices",
     "endpointslice",
+    served: old::ENDPOINT_SLICE,
     generation: Generation::Body,
     columns: Cow::Borrowed(SLICE_COLUMNS),
     rules: Rules {

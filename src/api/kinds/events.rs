@@ -16,7 +16,7 @@ pub(super) const EVENT: Kind = kind!(
     "events",
     "event",
     short: names!["ev"],
-    served: Cow::Borrowed(&[EVENTS_V1]),
+    served: Cow::Borrowed(&[EVENTS_V1, EVENTS_V1BETA1]),
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules { fields, ..NO_RULES },
 );
@@ -27,6 +27,16 @@ const EVENTS_V1: Served = Served {
     to_stored,
     from_stored,
     warning: Cow::Borrowed(""),
+    allows: None,
+};
+
+const EVENTS_V1BETA1: Served = Served {
+    version: GroupVersion { group: Cow::Borrowed("events.k8s.io"), version: Cow::Borrowed("v1beta1") },
+    schema: Cow::Borrowed("io.k8s.api.events.v1beta1.Event"),
+    warning: Cow::Borrowed(
+        "events.k8s.io/v1beta1 Event is deprecated in v1.19+, unavailable in v1.25+; use events.k8s.io/v1 Event",
+    ),
+    ..EVENTS_V1
 };
 
 /// Names in `events.k8s.io/v1` and in the core group.

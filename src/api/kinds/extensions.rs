@@ -5,7 +5,7 @@
 
 use super::edit::{child, missing, object, text, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::custom::definition;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -17,6 +17,7 @@ pub(super) const CUSTOM_RESOURCE_DEFINITION: Kind = kind!(
     "CustomResourceDefinition",
     "customresourcedefinitions",
     "customresourcedefinition",
+    served: old::CUSTOM_RESOURCE_DEFINITION,
     short: names!["crd", "crds"],
     categories: names!["api-extensions"],
     status: true,
@@ -40,6 +41,7 @@ pub(super) const API_SERVICE: Kind = kind!(
     "APIService",
     "apiservices",
     "apiservice",
+    served: old::API_SERVICE,
     categories: names!["api-extensions"],
     status: true,
     columns: Cow::Borrowed(SERVICE_COLUMNS),

@@ -4,7 +4,7 @@
 
 use super::edit::{child, missing, object, text, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -15,6 +15,7 @@ pub(super) const FLOW_SCHEMA: Kind = kind!(
     "FlowSchema",
     "flowschemas",
     "flowschema",
+    served: old::FLOW_SCHEMA,
     status: true,
     generation: Generation::Spec,
     columns: Cow::Borrowed(FLOW_COLUMNS),
@@ -28,6 +29,7 @@ pub(super) const PRIORITY_LEVEL_CONFIGURATION: Kind = kind!(
     "PriorityLevelConfiguration",
     "prioritylevelconfigurations",
     "prioritylevelconfiguration",
+    served: old::PRIORITY_LEVEL_CONFIGURATION,
     status: true,
     generation: Generation::Spec,
     columns: Cow::Borrowed(LEVEL_COLUMNS),

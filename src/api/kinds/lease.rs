@@ -1,7 +1,7 @@
 //! Leases.
 
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Kind, NO_RULES, Rules, print};
+use super::{Column, Kind, NO_RULES, Rules, old, print};
 use crate::api::validate;
 use std::borrow::Cow;
 
@@ -12,6 +12,7 @@ pub(super) const LEASE: Kind = kind!(
     "Lease",
     "leases",
     "lease",
+    served: old::LEASE,
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules { validate: validate::misc::lease, ..NO_RULES },
 );

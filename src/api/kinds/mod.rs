@@ -11,6 +11,7 @@ mod apps;
 mod autoscaling;
 mod batch;
 mod certificates;
+mod component;
 mod config;
 mod edit;
 mod endpoints;
@@ -23,6 +24,7 @@ mod metrics;
 mod namespace;
 mod networking;
 mod nodes;
+mod old;
 mod pod;
 mod podspec;
 mod policy;
@@ -85,6 +87,8 @@ pub struct Served {
     pub from_stored: fn(&mut Object),
     /// What a client of this version is warned of; empty for none.
     pub warning: Cow<'static, str>,
+    /// Says which faults of the stored version were none in this one.
+    pub allows: Option<fn(&Cause) -> bool>,
 }
 
 /// What a replicated kind's `scale` subresource reads and writes: field paths as custom resources declare them,
@@ -281,6 +285,17 @@ impl Kind {
         self.served.iter().find(|served| served.version.is(group, version))
     }
 
+    /// What clients of a version are warned of.
+    pub fn old_warning(&self, group: &str, version: &str) -> Option<&str> {
+        let served = self.served_as(group, version)?;
+        (!served.warning.is_empty()).then_some(&*served.warning)
+    }
+
+    /// Whether a version is kept in a group that the kind has left: names that stand for many kinds lead to it only once.
+    pub fn has_left(&self, group: &str, version: &str) -> bool {
+        self.stored.group != group && self.old_warning(group, version).is_some()
+    }
+
     /// The schema's name in a version that it is served in.
     pub fn schema_in(&self, group: &str, version: &str) -> &str {
         self.served_as(group, version).map_or(&self.schema, |served| &served.schema)
@@ -351,6 +366,7 @@ pub fn find_kind(group: &str, version: &str, name: &str) -> Option<&'static Kind
 /// Every built-in kind.
 pub static KINDS: &[Kind] = &[
     pod::BINDING,
+    component::COMPONENT_STATUS,
     config::CONFIG_MAP,
     endpoints::ENDPOINTS,
     events::EVENT,

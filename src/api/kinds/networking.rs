@@ -4,7 +4,7 @@
 
 use super::edit::{each, object, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -19,6 +19,7 @@ pub(super) const INGRESS: Kind = kind!(
     "Ingress",
     "ingresses",
     "ingress",
+    served: old::INGRESS,
     short: names!["ing"],
     status: true,
     generation: Generation::Spec,
@@ -37,6 +38,7 @@ pub(super) const INGRESS_CLASS: Kind = kind!(
     "IngressClass",
     "ingressclasses",
     "ingressclass",
+    served: old::INGRESS_CLASS,
     generation: Generation::Spec,
     columns: Cow::Borrowed(CLASS_COLUMNS),
     rules: Rules {
@@ -65,6 +67,7 @@ pub(super) const NETWORK_POLICY: Kind = kind!(
     "NetworkPolicy",
     "networkpolicies",
     "networkpolicy",
+    served: old::NETWORK_POLICY,
     short: names!["netpol"],
     generation: Generation::Spec,
     columns: Cow::Borrowed(POLICY_COLUMNS),

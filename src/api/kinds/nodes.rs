@@ -3,7 +3,7 @@
 use super::edit::{fill, object};
 use super::entry::columns::{AGE, NAME};
 use super::pod::PROXY;
-use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -36,6 +36,7 @@ pub(super) const RUNTIME_CLASS: Kind = kind!(
     "RuntimeClass",
     "runtimeclasses",
     "runtimeclass",
+    served: old::RUNTIME_CLASS,
     columns: Cow::Borrowed(RUNTIME_CLASS_COLUMNS),
     rules: Rules {
         validate: validate::misc::runtime_class,

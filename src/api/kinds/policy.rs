@@ -1,7 +1,7 @@
 //! Pod disruption budgets.
 
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -13,6 +13,7 @@ pub(super) const POD_DISRUPTION_BUDGET: Kind = kind!(
     "PodDisruptionBudget",
     "poddisruptionbudgets",
     "poddisruptionbudget",
+    served: old::POD_DISRUPTION_BUDGET,
     short: names!["pdb"],
     status: true,
     generation: Generation::Spec,

@@ -4,7 +4,7 @@
 
 use super::edit::{each, object, text, zero};
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Kind, NO_RULES, Object, Rules, print};
+use super::{Column, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -18,6 +18,7 @@ pub(super) const CLUSTER_ROLE: Kind = kind!(
     "ClusterRole",
     "clusterroles",
     "clusterrole",
+    served: old::CLUSTER_ROLE,
     columns: Cow::Borrowed(ROLE_COLUMNS),
     rules: Rules { validate: validate::rbac::cluster_role, ..ROLE_RULES },
 );
@@ -29,6 +30,7 @@ pub(super) const CLUSTER_ROLE_BINDING: Kind = kind!(
     "ClusterRoleBinding",
     "clusterrolebindings",
     "clusterrolebinding",
+    served: old::CLUSTER_ROLE_BINDING,
     columns: Cow::Borrowed(BINDING_COLUMNS),
     rules: Rules {
         validate: validate::rbac::cluster_role_binding,
@@ -44,6 +46,7 @@ pub(super) const ROLE: Kind = kind!(
     "Role",
     "roles",
     "role",
+    served: old::ROLE,
     columns: Cow::Borrowed(ROLE_COLUMNS),
     rules: Rules { validate: validate::rbac::role, ..ROLE_RULES },
 );
@@ -55,6 +58,7 @@ pub(super) const ROLE_BINDING: Kind = kind!(
     "RoleBinding",
     "rolebindings",
     "rolebinding",
+    served: old::ROLE_BINDING,
     columns: Cow::Borrowed(BINDING_COLUMNS),
     rules: Rules {
         validate: validate::rbac::role_binding,

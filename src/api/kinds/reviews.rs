@@ -1,6 +1,6 @@
 //! Kinds that are asked and never stored: the groups `authentication.k8s.io` and `authorization.k8s.io`.
 
-use super::{CREATE_ONLY, Kind};
+use super::{CREATE_ONLY, Kind, old};
 
 pub(super) const SELF_SUBJECT_REVIEW: Kind = kind!(
     Cluster,
@@ -9,6 +9,7 @@ pub(super) const SELF_SUBJECT_REVIEW: Kind = kind!(
     "SelfSubjectReview",
     "selfsubjectreviews",
     "selfsubjectreview",
+    served: old::SELF_SUBJECT_REVIEW,
     verbs: CREATE_ONLY,
 );
 
@@ -19,6 +20,7 @@ pub(super) const TOKEN_REVIEW: Kind = kind!(
     "TokenReview",
     "tokenreviews",
     "tokenreview",
+    served: old::TOKEN_REVIEW,
     verbs: CREATE_ONLY,
 );
 
@@ -29,6 +31,7 @@ pub(super) const LOCAL_SUBJECT_ACCESS_REVIEW: Kind = kind!(
     "LocalSubjectAccessReview",
     "localsubjectaccessreviews",
     "localsubjectaccessreview",
+    served: old::LOCAL_SUBJECT_ACCESS_REVIEW,
     verbs: CREATE_ONLY,
 );
 
@@ -39,6 +42,7 @@ pub(super) const SELF_SUBJECT_ACCESS_REVIEW: Kind = kind!(
     "SelfSubjectAccessReview",
     "selfsubjectaccessreviews",
     "selfsubjectaccessreview",
+    served: old::SELF_SUBJECT_ACCESS_REVIEW,
     verbs: CREATE_ONLY,
 );
 
@@ -49,6 +53,7 @@ pub(super) const SELF_SUBJECT_RULES_REVIEW: Kind = kind!(
     "SelfSubjectRulesReview",
     "selfsubjectrulesreviews",
     "selfsubjectrulesreview",
+    served: old::SELF_SUBJECT_RULES_REVIEW,
     verbs: CREATE_ONLY,
 );
 
@@ -59,5 +64,6 @@ pub(super) const SUBJECT_ACCESS_REVIEW: Kind = kind!(
     "SubjectAccessReview",
     "subjectaccessreviews",
     "subjectaccessreview",
+    served: old::SUBJECT_ACCESS_REVIEW,
     verbs: CREATE_ONLY,
 );

@@ -2,7 +2,7 @@
 
 use super::edit::missing;
 use super::entry::columns::{AGE, NAME};
-use super::{Column, Kind, NO_RULES, Rules, print};
+use super::{Column, Kind, NO_RULES, Rules, old, print};
 use crate::api::validate;
 use std::borrow::Cow;
 
@@ -13,6 +13,7 @@ pub(super) const PRIORITY_CLASS: Kind = kind!(
     "PriorityClass",
     "priorityclasses",
     "priorityclass",
+    served: old::PRIORITY_CLASS,
     short: names!["pc"],
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules {

@@ -4,7 +4,7 @@
 
 use super::edit::{missing, object};
 use super::entry::columns::{AGE, NAME};
-use super::{Cell, Column, Generation, Kind, NO_RULES, Object, Rules, print};
+use super::{Cell, Column, Generation, Kind, NO_RULES, Object, Rules, old, print};
 use crate::api::validate;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -16,6 +16,7 @@ pub(super) const CSI_DRIVER: Kind = kind!(
     "CSIDriver",
     "csidrivers",
     "csidriver",
+    served: old::CSI_DRIVER,
     generation: Generation::Spec,
     columns: Cow::Borrowed(DRIVER_COLUMNS),
     rules: Rules { default: default_driver, ..NO_RULES },
@@ -28,6 +29,7 @@ pub(super) const CSI_NODE: Kind = kind!(
     "CSINode",
     "csinodes",
     "csinode",
+    served: old::CSI_NODE,
     columns: Cow::Borrowed(NODE_COLUMNS),
 );
 
@@ -38,6 +40,7 @@ pub(super) const CSI_STORAGE_CAPACITY: Kind = kind!(
     "CSIStorageCapacity",
     "csistoragecapacities",
     "csistoragecapacity",
+    served: old::CSI_STORAGE_CAPACITY,
     columns: Cow::Borrowed(CAPACITY_COLUMNS),
 );
 
@@ -48,6 +51,7 @@ pub(super) const STORAGE_CLASS: Kind = kind!(
     "StorageClass",
     "storageclasses",
     "storageclass",
+    served: old::STORAGE_CLASS,
     short: names!["sc"],
     columns: Cow::Borrowed(CLASS_COLUMNS),
     rules: Rules {
@@ -65,6 +69,7 @@ pub(super) const VOLUME_ATTACHMENT: Kind = kind!(
     "VolumeAttachment",
     "volumeattachments",
     "volumeattachment",
+    served: old::VOLUME_ATTACHMENT,
     status: true,
     columns: Cow::Borrowed(ATTACHMENT_COLUMNS),
     rules: Rules { prepare_create: |attachment| attachment.set(&["status"], json!({"attached": false})), ..NO_RULES },
@@ -77,6 +82,7 @@ pub(super) const VOLUME_ATTRIBUTES_CLASS: Kind = kind!(
     "VolumeAttributesClass",
     "volumeattributesclasses",
     "volumeattributesclass",
+    served: old::VOLUME_ATTRIBUTES_CLASS,
     short: names!["vac"],
     columns: Cow::Borrowed(ATTRIBUTES_COLUMNS),
 );

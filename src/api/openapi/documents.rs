@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 static COMPRESSED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/documents.bin"));
 
@@ -11,7 +12,8 @@ pub const REFERENCE: &str = "#/components/schemas/";
 
 /// A number that is another one whenever any text is.
 pub fn mark() -> u32 {
-    crc32fast::hash(COMPRESSED)
+    static MARK: LazyLock<u32> = LazyLock::new(|| crc32fast::hash(COMPRESSED));
+    *MARK
 }
 
 /// The inflated text.

@@ -5,7 +5,7 @@
 //! documents ───────┴─▶ v2: one document, JSON or the protobuf form of gnostic
 //! ```
 //!
-//! Nothing is kept: the schemas' text lies compressed in the executable and is inflated for each document.
+//! Nothing is kept here: the schemas' text lies compressed in the executable and is inflated for each document.
 
 mod documents;
 mod gnostic;

@@ -1,6 +1,7 @@
 //! Which kinds the server serves now, custom ones included.
 
 use super::{Context, Error};
+use crate::api::kinds;
 use crate::client::Client;
 use kube::api::ApiResource;
 use kube::discovery::{Discovery, Scope, verbs};
@@ -44,6 +45,12 @@ pub async fn served_by(client: &Client) -> Result<Vec<Served>, Error> {
     let mut all = Vec::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {
+            // The same objects are there in the group that the kind has moved to.
+            let has_left = kinds::find(&resource.group, &resource.version, &resource.plural)
+                .is_some_and(|kind| kind.has_left(&resource.group, &resource.version));
+            if has_left {
+                continue;
+            }
             let namespaced = capabilities.scope == Scope::Namespaced;
             all.push(Served { resource, namespaced, verbs: capabilities.operations });
         }

@@ -4,6 +4,7 @@
 
 use super::answer::{self, Answer};
 use super::form::Form;
+use super::identity::Attributes;
 use crate::api::{Kind, Reason, Status, protobuf, yaml};
 use axum::body::{Body, HttpBody};
 use http::{HeaderMap, HeaderValue, header};
@@ -28,8 +29,8 @@ pub struct Accepted {
 
 impl Accepted {
     /// For an answer about objects of a kind.
-    pub fn for_kind(headers: &HeaderMap, kind: &Kind, is_watch: bool) -> Result<Self, Status> {
-        let has_protobuf = has_protobuf(kind);
+    pub fn for_kind(headers: &HeaderMap, kind: &Kind, wanted: &Attributes) -> Result<Self, Status> {
+        let (has_protobuf, is_watch) = (has_protobuf(kind, wanted), wanted.verb == "watch");
         match Self::of(headers, has_protobuf) {
             // What is answered and forgotten has no other form than its own.
             Some(accepted)
@@ -84,9 +85,9 @@ impl Accepted {
     }
 }
 
-/// Whether objects of a kind have a protobuf form.
-pub fn has_protobuf(kind: &Kind) -> bool {
-    protobuf::knows(&kind.stored.api_version(), &kind.kind)
+/// Whether objects of a kind have a protobuf form in the version that is asked for.
+pub fn has_protobuf(kind: &Kind, wanted: &Attributes) -> bool {
+    protobuf::knows(&wanted.api_version(), &kind.kind)
 }
 
 fn quality(entry: &str) -> f32 {

@@ -55,7 +55,7 @@ pub struct Sent {
 /// The object of a body, which must be of the kind and version of the path if it says which it is.
 pub fn body(call: &Call, kind: &Kind, body: &Bytes) -> Result<Sent, Status> {
     let media = media(&call.headers);
-    if media == protobuf::MEDIA && !accept::has_protobuf(kind) {
+    if media == protobuf::MEDIA && !accept::has_protobuf(kind, call.attributes()) {
         return Err(unsupported(false));
     }
     let schema = schema_of(call, kind);

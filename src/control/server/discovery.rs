@@ -42,7 +42,7 @@ pub async fn answer(call: &Call) -> Result<Answer, Status> {
 fn version() -> Value {
     json!({
         "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+coracle-{}", env!("CARGO_PKG_VERSION")),
-        "gitCommit": "", "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z",
+        "gitCommit": env!("CORACLE_COMMIT"), "gitTreeState": "clean", "buildDate": env!("CORACLE_DATE"),
         "goVersion": "none", "compiler": "rustc", "platform": format!("linux/{}", architecture()),
     })
 }
@@ -90,6 +90,17 @@ fn served(api: &Api) -> Groups {
     all
 }
 
+/// Groups in the order in which clients look a resource up: those that everything has left come last.
+fn in_order(groups: Groups) -> impl Iterator<Item = (String, Vec<(String, Content)>)> {
+    let has_left = |group: &str, (version, content): &(String, Content)| match content {
+        Content::Kinds(kinds) => kinds.iter().all(|kind| kind.has_left(group, version)),
+        Content::Elsewhere(_) => false,
+    };
+    let (old, own): (Vec<_>, Vec<_>) =
+        groups.into_iter().partition(|(group, versions)| versions.iter().all(|version| has_left(group, version)));
+    own.into_iter().chain(old)
+}
+
 /// Stable versions before beta before alpha, newer before older.
 ///
 /// Source: k8s.io/apimachinery `pkg/version/helpers.go`.
@@ -105,8 +116,7 @@ fn rank(version: &str) -> (u8, std::cmp::Reverse<u32>, std::cmp::Reverse<u32>) {
 }
 
 fn groups(api: &Api) -> Vec<Value> {
-    served(api)
-        .into_iter()
+    in_order(served(api))
         .filter(|(group, _)| !group.is_empty())
         .map(|(group, versions)| group_value(&group, &versions))
         .collect()
@@ -135,7 +145,7 @@ fn resources(api: &Api, group: &str, version: &str) -> Result<Answer, Status> {
     let Some((_, Content::Kinds(kinds))) = found else { return Err(resource::not_served()) };
     let mut list = Vec::new();
     for kind in kinds {
-        list.push(resource_value(kind));
+        list.push(resource_value(kind, group, version));
         list.extend(kind.subresources().iter().map(|part| subresource_value(kind, part)));
     }
     let group_version = if group.is_empty() { version.to_string() } else { format!("{group}/{version}") };
@@ -144,11 +154,14 @@ fn resources(api: &Api, group: &str, version: &str) -> Result<Answer, Status> {
     Ok(answer::value(StatusCode::OK, &value))
 }
 
-fn resource_value(kind: &Kind) -> Value {
+fn resource_value(kind: &Kind, group: &str, version: &str) -> Value {
     let mut value = json!({
         "name": kind.plural, "singularName": kind.singular, "namespaced": kind.is_namespaced(),
         "kind": kind.kind, "verbs": kind.verbs,
     });
+    if kind.has_left(group, version) {
+        return value;
+    }
     if !kind.short.is_empty() {
         value["shortNames"] = json!(kind.short);
     }
@@ -180,8 +193,7 @@ fn wants_aggregated(call: &Call) -> bool {
 
 /// All groups in one answer (KEP-3352).
 fn aggregated(api: &Api, core: bool) -> Answer {
-    let items: Vec<Value> = served(api)
-        .into_iter()
+    let items: Vec<Value> = in_order(served(api))
         .filter(|(group, _)| group.is_empty() == core)
         .map(|(group, versions)| aggregated_group(&group, &versions))
         .collect();
@@ -256,7 +268,7 @@ fn aggregated_resource(kind: &Kind, group: &str, version: &str) -> Value {
         "singularResource": kind.singular, "verbs": kind.verbs,
     });
     for (field, list) in [("shortNames", &kind.short), ("categories", &kind.categories)] {
-        if !list.is_empty() {
+        if !list.is_empty() && !kind.has_left(group, version) {
             value[field] = json!(list);
         }
     }

@@ -15,6 +15,7 @@ pub mod auth;
 pub mod bootstrap;
 pub mod cached;
 pub mod cel;
+pub mod components;
 pub mod custom;
 pub mod decode;
 pub mod deletion;
@@ -90,6 +91,10 @@ pub struct Api {
     pub services: services::Services,
     /// How node agents are reached.
     pub agents: proxy::Agents,
+    /// Who works through the server's own client.
+    pub clients: components::Clients,
+    /// Documents of what is served, for those who ask again.
+    pub documents: openapi::Kept,
     /// What nodes used a while ago.
     pub looks: metrics::Looks,
 }
@@ -115,6 +120,8 @@ impl Server {
             webhooks,
             aggregated: aggregate::Aggregated::new(&store, &config.paths.pki()),
             remotes: remote::Remotes::new(&store),
+            clients: components::Clients::default(),
+            documents: openapi::Kept::default(),
             looks: metrics::Looks::default(),
             custom: custom::registry(),
             services: services::Services::load(&config.profile, &store),
@@ -138,7 +145,9 @@ impl Server {
     /// A client of this server without sockets, with an identity of its own; everything else is as for any other client.
     pub fn client(&self, identity: Identity) -> kube::Client {
         let api = self.api.clone();
+        let held = api.clients.hand_out(&identity.name);
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let _held = &held;
             let (api, identity) = (api.clone(), identity.clone());
             async move {
                 let mut request = request.map(Body::new);

@@ -101,6 +101,9 @@ pub fn faults(kind: &Kind, wanted: &Attributes, object: &mut Object, old: Option
         return causes;
     }
     let mut causes = (kind.rules.validate)(object);
+    if let Some(allows) = kind.served_as(&wanted.group, &wanted.version).and_then(|served| served.allows) {
+        causes.retain(|cause| !allows(cause));
+    }
     causes.extend(expressions::faults(kind, object));
     causes.extend(match old {
         Some(old) => (kind.rules.validate_update)(object, old, &wanted.subresource),

@@ -16,14 +16,59 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What kubectl asks the v2 document as, before and after its name was made a valid one.
 const PROTOBUF_V2: &[&str] = &[
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
 ];
+
+/// How long a document is kept after somebody asked for it.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Documents that were made a short time ago, by their marks. Who reads them reads them often, or once in a day: so they are
+/// kept while they are asked for, and cost no memory otherwise.
+#[derive(Default)]
+pub struct Kept(Arc<Mutex<HashMap<String, (Bytes, Instant)>>>);
+
+impl Kept {
+    /// The document with this mark, made if it is not there.
+    fn get(&self, mark: &str, make: impl FnOnce() -> Bytes) -> Bytes {
+        let until = Instant::now() + KEPT;
+        if let Some((bytes, end)) = self.0.lock().get_mut(mark) {
+            *end = until;
+            return bytes.clone();
+        }
+        let bytes = make();
+        let mut all = self.0.lock();
+        if all.is_empty() {
+            tokio::spawn(forget(Arc::downgrade(&self.0)));
+        }
+        all.insert(mark.to_string(), (bytes.clone(), until));
+        bytes
+    }
+}
+
+/// Drops what nobody asked for in time; ends when nothing is left.
+async fn forget(kept: Weak<Mutex<HashMap<String, (Bytes, Instant)>>>) {
+    loop {
+        let next = {
+            let Some(kept) = kept.upgrade() else { return };
+            let mut all = kept.lock();
+            let now = Instant::now();
+            all.retain(|_, (_, end)| *end > now);
+            all.values().map(|(_, end)| *end).min()
+        };
+        let Some(next) = next else { return };
+        tokio::time::sleep_until(next).await;
+    }
+}
 
 /// Answers `/openapi/…`; `rest` is what follows.
 pub async fn answer(call: &Call, rest: &[&str]) -> Result<Answer, Status> {
@@ -104,7 +149,8 @@ fn third(call: &Call, group: &str, version: &str) -> Result<Answer, Status> {
     let mut answer = if is_known(call, &mark) {
         unchanged()
     } else {
-        answer::bytes(StatusCode::OK, v3::document(version, kinds, &custom))
+        let name = format!("{} {mark}", v3::place(version));
+        answer::bytes(StatusCode::OK, call.api.documents.get(&name, || v3::document(version, kinds, &custom).into()))
     };
     set(&mut answer, header::ETAG, &format!("\"{mark}\""));
     set(&mut answer, header::VARY, "Accept");
@@ -133,12 +179,15 @@ fn second(call: &Call) -> Result<Answer, Status> {
     let mut answer = match wanted {
         _ if is_known(call, &mark) => unchanged(),
         Some(_) => {
-            let mut answer = answer::bytes(StatusCode::OK, Bytes::from(v2::protobuf(&kinds, &custom, &others)));
+            let make = || Bytes::from(v2::protobuf(&kinds, &custom, &others));
+            let mut answer =
+                answer::bytes(StatusCode::OK, call.api.documents.get(&format!("v2 protobuf {mark}"), make));
             set(&mut answer, header::CONTENT_TYPE, PROTOBUF_V2[1]);
             answer
         }
         None if accepts(call, &["application/json"]) => {
-            answer::bytes(StatusCode::OK, v2::json_text(&kinds, &custom, &others))
+            let make = || v2::json_text(&kinds, &custom, &others).into();
+            answer::bytes(StatusCode::OK, call.api.documents.get(&format!("v2 json {mark}"), make))
         }
         None => {
             let known = format!("only the following media types are accepted: application/json, {}", PROTOBUF_V2[1]);

@@ -4,7 +4,9 @@ use super::accept::{self, Accepted};
 use super::answer::{self, Answer};
 use super::identity::{Attributes, Identity, PeerCertificate};
 use super::request::{self, Options, Target};
-use super::{Api, aggregate, auth, discovery, eviction, metrics, patch, proxy, read, resource, watch, write};
+use super::{
+    Api, aggregate, auth, components, discovery, eviction, metrics, patch, proxy, read, resource, watch, write,
+};
 use crate::api::kinds::KindRef;
 use crate::api::{Kind, Reason, Status};
 use axum::body::Body;
@@ -80,12 +82,20 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     let kind = resource::find(&call.api, call.attributes())?;
     resource::check_scope(&kind, call.attributes())?;
     resource::check_custom(&kind, call.attributes())?;
-    call.accepted = Accepted::for_kind(&call.headers, &kind, call.attributes().verb == "watch")?;
+    call.accepted = Accepted::for_kind(&call.headers, &kind, call.attributes())?;
     let media = call.accepted.media;
-    let warning = kind.custom.as_ref().and_then(|custom| custom.warning(&call.attributes().version));
-    let mut answer = resource_request(call, &kind, body).await?;
+    let warning = match &kind.custom {
+        Some(custom) => custom.warning(&call.attributes().version).map(|warning| warning.to_string()),
+        None => kind.old_warning(&call.attributes().group, &call.attributes().version).map(String::from),
+    };
+    let mut answer = match resource_request(call, &kind, body).await {
+        Ok(answer) => answer,
+        // Who uses an old version is told so whatever comes of it.
+        Err(status) if warning.is_some() => answer::failure(&status),
+        Err(status) => return Err(status),
+    };
     if let Some(warning) = warning {
-        answer::warn(&mut answer, &[warning.to_string()]);
+        answer::warn(&mut answer, &[warning]);
     }
     Ok(accept::recoded(answer, media).await)
 }
@@ -107,6 +117,7 @@ async fn resource_request(call: Call, kind: &KindRef, body: Body) -> Result<Answ
     check_method(kind, call.attributes())?;
     match (call.attributes().verb.as_str(), call.attributes().subresource.as_str()) {
         ("get" | "list", "") if metrics::is_for(kind) => metrics::answer(&call, kind).await,
+        ("get" | "list", "") if components::is_for(kind) => components::answer(&call, kind),
         ("get", "" | "status" | "ephemeralcontainers" | "resize" | "approval") => read::get(&call, kind).await,
         ("get", "scale") => read::scale(&call, kind).await,
         ("list", "") => read::list(&call, kind).await,

@@ -9,7 +9,7 @@ use super::objects;
 use super::route::{Call, method_not_allowed};
 use super::{decode, options, patch, read, services};
 use crate::api::validate::metadata;
-use crate::api::{Kind, Object, Reason, Status, fields};
+use crate::api::{Kind, Object, Reason, Status, fields, kinds};
 use crate::control::store::{self, Entry, Expected, Op};
 use bytes::Bytes;
 use http::StatusCode;
@@ -199,12 +199,13 @@ pub async fn scale(call: &Call, kind: &Kind, body: Bytes, is_patch: bool) -> Res
 /// Gives a pod to a node (`pods/binding`).
 pub async fn bind(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let binding = decode::value(&call.headers, &body)?;
-    let node = binding["target"]["name"].as_str().unwrap_or_default();
     let entry = convert::current(call, kind).await?;
+    let binding = admit_binding(call, binding).await?;
+    let node = binding.text(&["target", "name"]);
     let mut pod = objects::stored(&entry)?;
     let name = pod.name().to_string();
     let refusal = |why: String| Status::conflict("", "pods/binding", &name, &why);
-    let uid = binding["metadata"]["uid"].as_str().unwrap_or_default();
+    let uid = binding.uid();
     if !uid.is_empty() && uid != pod.uid() {
         let own = pod.uid();
         return Err(refusal(format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}")));
@@ -226,11 +227,33 @@ pub async fn bind(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Statu
     list.retain(|condition| condition["type"] != "PodScheduled");
     list.push(condition);
     *conditions = Value::Array(list);
-    put(call, kind, &mut pod, Expected::Revision(entry.revision)).await?;
+    if !call.options.is_dry_run() {
+        put(call, kind, &mut pod, Expected::Revision(entry.revision)).await?;
+    }
     Ok(answer::value(
         StatusCode::CREATED,
         &json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
     ))
+}
+
+/// The binding that is meant, as those have it who may change or refuse it.
+async fn admit_binding(call: &Call, binding: Value) -> Result<Object, Status> {
+    let kind = kinds::find("", "v1", "bindings").ok_or_else(super::resource::not_served)?;
+    let malformed = || Status::bad_request("the object provided is unrecognized (must be of type Binding)");
+    let mut binding = Object::from_value(binding).ok_or_else(malformed)?;
+    let wanted = call.attributes();
+    binding.set(&["apiVersion"], "v1");
+    binding.set(&["kind"], "Binding");
+    binding.set(&["metadata", "name"], wanted.name.as_str());
+    binding.set(&["metadata", "namespace"], wanted.namespace.as_str());
+    admit(call, kind, &mut binding, None, Verb::Create).await?;
+    let field = "target.name";
+    let cause = match (binding.text(&["target", "kind"]), binding.text(&["target", "name"])) {
+        (_, "") => crate::api::Cause::required(field, ""),
+        ("" | "Node", _) => return Ok(binding),
+        (other, _) => crate::api::Cause::not_supported("target.kind", &other.into(), &["Node", "<empty>"]),
+    };
+    Err(Status::invalid("", "Binding", &wanted.name, vec![cause]))
 }
 
 /// Deletes one object, at once or as soon as nothing holds it.
@@ -271,7 +294,7 @@ pub async fn delete_collection(call: &Call, kind: &Kind, body: Bytes) -> Result<
         items.push(objects::in_version(kind, call.attributes(), objects::stored(&entry)?));
     }
     let metadata = objects::list_metadata(call.api.store.revision(), None);
-    let value = Form::Plain.list(kind, &kind.stored.api_version(), items, metadata, "");
+    let value = Form::Plain.list(kind, &call.attributes().api_version(), items, metadata, "");
     Ok(answer::value(StatusCode::OK, &value))
 }
 

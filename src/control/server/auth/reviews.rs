@@ -5,7 +5,7 @@
 use crate::api::{Cause, Kind, Object, Status};
 use crate::control::server::answer::{self, Answer};
 use crate::control::server::route::Call;
-use crate::control::server::{Attributes, Identity, decode, resource};
+use crate::control::server::{Attributes, Identity, decode, objects, resource};
 use crate::pki::token::ISSUER;
 use bytes::Bytes;
 use http::StatusCode;
@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 /// Answers a question.
 pub fn create(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> {
     let mut review = decode::body(call, kind, body)?.object;
+    objects::to_stored(kind, call.attributes(), &mut review);
     let status = match kind.kind.as_ref() {
         "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
         "TokenReview" => token_review(call, &review)?,
@@ -30,6 +31,7 @@ pub fn create(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> 
     if review.at(&["metadata"]).is_none_or(Value::is_null) {
         review.set(&["metadata"], json!({"creationTimestamp": null}));
     }
+    let review = objects::in_version(kind, call.attributes(), review);
     Ok(answer::value(StatusCode::CREATED, &Value::Object(review.0)))
 }
 

@@ -144,3 +144,151 @@ async fn a_status_has_managers_of_its_own() {
     assert_eq!((&agent["subresource"], &agent["fieldsV1"]), (&json!("status"), &json!({"f:status": {"f:phase": {}}})));
     assert!(patched["spec"].get("nodeName").is_none());
 }
+
+const OLD: &str = "/apis/extensions/v1beta1/namespaces/default/ingresses";
+const NEW: &str = "/apis/networking.k8s.io/v1/namespaces/default/ingresses";
+const WARNING: &str = "299 - \"extensions/v1beta1 Ingress is deprecated in v1.14+, unavailable in v1.22+; use \
+                       networking.k8s.io/v1 Ingress\"";
+
+#[tokio::test]
+async fn an_object_of_an_old_version_is_the_same_object_in_the_new_one() {
+    let test = server().await;
+    let backend = json!({"serviceName": "web", "servicePort": 80});
+    let ingress = json!({"apiVersion": "extensions/v1beta1", "kind": "Ingress", "metadata": {"name": "a"},
+        "spec": {"backend": backend}});
+    let (code, warnings, made) = send(&test, "POST", OLD, JSON, &ingress).await;
+    assert_eq!((code, warnings), (201, vec![WARNING.to_string()]), "{made}");
+    assert_eq!((&made["apiVersion"], &made["spec"]["backend"]), (&json!("extensions/v1beta1"), &backend));
+    assert_eq!(made["metadata"]["managedFields"][0]["apiVersion"], "extensions/v1beta1");
+    assert!(made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:backend"].is_object(), "{made}");
+
+    let (_, warnings, read) = send(&test, "GET", &format!("{NEW}/a"), JSON, &Value::Null).await;
+    assert_eq!((warnings.len(), &read["apiVersion"]), (0, &json!("networking.k8s.io/v1")));
+    assert_eq!(read["spec"]["defaultBackend"]["service"], json!({"name": "web", "port": {"number": 80}}));
+    assert_eq!(read["metadata"]["uid"], made["metadata"]["uid"]);
+
+    let patch = json!({"spec": {"backend": {"servicePort": "http"}}});
+    let merge = "application/merge-patch+json";
+    let (code, _, patched) = send(&test, "PATCH", &format!("{OLD}/a"), merge, &patch).await;
+    assert_eq!((code, &patched["spec"]["backend"]["servicePort"]), (200, &json!("http")), "{patched}");
+    let (_, _, list) = send(&test, "GET", NEW, JSON, &Value::Null).await;
+    assert_eq!(list["items"][0]["spec"]["defaultBackend"]["service"]["port"], json!({"name": "http"}));
+    let (_, _, list) = send(&test, "GET", OLD, JSON, &Value::Null).await;
+    assert_eq!((&list["apiVersion"], &list["kind"]), (&json!("extensions/v1beta1"), &json!("IngressList")));
+    assert_eq!(list["items"][0]["spec"]["backend"]["serviceName"], "web");
+}
+
+#[tokio::test]
+async fn who_applies_in_an_old_version_and_who_in_the_new_one_meet_in_their_fields() {
+    let test = server().await;
+    let old = json!({"apiVersion": "extensions/v1beta1", "kind": "Ingress", "metadata": {"name": "a"},
+        "spec": {"backend": {"serviceName": "web", "servicePort": 80}}});
+    let (code, warnings, made) = send(&test, "PATCH", &format!("{OLD}/a?fieldManager=one"), APPLY, &old).await;
+    assert_eq!((code, warnings), (201, vec![WARNING.to_string()]), "{made}");
+    let new = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "a"},
+        "spec": {"defaultBackend": {"service": {"name": "other", "port": {"number": 80}}}}});
+    let path = format!("{NEW}/a?fieldManager=two");
+    let (code, _, refused) = send(&test, "PATCH", &path, APPLY, &new).await;
+    assert_eq!(code, 409, "{refused}");
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("conflict with \"one\" using extensions/v1beta1: .spec.backend.serviceName"), "{message}");
+    let (code, _, taken) = send(&test, "PATCH", &format!("{path}&force=true"), APPLY, &new).await;
+    assert_eq!((code, &taken["spec"]["defaultBackend"]["service"]["name"]), (200, &json!("other")), "{taken}");
+}
+
+#[tokio::test]
+async fn what_was_right_in_its_time_is_taken() {
+    let test = server().await;
+    let post = async |path: &str, object: Value| {
+        let (code, warnings, made) = send(&test, "POST", path, JSON, &object).await;
+        assert_eq!((code, warnings.len()), (201, 1), "{path} {warnings:?} {made}");
+        made
+    };
+    let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    let workload = json!({"metadata": {"name": "w"}, "spec": {"template": template}});
+    for (group, plural) in [
+        ("extensions/v1beta1", "deployments"),
+        ("extensions/v1beta1", "daemonsets"),
+        ("extensions/v1beta1", "replicasets"),
+        ("apps/v1beta1", "statefulsets"),
+    ] {
+        let made = post(&format!("/apis/{group}/namespaces/default/{plural}"), workload.clone()).await;
+        assert_eq!(made["spec"]["selector"], json!({"matchLabels": {"a": "b"}}), "{made}");
+    }
+    let job = json!({"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}});
+    let cron = json!({"metadata": {"name": "c"}, "spec": {"schedule": "* * * * *", "jobTemplate": job}});
+    post("/apis/batch/v1beta1/namespaces/default/cronjobs", cron).await;
+    let budget = json!({"metadata": {"name": "p"}, "spec": {"minAvailable": 1, "selector": {}}});
+    let budget = post("/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets", budget).await;
+    assert_eq!(budget["spec"]["selector"], json!({}));
+    let hook = json!({"metadata": {"name": "h"}, "webhooks": [{"name": "a.b.c", "clientConfig": {"url": "https://a/b"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["widgets"], "operations": ["CREATE"]}]}]});
+    post("/apis/admissionregistration.k8s.io/v1beta1/validatingwebhookconfigurations", hook).await;
+    let definition = json!({"metadata": {"name": "widgets.example.com"}, "spec": {
+        "group": "example.com", "version": "v1", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+        "validation": {"openAPIV3Schema": {"properties": {"spec": {"properties": {"a": {"type": "string"}}}}}}}});
+    let made = post("/apis/apiextensions.k8s.io/v1beta1/customresourcedefinitions", definition).await;
+    assert_eq!((&made["spec"]["version"], &made["spec"]["versions"][0]["name"]), (&json!("v1"), &json!("v1")));
+}
+
+#[tokio::test]
+async fn questions_are_answered_in_the_version_in_which_they_were_asked() {
+    let test = server().await;
+    for version in ["v1", "v1beta1", "v1alpha1"] {
+        let path = format!("/apis/authentication.k8s.io/{version}/selfsubjectreviews");
+        let (code, _, review) = send(&test, "POST", &path, JSON, &json!({})).await;
+        assert_eq!((code, &review["status"]["userInfo"]["username"]), (201, &json!("admin")), "{review}");
+        assert_eq!(review["apiVersion"], format!("authentication.k8s.io/{version}"));
+    }
+    let attributes = json!({"verb": "get", "resource": "pods"});
+    let review = json!({"spec": {"user": "u", "group": ["system:masters"], "resourceAttributes": attributes}});
+    let path = "/apis/authorization.k8s.io/v1beta1/subjectaccessreviews";
+    let (_, warnings, review) = send(&test, "POST", path, JSON, &review).await;
+    assert_eq!((warnings.len(), &review["status"]["allowed"]), (1, &json!(true)), "{review}");
+    assert_eq!(review["spec"]["group"], json!(["system:masters"]));
+}
+
+#[tokio::test]
+async fn parts_of_the_control_plane_are_asked_whether_they_live() {
+    let test = server().await;
+    let scheduler = test.server.client(crate::control::server::Identity::new("system:kube-scheduler", &[]));
+    let health = async |name: &str| {
+        let (code, warnings, one) =
+            send(&test, "GET", &format!("/api/v1/componentstatuses/{name}"), JSON, &Value::Null).await;
+        assert_eq!(
+            (code, warnings.as_slice()),
+            (200, &["299 - \"v1 ComponentStatus is deprecated in v1.19+\"".to_string()][..])
+        );
+        one["conditions"][0]["status"].as_str().unwrap().to_string()
+    };
+    assert_eq!([health("scheduler").await, health("etcd-0").await], ["True", "True"]);
+    assert_eq!(health("controller-manager").await, "False");
+    drop(scheduler);
+    assert_eq!(health("scheduler").await, "False");
+    let (code, ..) = send(&test, "GET", "/api/v1/componentstatuses/other", JSON, &Value::Null).await;
+    assert_eq!(code, 404);
+}
+
+#[tokio::test]
+async fn a_binding_names_a_node() {
+    let test = with_account().await;
+    let made = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    send(&test, "POST", PODS, JSON, &made).await;
+    let bind = async |target: Value, query: &str| {
+        let (code, _, answer) =
+            send(&test, "POST", &format!("{PODS}/a/binding{query}"), JSON, &json!({"target": target})).await;
+        (code, answer["message"].as_str().unwrap_or_default().to_string())
+    };
+    let (code, message) = bind(json!({}), "").await;
+    assert_eq!((code, message.as_str()), (422, "Binding \"a\" is invalid: target.name: Required value"));
+    let (code, message) = bind(json!({"kind": "Pod", "name": "n"}), "").await;
+    let expected =
+        "Binding \"a\" is invalid: target.kind: Unsupported value: \"Pod\": supported values: \"Node\", \"<empty>\"";
+    assert_eq!((code, message.as_str()), (422, expected));
+    assert_eq!(bind(json!({"kind": "Node", "name": "n"}), "?dryRun=All").await.0, 201);
+    let (_, _, pod) = send(&test, "GET", &format!("{PODS}/a"), JSON, &Value::Null).await;
+    assert!(pod["spec"]["nodeName"].is_null(), "nothing was written");
+    assert_eq!(bind(json!({"name": "n"}), "").await.0, 201);
+    assert_eq!(bind(json!({"name": "n"}), "").await.0, 409);
+}
