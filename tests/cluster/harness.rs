@@ -63,7 +63,12 @@ impl Cluster {
 
     /// Runs `kubectl` on this cluster, words split at blanks.
     pub fn kubectl(&self, words: &str) -> Said {
-        let mut command = Command::new("kubectl");
+        self.kubectl_of(Path::new("kubectl"), words)
+    }
+
+    /// Runs one of several `kubectl` on this cluster, words split at blanks.
+    pub fn kubectl_of(&self, program: &Path, words: &str) -> Said {
+        let mut command = Command::new(program);
         command.args(["--context", &self.name]).args(words.split_whitespace());
         self.run(&mut command)
     }

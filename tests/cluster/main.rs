@@ -10,6 +10,7 @@ mod docker;
 mod extension;
 mod faults;
 mod harness;
+mod kubectls;
 mod life;
 mod life_commands;
 mod network;

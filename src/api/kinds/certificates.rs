@@ -2,6 +2,7 @@
 
 use super::entry::columns::{AGE, NAME};
 use super::{Column, Kind, NO_RULES, Object, PART_VERBS, Rules, old, print};
+use crate::api::validate;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -19,6 +20,11 @@ pub(super) const CERTIFICATE_SIGNING_REQUEST: Kind = kind!(
     columns: Cow::Borrowed(COLUMNS),
     rules: Rules {
         prepare_create: |request| request.set(&["status"], Map::new()),
+        prepare_update: |new, old| match old.at(&["spec"]) {
+            Some(spec) => new.set(&["spec"], spec.clone()),
+            None => drop(new.remove(&["spec"])),
+        },
+        validate_new: validate::certificates::new_request,
         fields: |request| vec![("spec.signerName", request.text(&["spec", "signerName"]).into())],
         ..NO_RULES
     },

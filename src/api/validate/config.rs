@@ -29,7 +29,7 @@ pub fn config_map(map: &Object) -> Vec<Cause> {
             size += decoded_length(value.text());
         }
         if size > LARGEST {
-            causes.too_long(&At::named("", &Value::Null), LARGEST);
+            causes.too_long(&At::named("[]", &Value::Null), LARGEST);
         }
     })
 }

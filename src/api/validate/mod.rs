@@ -7,6 +7,7 @@ pub mod admission;
 pub mod autoscaling;
 pub mod batch;
 mod causes;
+pub mod certificates;
 pub mod config;
 mod labels;
 pub mod metadata;

@@ -223,12 +223,29 @@ fn deployments() {
 }
 
 #[test]
+fn requests_for_certificates() {
+    use base64::Engine;
+    let pem = "-----BEGIN CERTIFICATE REQUEST-----\nAA==\n-----END CERTIFICATE REQUEST-----\n";
+    let pem = base64::engine::general_purpose::STANDARD.encode(pem);
+    let of = |spec: Value| super::certificates::new_request(&Object::from_value(json!({"spec": spec})).unwrap());
+    let right = json!({"request": pem, "signerName": "example.com/own", "usages": ["client auth"]});
+    assert_eq!(of(right.clone()), vec![]);
+    let wrong = json!({"request": "AA==", "signerName": "own", "usages": ["nothing"], "expirationSeconds": 1});
+    let fields: Vec<String> = of(wrong).into_iter().map(|cause| cause.field).collect();
+    assert_eq!(fields, ["spec.request", "spec.usages[0]", "spec.signerName", "spec.expirationSeconds"]);
+    let mut legacy = right;
+    legacy["signerName"] = json!(super::certificates::LEGACY);
+    let causes = of(legacy);
+    assert!(causes.len() == 1 && super::certificates::is_legacy(&causes[0]), "{causes:?}");
+}
+
+#[test]
 fn config_and_rights() {
     let map = |object: Value| found("", "v1", "ConfigMap", object).concat();
     assert!(
         map(json!({"data": {"a/b": ""}})).starts_with("data[a/b]: Invalid value: \"a/b\": a valid config key must")
     );
-    assert_eq!(map(json!({"data": {"a": "x".repeat(1_100_000)}})), ": Too long: may not be more than 1048576 bytes");
+    assert_eq!(map(json!({"data": {"a": "x".repeat(1_100_000)}})), "[]: Too long: may not be more than 1048576 bytes");
     let secret = found("", "v1", "Secret", json!({"type": "kubernetes.io/tls", "data": {"tls.crt": ""}}));
     assert_eq!(secret, ["data[tls.key]: Required value"]);
     let group = "rbac.authorization.k8s.io";

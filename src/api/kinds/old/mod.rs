@@ -14,6 +14,7 @@ mod simple;
 mod workload;
 
 use super::{Cow, GroupVersion, Served};
+use crate::api::validate::certificates;
 
 /// One old version of a kind.
 macro_rules! old {
@@ -114,7 +115,7 @@ list!(PRIORITY_LEVEL_CONFIGURATION:
          "flowcontrol.apiserver.k8s.io/v1"));
 list!(CERTIFICATE_SIGNING_REQUEST:
     old!("certificates.k8s.io"/"v1beta1", "api.certificates", "CertificateSigningRequest", "1.19", "1.22",
-         "certificates.k8s.io/v1", simple::request_to_stored, |_| {}));
+         "certificates.k8s.io/v1", simple::request_to_stored, |_| {}, allows certificates::is_legacy));
 list!(MUTATING_WEBHOOK_CONFIGURATION:
     old!("admissionregistration.k8s.io"/"v1beta1", "api.admissionregistration", "MutatingWebhookConfiguration", "1.16",
          "1.22", "admissionregistration.k8s.io/v1", simple::webhooks_to_stored, |_| {}, allows simple::may_have_side_effects));

@@ -2,6 +2,7 @@
 
 use super::super::edit::{Fields, child, each, is_absent, missing, object, zero};
 use super::super::{Cause, Object};
+use crate::api::validate::certificates::LEGACY;
 use serde_json::{Map, Value, json};
 
 /// In `policy/v1beta1` an empty selector selects nothing, in `policy/v1` everything. Either is written in the other with a
@@ -83,7 +84,7 @@ pub fn may_have_side_effects(cause: &Cause) -> bool {
 /// Source: pkg/apis/certificates/v1beta1/defaults.go.
 pub fn request_to_stored(request: &mut Object) {
     if let Some(spec) = child(&mut request.0, "spec") {
-        zero(spec, "signerName", "kubernetes.io/legacy-unknown");
+        zero(spec, "signerName", LEGACY);
         missing(spec, "usages", json!(["digital signature", "key encipherment"]));
     }
     if let Some(status) = child(&mut request.0, "status") {

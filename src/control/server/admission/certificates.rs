@@ -7,6 +7,7 @@ use crate::api::Status;
 use crate::control::server::Attributes;
 use async_trait::async_trait;
 use base64::Engine;
+use serde_json::json;
 use x509_parser::prelude::{FromDer, X509CertificationRequest};
 
 fn is_request(change: &Change<'_>) -> bool {
@@ -28,6 +29,36 @@ fn may(api: &Api, change: &Change<'_>, verb: &str) -> bool {
         };
         api.authorizer.allows(change.user, &wanted)
     })
+}
+
+/// A request says who asks, whatever its sender wrote there.
+pub struct CertificateRequester;
+
+#[async_trait]
+impl Plugin for CertificateRequester {
+    async fn mutate(&self, _: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+        if !is_request(change) || change.verb != Verb::Create {
+            return Ok(());
+        }
+        let user = change.user;
+        for (field, value, is_empty) in [
+            ("username", json!(user.name), user.name.is_empty()),
+            ("uid", json!(user.uid), user.uid.is_empty()),
+            ("groups", json!(user.groups), user.groups.is_empty()),
+            (
+                "extra",
+                user.extra.iter().map(|(key, values)| (key.clone(), json!(values))).collect(),
+                user.extra.is_empty(),
+            ),
+        ] {
+            if is_empty {
+                change.object.remove(&["spec", field]);
+            } else {
+                change.object.set(&["spec", field], value);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Approving needs the right to approve for the signer.

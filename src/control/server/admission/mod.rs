@@ -141,6 +141,7 @@ pub fn plugins(_config: &ServerConfig, store: &Store, webhooks: &Arc<Webhooks>) 
         Box::new(storage::StorageObjectInUseProtection),
         Box::new(storage::PersistentVolumeClaimResize),
         Box::new(runtime_class::RuntimeClass),
+        Box::new(certificates::CertificateRequester),
         Box::new(certificates::CertificateApproval),
         Box::new(certificates::CertificateSigning),
         Box::new(certificates::CertificateSubjectRestriction),
