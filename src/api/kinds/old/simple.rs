@@ -1,6 +1,6 @@
 //! Old versions that differ in a field or in what is usual.
 
-use super::super::edit::{Fields, child, each, is_absent, missing, object, zero};
+use super::super::edit::{Fields, child, each, is_absent, missing, zero};
 use super::super::{Cause, Object};
 use crate::api::validate::certificates::LEGACY;
 use serde_json::{Map, Value, json};
@@ -93,11 +93,15 @@ pub fn request_to_stored(request: &mut Object) {
 }
 
 pub fn review_to_stored(review: &mut Object) {
-    rename(object(&mut review.0, "spec"), "group", "groups");
+    if let Some(spec) = child(&mut review.0, "spec") {
+        rename(spec, "group", "groups");
+    }
 }
 
 pub fn review_from_stored(review: &mut Object) {
-    rename(object(&mut review.0, "spec"), "groups", "group");
+    if let Some(spec) = child(&mut review.0, "spec") {
+        rename(spec, "groups", "group");
+    }
 }
 
 fn rename(fields: &mut Fields, from: &str, to: &str) {

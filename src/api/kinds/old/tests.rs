@@ -72,6 +72,7 @@ fn workloads_select_by_their_template_and_have_the_defaults_of_their_time() {
     assert_eq!(daemon["spec"]["updateStrategy"]["type"], "OnDelete");
     assert_eq!(stored("apps/v1beta2", "Deployment", bare.clone()), bare);
     let mut old = stored("extensions/v1beta1", "DaemonSet", bare);
+    old["metadata"] = json!({"name": "d"});
     old["spec"]["templateGeneration"] = json!(3);
     assert_eq!(there_and_back("extensions/v1beta1", "DaemonSet", old.clone()), old);
 }

@@ -191,7 +191,7 @@ async fn who_applies_in_an_old_version_and_who_in_the_new_one_meet_in_their_fiel
     let (code, _, refused) = send(&test, "PATCH", &path, APPLY, &new).await;
     assert_eq!(code, 409, "{refused}");
     let message = refused["message"].as_str().unwrap();
-    assert!(message.contains("conflict with \"one\" using extensions/v1beta1: .spec.backend.serviceName"), "{message}");
+    assert!(message.contains("conflict with \"one\": .spec.backend.serviceName"), "{message}");
     let (code, _, taken) = send(&test, "PATCH", &format!("{path}&force=true"), APPLY, &new).await;
     assert_eq!((code, &taken["spec"]["defaultBackend"]["service"]["name"]), (200, &json!("other")), "{taken}");
 }
