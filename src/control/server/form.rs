@@ -1,6 +1,8 @@
 //! In which form a client wants objects: as they are, as a `Table`, or their metadata alone.
 
 use crate::api::{Kind, Object, table};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// The forms.
@@ -52,4 +54,31 @@ impl Form {
 
 fn metadata(object: &Object, kind: &str) -> Value {
     json!({"kind": kind, "apiVersion": "meta.k8s.io/v1", "metadata": object.0.get("metadata")})
+}
+
+/// A serialized object as its metadata alone: the bytes between are copied as they are. Nothing if it has none.
+pub fn metadata_of(object: &[u8]) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Parts<'a> {
+        #[serde(borrow)]
+        metadata: &'a RawValue,
+    }
+    let parts: Parts = serde_json::from_slice(object).ok()?;
+    let head = br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":"#;
+    Some([head, parts.metadata.get().as_bytes(), b"}"].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copied_metadata_is_what_the_form_says() {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"metadata": "x"},
+            "metadata": {"name": "a", "labels": {"one": "\"}"}, "ownerReferences": [{"uid": "1"}]}});
+        let copied: Value = serde_json::from_slice(&metadata_of(object.to_string().as_bytes()).unwrap()).unwrap();
+        let object = Object::from_value(object).unwrap();
+        assert_eq!(copied, metadata(&object, "PartialObjectMetadata"));
+        assert!(metadata_of(b"{\"kind\":\"Status\"}").is_none());
+    }
 }

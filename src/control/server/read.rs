@@ -3,7 +3,7 @@
 use super::accept::Media;
 use super::answer::{self, Answer};
 use super::custom::convert;
-use super::form::Form;
+use super::form::{self, Form};
 use super::objects;
 use super::options;
 use super::pieces::Pieces;
@@ -153,6 +153,9 @@ pub async fn list(call: &Call, kind: &Kind) -> Result<Answer, Status> {
     if form == Form::Plain && objects::is_stored_version(kind, wanted) {
         return Ok(answer::json(StatusCode::OK, Body::new(copied(kind, &metadata, page.entries))));
     }
+    if form == Form::Metadata && objects::is_stored_version(kind, wanted) {
+        return Ok(answer::bytes(StatusCode::OK, metadata_alone(&metadata, &page.entries)?));
+    }
     let read = |entry: &Arc<Entry>| objects::stored(entry).map(|object| objects::in_version(kind, wanted, object));
     let list = page.entries.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let api_version = wanted.api_version();
@@ -179,6 +182,21 @@ fn copied(kind: &Kind, metadata: &Value, entries: Vec<Arc<Entry>>) -> Pieces {
     let (list, version) = (&kind.list_kind, kind.stored.api_version());
     let head = format!("{{\"kind\":\"{list}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":[");
     Pieces::new(head, entries)
+}
+
+/// The list of what the items' metadata says, which is copied.
+fn metadata_alone(list: &Value, entries: &[Arc<Entry>]) -> Result<Vec<u8>, Status> {
+    let head = "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":";
+    let mut bytes = format!("{head}{list},\"items\":[").into_bytes();
+    for (index, entry) in entries.iter().enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        let item = form::metadata_of(&entry.bytes);
+        bytes.extend(item.ok_or_else(|| Status::internal("an object without metadata"))?);
+    }
+    bytes.extend_from_slice(b"]}");
+    Ok(bytes)
 }
 
 fn page(call: &Call, kind: &Kind) -> Result<Page, Status> {

@@ -5,7 +5,7 @@ use super::Api;
 use super::accept::{Accepted, Media};
 use super::answer::Answer;
 use super::custom::convert;
-use super::form::Form;
+use super::form::{self, Form};
 use super::objects;
 use super::read::Wanted;
 use super::route::Call;
@@ -209,8 +209,16 @@ impl View {
     }
 
     fn line(&mut self, happened: Happened, entry: &Entry) -> Bytes {
-        if self.is_bytes() && self.accepted.media == Media::Json {
-            return store::wire(happened, &entry.bytes);
+        if self.is_stored_version && self.accepted.media == Media::Json {
+            let metadata = || form::metadata_of(&entry.bytes).map(|metadata| store::wire(happened, &metadata));
+            let copied = match self.accepted.form {
+                Form::Plain => Some(store::wire(happened, &entry.bytes)),
+                Form::Metadata => metadata(),
+                Form::Table => None,
+            };
+            if let Some(line) = copied {
+                return line;
+            }
         }
         match objects::stored(self.converted.get(&entry.revision).map_or(entry, |converted| converted)) {
             Ok(object) => {

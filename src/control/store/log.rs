@@ -1,8 +1,10 @@
-//! The durable file: records one after the other, each `length, checksum, payload`. A payload is one atomic write.
+//! The durable file: records one after the other, each `length, checksum, payload`. A record is one sync: all that it holds is
+//! there after a power cut, or nothing of it.
 //!
-//! A record that is cut off at the very end of the file is a write that was never acknowledged, and is dropped. A wrong
-//! checksum anywhere else is damage, and the file is refused. When the file has grown to a multiple of what lives in it, it
-//! is written anew and renamed over the old one.
+//! The file is kept some way ahead of its end in zeros, so that a sync has data to write and no new length of the file.
+//! A record that is not whole, and behind which there is no whole one, was never acknowledged, and is dropped; one that others
+//! follow is damage, and the file is refused. When the file has grown to a multiple of what lives in it, it is written anew
+//! and renamed over the old one.
 
 use super::table::Table;
 use super::{Entry, Error, Key, Pairs, Selection, Tables};
@@ -16,6 +18,10 @@ use std::sync::Arc;
 const NAME: &str = "objects.log";
 /// Length and checksum, four bytes each, little endian.
 const HEADER: usize = 8;
+/// The least of a payload: the store's revision.
+const LEAST: usize = 8;
+/// Zeros that the file is ahead of its end when it is made longer.
+static AHEAD: [u8; 256 << 10] = [0; 256 << 10];
 /// A file smaller than this is not worth writing anew.
 const SMALL: u64 = 16 << 20;
 
@@ -31,6 +37,8 @@ pub struct File {
     file: fs::File,
     /// Bytes that are whole and synced; what is behind them is nobody's.
     length: u64,
+    /// Up to here the file's blocks are there and hold zeros.
+    reserved: u64,
     /// Length after the last time that it was written anew.
     compact: u64,
 }
@@ -49,17 +57,31 @@ impl File {
         let (tables, length) = replay(&path, content.into())?;
         file.set_len(length).map_err(unreadable)?;
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
-        Ok((Self { path, file, length, compact: length }, tables))
+        Ok((Self { path, file, length, reserved: length, compact: length }, tables))
     }
 
-    /// Appends records and syncs. On an error the file is as before, unless even that fails.
-    pub fn append(&mut self, records: &[u8]) -> io::Result<()> {
-        let result = self.file.write_all_at(records, self.length).and_then(|()| self.file.sync_data());
+    /// Appends a record and syncs. On an error the file is as before, unless even that fails.
+    pub fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        let end = self.length + record.len() as u64;
+        let result = self.file.write_all_at(record, self.length).and_then(|()| {
+            self.reserve(end);
+            self.file.sync_data()
+        });
         match result {
-            Ok(()) => self.length += records.len() as u64,
-            Err(_) => self.file.set_len(self.length)?,
+            Ok(()) => self.length = end,
+            Err(_) => {
+                self.file.set_len(self.length)?;
+                self.reserved = self.length;
+            }
         }
         result
+    }
+
+    /// Makes the file longer than its end where it is not so yet. On a disk that is full the file stays as long as it is.
+    fn reserve(&mut self, end: u64) {
+        if end > self.reserved && self.file.write_all_at(&AHEAD, end).is_ok() {
+            self.reserved = end + AHEAD.len() as u64;
+        }
     }
 
     /// Whether most of the file is history.
@@ -89,7 +111,7 @@ impl File {
         file.try_lock()?;
         fs::rename(&fresh, &self.path)?;
         fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-        (self.file, self.length, self.compact) = (file, length, length);
+        (self.file, self.length, self.reserved, self.compact) = (file, length, length, length);
         Ok(())
     }
 }
@@ -135,34 +157,34 @@ fn put_pairs(out: &mut Vec<u8>, pairs: &Pairs) {
 fn replay(path: &Path, content: Bytes) -> Result<(Tables, u64), Error> {
     let mut tables = Tables::default();
     let mut offset = 0;
-    while let Some(payload) = next_record(path, &content, offset)? {
+    while let Some(payload) = whole(&content, offset) {
         let length = HEADER + payload.len();
         let damaged = || Error::Damaged { path: path.into(), offset: offset as u64 };
         Reader(payload).record(&mut tables).ok_or_else(damaged)?;
         offset += length;
+    }
+    if is_followed(&content, offset) {
+        return Err(Error::Damaged { path: path.into(), offset: offset as u64 });
     }
     let revision = tables.revision;
     tables.by_resource.values_mut().for_each(|table| table.loaded(revision));
     Ok((tables, offset as u64))
 }
 
-/// The payload of the record at `offset`; nothing at the end, or where the last record is torn.
-fn next_record(path: &Path, content: &Bytes, offset: usize) -> Result<Option<Bytes>, Error> {
-    let rest = &content[offset..];
-    let Some(header) = rest.first_chunk::<HEADER>() else { return Ok(None) };
-    let [a, b, c, d, sum @ ..] = *header;
+/// The payload of the record at `offset`, if one is there and whole.
+fn whole(content: &Bytes, offset: usize) -> Option<Bytes> {
+    let rest = content.get(offset..)?;
+    let [a, b, c, d, sum @ ..] = *rest.first_chunk::<HEADER>()?;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    let end = HEADER + length;
-    if rest.len() < end {
-        return Ok(None);
-    }
-    let payload = content.slice(offset + HEADER..offset + end);
-    if crc32fast::hash(&payload) == u32::from_le_bytes(sum) {
-        return Ok(Some(payload));
-    }
-    // The file may have been made longer before its last bytes were written: that is torn too.
-    let is_last = rest.len() == end || rest[end..].iter().all(|byte| *byte == 0);
-    if is_last { Ok(None) } else { Err(Error::Damaged { path: path.into(), offset: offset as u64 }) }
+    let payload = rest.get(HEADER..HEADER + length).filter(|payload| payload.len() >= LEAST)?;
+    let is_whole = crc32fast::hash(payload) == u32::from_le_bytes(sum);
+    is_whole.then(|| content.slice(offset + HEADER..offset + HEADER + length))
+}
+
+/// Whether a whole record lies anywhere behind `offset`.
+fn is_followed(content: &Bytes, offset: usize) -> bool {
+    let end = content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    (offset + 1..end).any(|at| whole(content, at).is_some())
 }
 
 /// Reads fields off the front of a payload.

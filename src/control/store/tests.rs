@@ -107,34 +107,53 @@ async fn a_list_at_an_older_revision_is_as_it_was() {
     assert_eq!(store.list("configmaps", Some("other"), None).unwrap().entries.len(), 0);
 }
 
+/// The bytes of the file that are records.
+fn records(folder: &std::path::Path) -> Vec<u8> {
+    let mut content = std::fs::read(folder.join("objects.log")).unwrap();
+    content.truncate(content.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    content
+}
+
+/// A store of a file.
+fn opened(content: &[u8]) -> Result<(Store, tempfile::TempDir), Error> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("objects.log"), content).unwrap();
+    Ok((Store::open(folder.path())?, folder))
+}
+
 #[tokio::test]
 async fn a_torn_last_record_is_dropped_at_every_length() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     create(&store, "a").await;
-    let whole = std::fs::read(folder.path().join("objects.log")).unwrap();
+    let whole = records(folder.path());
     create(&store, "b").await;
-    let both = std::fs::read(folder.path().join("objects.log")).unwrap();
+    let both = records(folder.path());
     for length in whole.len()..both.len() {
-        let torn = tempfile::tempdir().unwrap();
-        std::fs::write(torn.path().join("objects.log"), &both[..length]).unwrap();
-        let store = Store::open(torn.path()).unwrap();
-        assert!(store.get(&key("a")).is_some() && store.get(&key("b")).is_none(), "cut at {length}");
-        assert_eq!(create(&store, "c").await, 2, "a write goes on behind the last whole record");
+        // Cut off; or zeros from there on, or up to there, as the blocks of a disk are not written in order.
+        let filled = [&both[..length], &vec![0; both.len() + 100 - length]].concat();
+        let holed = [&whole[..], &vec![0; length - whole.len() + 1], &both[length + 1..], &[0; 100]].concat();
+        for torn in [&both[..length], &filled, &holed] {
+            let (store, _folder) = opened(torn).unwrap();
+            assert!(store.get(&key("a")).is_some() && store.get(&key("b")).is_none(), "torn at {length}");
+            assert_eq!(create(&store, "c").await, 2, "a write goes on behind the last whole record");
+        }
     }
 }
 
 #[tokio::test]
-async fn damage_before_the_end_is_refused() {
+async fn damage_before_the_end_is_refused_wherever_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     create(&store, "a").await;
+    let first = records(folder.path()).len();
     create(&store, "b").await;
-    let mut content = std::fs::read(folder.path().join("objects.log")).unwrap();
-    content[20] ^= 1;
-    let damaged = tempfile::tempdir().unwrap();
-    std::fs::write(damaged.path().join("objects.log"), &content).unwrap();
-    assert!(matches!(Store::open(damaged.path()), Err(Error::Damaged { offset: 0, .. })));
+    let content = records(folder.path());
+    for at in 0..first {
+        let mut damaged = content.clone();
+        damaged[at] ^= 1;
+        assert!(matches!(opened(&damaged), Err(Error::Damaged { offset: 0, .. })), "at {at}");
+    }
 }
 
 #[tokio::test]

@@ -56,23 +56,23 @@ impl Writer {
     }
 
     fn batch(&mut self, requests: Vec<Request>) {
-        let (accepted, records) = self.check(requests);
+        let (accepted, record) = self.check(requests);
         if accepted.is_empty() {
             return;
         }
-        match self.file.append(&records) {
+        match self.file.append(&record) {
             Ok(()) => self.show(accepted),
             Err(error) => refuse(accepted, error),
         }
     }
 
-    /// Checks and numbers each request against what is there and what was accepted before it in this batch.
+    /// Checks and numbers each request against what is there and what was accepted before it in this batch; one record for
+    /// all of them.
     fn check(&self, requests: Vec<Request>) -> (Vec<Accepted>, Vec<u8>) {
         let tables = self.shared.tables.read();
         let mut revision = tables.revision;
         let mut overlay: HashMap<Key, Option<u64>> = HashMap::new();
-        let mut accepted = Vec::with_capacity(requests.len());
-        let mut records = Vec::new();
+        let mut accepted: Vec<Accepted> = Vec::with_capacity(requests.len());
         for Request { ops, answer } in requests {
             let current = |key: &Key| match overlay.get(key) {
                 Some(revision) => *revision,
@@ -101,12 +101,13 @@ impl Writer {
                     )
                 })
                 .collect();
-            let changes: Vec<Change> =
-                entries.iter().map(|(entry, is_delete)| Change { entry, is_delete: *is_delete }).collect();
-            log::encode(&mut records, revision, &changes);
             accepted.push(Accepted { entries, answer });
         }
-        (accepted, records)
+        let all = accepted.iter().flat_map(|request| &request.entries);
+        let changes: Vec<Change> = all.map(|(entry, is_delete)| Change { entry, is_delete: *is_delete }).collect();
+        let mut record = Vec::new();
+        log::encode(&mut record, revision, &changes);
+        (accepted, record)
     }
 
     /// Makes durable changes visible to readers, then wakes watchers, then answers.
