@@ -1,6 +1,7 @@
 //! Tools with no domain: everything here could serve another program.
 
 pub mod atomic;
+pub mod causes;
 pub mod component;
 pub mod crypto;
 pub mod disk;

@@ -33,10 +33,12 @@ fn sign(authority: &Authority, request: &SigningRequest) -> Result<String, Strin
     let usages = Usages { server: has("server auth"), client: has("client auth") };
     let seconds = request.seconds.map_or(A_YEAR, |seconds| u64::from(seconds.unsigned_abs()).min(A_YEAR));
     let text = std::str::from_utf8(&request.request).map_err(|_| "the request is no PEM text".to_string())?;
-    authority.sign_request(text, usages, Duration::from_secs(seconds)).map_err(|error| super::server::chain(&error))
+    authority
+        .sign_request(text, usages, Duration::from_secs(seconds))
+        .map_err(|error| crate::base::causes::chain(&error))
 }
 
 fn token(tokens: &Tokens, request: &TokenRequest) -> Result<String, String> {
     let claims = LegacyClaims::new(&request.namespace, &request.account, &request.account_uid, &request.secret);
-    tokens.sign_legacy(&claims).map_err(|error| super::server::chain(&error))
+    tokens.sign_legacy(&claims).map_err(|error| crate::base::causes::chain(&error))
 }

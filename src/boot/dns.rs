@@ -19,7 +19,8 @@ pub fn main(domain: String, machine: IpAddr) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
-        let client = client::config::in_cluster().map_err(|error| io::Error::other(super::server::chain(&error)))?;
+        let client =
+            client::config::in_cluster().map_err(|error| io::Error::other(crate::base::causes::chain(&error)))?;
         let options = Options { domain, machine, address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: PORT };
         // The pod's file is a copy of the node's, which has the machine's resolvers.
         let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();

@@ -19,7 +19,7 @@ pub async fn run(client: Client, profile: Profile, shutdown: Shutdown) -> Result
 async fn told(what: &str, component: impl Future<Output = Result<(), net::Error>>) -> Result<(), net::Error> {
     let ended = component.await;
     if let Err(error) = &ended {
-        tracing::error!(error = super::server::chain(error), "{what}");
+        tracing::error!(error = crate::base::causes::chain(error), "{what}");
     }
     ended
 }

@@ -58,7 +58,7 @@ async fn take_back(links: &PodLinks, runtime: &impl Runtime) {
     };
     if let Err(error) = taken.await {
         // They cost an address each until the next start; no pod is worse off.
-        tracing::warn!(error = super::server::chain(&error), "what sandboxes left is still there");
+        tracing::warn!(error = crate::base::causes::chain(&error), "what sandboxes left is still there");
     }
 }
 
@@ -150,7 +150,7 @@ fn told(error: &images::Error) -> ImageError {
         images::Error::Reference { problem, .. } => {
             ImageError::InvalidName(format!("couldn't parse image name: invalid reference format: {problem}"))
         }
-        other => ImageError::Failed(super::server::chain(other)),
+        other => ImageError::Failed(crate::base::causes::chain(other)),
     }
 }
 
@@ -160,10 +160,10 @@ struct PodNetwork(PodLinks);
 #[async_trait]
 impl Links for PodNetwork {
     async fn attach(&self, sandbox: &str, namespace: &Path) -> Result<Vec<IpAddr>, Failure> {
-        self.0.attach(sandbox, namespace).await.map_err(|error| super::server::chain(&error).into())
+        self.0.attach(sandbox, namespace).await.map_err(|error| crate::base::causes::chain(&error).into())
     }
 
     async fn detach(&self, sandbox: &str) -> Result<(), Failure> {
-        self.0.detach(sandbox).await.map_err(|error| super::server::chain(&error).into())
+        self.0.detach(sandbox).await.map_err(|error| crate::base::causes::chain(&error).into())
     }
 }

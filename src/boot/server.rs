@@ -1,6 +1,7 @@
 //! `coracle server`: control plane and node agent in one process. The components, in the order in which they start.
 
 use crate::addons;
+use crate::base::causes::chain;
 use crate::base::{Shutdown, crypto};
 use crate::charts;
 use crate::config::{NodePaths, Profile};
@@ -77,15 +78,4 @@ fn listener(profile: &Profile) -> io::Result<std::net::TcpListener> {
     };
     listener.set_nonblocking(true)?;
     Ok(listener)
-}
-
-/// An error with its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -1,7 +1,8 @@
 //! Artifacts of registries that are no images, such as charts: a manifest with a config and layers, in memory.
 
-use super::pull::{Login, causes, is_local, proxy};
+use super::pull::{Login, is_local, proxy};
 use super::{Error, Reference};
+use crate::base::causes::chain;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
@@ -165,7 +166,7 @@ impl<'a> Registry<'a> {
                 | OciDistributionError::AuthenticationFailure(_)
                 | OciDistributionError::ServerError { code: 401 | 403, .. }
         );
-        (refused, problem(self.wanted, causes(error)))
+        (refused, problem(self.wanted, chain(error)))
     }
 
     fn broken(&self, text: impl Into<String>) -> Failed {

@@ -5,6 +5,7 @@ use super::ingest::{Blob, Incoming, install};
 use super::record::{Descriptor, Manifest};
 use super::staging::Staging;
 use super::{Error, Image, Reference, Store, builtin, is_digest};
+use crate::base::causes::chain;
 use futures::{StreamExt, TryStreamExt, stream};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
@@ -210,20 +211,10 @@ impl<'a> Source<'a> {
             OciDistributionError::ImageManifestNotFoundError(_) => (false, format!("{}: not found", self.wanted)),
             OciDistributionError::ServerError { code: 401 | 403, .. } => (true, denied.to_string()),
             OciDistributionError::ServerError { code: 404, .. } => (false, format!("{}: not found", self.wanted)),
-            other => (false, causes(other)),
+            other => (false, chain(other)),
         };
         Failed { refused, error: problem(self.wanted, why) }
     }
-}
-
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 pub(super) fn proxy(names: &[&str]) -> Option<String> {

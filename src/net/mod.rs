@@ -51,14 +51,3 @@ impl Error {
         move |source| Error::Io { what, source }
     }
 }
-
-/// An error with its causes on one line, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
-}

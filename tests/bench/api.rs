@@ -2,7 +2,7 @@
 
 use super::harness::Cluster;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -68,15 +68,31 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Sends one request; the answer's body, which is read whole. Anything but success is a broken benchmark.
+    /// Sends one request; the answer's body, which is read whole.
     pub async fn ask(&mut self, method: &str, path: &str, body: Bytes) -> Bytes {
+        self.send(method, path, body).await.collect().await.unwrap().to_bytes()
+    }
+
+    /// Sends one request; how many bytes the answer's body has, which are read and not kept.
+    pub async fn measure(&mut self, path: &str) -> usize {
+        let mut body = self.send("GET", path, Bytes::new()).await;
+        let mut size = 0;
+        while let Some(frame) = body.frame().await {
+            size += frame.unwrap().data_ref().map_or(0, Bytes::len);
+        }
+        size
+    }
+
+    /// The body of an answer. Anything but success is a broken benchmark.
+    async fn send(&mut self, method: &str, path: &str, body: Bytes) -> Incoming {
         let request = hyper::Request::builder().method(method).uri(path).header("host", &self.authority);
         let request = request.header("content-type", "application/json").body(Full::new(body)).unwrap();
         self.sender.ready().await.unwrap();
         let answer = self.sender.send_request(request).await.unwrap();
-        let status = answer.status();
-        let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(status.is_success(), "{method} {path}: {status} {}", String::from_utf8_lossy(&bytes));
-        bytes
+        if !answer.status().is_success() {
+            let (status, text) = (answer.status(), answer.into_body().collect().await.unwrap().to_bytes());
+            panic!("{method} {path}: {status} {}", String::from_utf8_lossy(&text));
+        }
+        answer.into_body()
     }
 }

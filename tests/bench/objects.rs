@@ -53,7 +53,7 @@ async fn reads(address: &Address, objects: usize) -> Vec<Figure> {
     let mut size = 0;
     for _ in 0..LISTS {
         let begun = Instant::now();
-        size = connection.ask("GET", FOLDER, Bytes::new()).await.len();
+        size = connection.measure(FOLDER).await;
         lists.push(begun.elapsed());
     }
     let goal = if objects == OBJECTS { "10 ms" } else { "-" };
@@ -79,9 +79,13 @@ async fn watching(cluster: &Cluster, address: &Address) -> Vec<Figure> {
         let begun = Instant::now();
         let path = path(n);
         let ask = writer.ask("PUT", &path, config_map(n, n + 7));
-        let (_, line) = futures::join!(ask, lines.try_next());
-        times.push(begun.elapsed());
-        assert!(line.unwrap().unwrap().contains("MODIFIED"));
+        let event = async {
+            let line = lines.try_next().await.unwrap().unwrap();
+            assert!(line.contains("MODIFIED"));
+            begun.elapsed()
+        };
+        let (_, took) = futures::join!(ask, event);
+        times.push(took);
     }
     let (median, late) = median_and_p99(times);
     vec![

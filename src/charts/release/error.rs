@@ -1,6 +1,7 @@
 //! What can go wrong with a release. The texts are Helm's, since scripts and other tools match on them.
 
 use super::record::Broken;
+use crate::base::causes::chain;
 
 /// Why an operation on a release failed.
 #[derive(Debug, thiserror::Error)]
@@ -92,13 +93,4 @@ impl From<kube::Error> for Error {
             other => Error::Unreachable(chain(&other)),
         }
     }
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
 }

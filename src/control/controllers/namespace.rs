@@ -4,9 +4,10 @@
 //! `status_condition_utils.go`.
 
 use super::discovery::{Served, served};
-use super::runner::{Next, chain};
+use super::runner::Next;
 use super::watches::{changes, own};
 use super::{Context, Controller, Error, Key, write};
+use crate::base::causes::chain;
 use crate::client::Change;
 use futures::FutureExt;
 use futures::future::join_all;

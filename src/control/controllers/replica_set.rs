@@ -255,7 +255,7 @@ async fn create(
 pub(super) fn plain(error: &Error) -> String {
     match error {
         Error::Request(kube::Error::Api(status)) => status.message.clone(),
-        other => super::runner::chain(other),
+        other => crate::base::causes::chain(other),
     }
 }
 

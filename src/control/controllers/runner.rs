@@ -12,6 +12,7 @@
 
 use super::{Context, Controller, Error, Key};
 use crate::base::Shutdown;
+use crate::base::causes::chain;
 use futures::StreamExt;
 use futures::future::join_all;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -76,12 +77,6 @@ fn outcome(done: Result<(Id, Result<Next, Error>), JoinError>) -> (Id, Result<Ne
         Ok(done) => done,
         Err(error) => (error.id(), Err(Error::Invalid(format!("reconcile panicked: {error}")))),
     }
-}
-
-/// An error with its causes on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 async fn sleep_until(when: Option<Instant>) {

@@ -7,9 +7,7 @@ mod whole {
     use super::super::*;
     use crate::base::shutdown::Trigger;
     use crate::client::wait;
-    use crate::config::{NodePaths, Wanted};
-    use crate::control::server::{Identity, Server, ServerConfig};
-    use crate::pki::{ClusterNames, ensure_cluster};
+    use crate::control::server::{Identity, tests};
     use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
     use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, ServiceAccount};
     use kube::Api;
@@ -29,17 +27,7 @@ mod whole {
 
     /// A server with all controllers, and nobody who runs pods.
     pub async fn world() -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let profile = Wanted::named("coracle").resolve(&[]).unwrap();
-        let paths = NodePaths::new(folder.path());
-        let names = ClusterNames {
-            node_name: "coracle".into(),
-            node_addresses: vec![],
-            service_address: profile.network.api_service_address,
-            domain: "cluster.local".into(),
-            extra: vec![],
-        };
-        ensure_cluster(&paths.pki(), &names).unwrap();
+        let (server, paths, folder) = tests::whole().await;
         let config = ControllerConfig {
             root_ca: "-----BEGIN CERTIFICATE-----".into(),
             volumes: paths.volumes(),
@@ -47,7 +35,6 @@ mod whole {
             signer: Arc::new(|_| Err("no signer here".into())),
             tokens: Arc::new(|request| Ok(format!("token of {}", request.account))),
         };
-        let server = Server::start(ServerConfig { profile, paths }).await.unwrap();
         let (trigger, shutdown) = Shutdown::new();
         let identity = Identity::new("system:kube-controller-manager", &["system:masters"]);
         tokio::spawn(run(server.client(identity), config, shutdown));

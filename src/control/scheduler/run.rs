@@ -388,9 +388,7 @@ mod tests {
     use super::*;
     use crate::base::shutdown::Trigger;
     use crate::client::wait;
-    use crate::config::{NodePaths, Wanted};
-    use crate::control::server::{Identity, Server, ServerConfig};
-    use crate::pki::{ClusterNames, ensure_cluster};
+    use crate::control::server::{Identity, tests};
     use k8s_openapi::api::core::v1::{Event, ServiceAccount};
     use kube::Api;
     use kube::api::{Patch, PatchParams, PostParams};
@@ -407,18 +405,7 @@ mod tests {
 
     /// A server with a scheduler and one node, and nobody who runs pods.
     async fn cluster(cpu: &str) -> Cluster {
-        let folder = tempfile::tempdir().unwrap();
-        let profile = Wanted::named("coracle").resolve(&[]).unwrap();
-        let paths = NodePaths::new(folder.path());
-        let names = ClusterNames {
-            node_name: "coracle".into(),
-            node_addresses: vec![],
-            service_address: profile.network.api_service_address,
-            domain: "cluster.local".into(),
-            extra: vec![],
-        };
-        ensure_cluster(&paths.pki(), &names).unwrap();
-        let server = Server::start(ServerConfig { profile, paths }).await.unwrap();
+        let (server, _, folder) = tests::whole().await;
         let (trigger, shutdown) = Shutdown::new();
         tokio::spawn(run(server.client(Identity::new("system:kube-scheduler", &[])), shutdown));
         let client = server.client(Identity::new("admin", &["system:masters"]));

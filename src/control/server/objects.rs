@@ -12,6 +12,9 @@ use std::sync::{Arc, LazyLock};
 /// Stands where the revision will be. Made anew by every process, so that no object can hold it by design.
 static GAP: LazyLock<String> = LazyLock::new(|| format!("\"resourceVersion\":\"{}", uuid::Uuid::new_v4()));
 
+/// Bytes that most objects fit into, serialized.
+const USUAL: usize = 2048;
+
 /// Where an object is kept.
 pub fn key(kind: &Kind, namespace: &str, name: &str) -> Key {
     let namespace = if kind.is_namespaced() { namespace } else { "" };
@@ -22,12 +25,14 @@ pub fn key(kind: &Kind, namespace: &str, name: &str) -> Key {
 pub fn draft(object: &mut Object) -> Result<Draft, Status> {
     let marker = &GAP["\"resourceVersion\":\"".len()..];
     object.set(&["metadata", "resourceVersion"], marker);
-    let bytes = serde_json::to_vec(object).map_err(Status::internal)?;
+    let mut bytes = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut bytes, object).map_err(Status::internal)?;
     object.remove(&["metadata", "resourceVersion"]);
     let at =
         memchr::memmem::find(&bytes, GAP.as_bytes()).ok_or_else(|| Status::internal("an object without a version"))?;
-    let (start, end) = (at + GAP.len() - marker.len(), at + GAP.len());
-    Ok(Draft { head: bytes[..start].to_vec(), tail: bytes[end..].to_vec() })
+    let gap = at + GAP.len() - marker.len();
+    bytes.drain(gap..gap + marker.len());
+    Ok(Draft { bytes, gap })
 }
 
 /// What selectors see.

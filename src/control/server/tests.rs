@@ -15,7 +15,8 @@ pub struct TestServer {
     pub server: Server,
 }
 
-pub async fn server() -> TestServer {
+/// A server in a folder of its own, as every test of it and of its clients has one.
+pub async fn whole() -> (Server, NodePaths, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let profile = Wanted::named("coracle").resolve(&[]).unwrap();
     let paths = NodePaths::new(folder.path());
@@ -27,7 +28,13 @@ pub async fn server() -> TestServer {
         extra: vec![],
     };
     ensure_cluster(&paths.pki(), &names).unwrap();
-    TestServer { server: Server::start(ServerConfig { profile, paths }).await.unwrap(), _folder: folder }
+    let server = Server::start(ServerConfig { profile, paths: paths.clone() }).await.unwrap();
+    (server, paths, folder)
+}
+
+pub async fn server() -> TestServer {
+    let (server, _, folder) = whole().await;
+    TestServer { server, _folder: folder }
 }
 
 impl TestServer {

@@ -53,17 +53,20 @@ pub struct Entry {
 /// A serialized object with a gap where its revision goes: the revision is known only when it is written.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    pub head: Vec<u8>,
-    pub tail: Vec<u8>,
+    /// The bytes without the revision.
+    pub bytes: Vec<u8>,
+    /// Where it goes.
+    pub gap: usize,
 }
 
 impl Draft {
     fn at(&self, revision: u64) -> Bytes {
+        let (head, tail) = self.bytes.split_at(self.gap);
         let number = revision.to_string();
-        let mut bytes = Vec::with_capacity(self.head.len() + number.len() + self.tail.len());
-        bytes.extend_from_slice(&self.head);
-        bytes.extend_from_slice(number.as_bytes());
-        bytes.extend_from_slice(&self.tail);
+        let mut bytes = Vec::with_capacity(self.bytes.len() + number.len());
+        for part in [head, number.as_bytes(), tail] {
+            bytes.extend_from_slice(part);
+        }
         bytes.into()
     }
 }

@@ -8,9 +8,57 @@ use tokio::sync::watch;
 /// Changes that a resource remembers: a watch may be this far behind.
 const REMEMBERED: usize = 1024;
 
+/// Objects by namespace and name.
+#[derive(Clone, Default)]
+struct Objects {
+    by_namespace: BTreeMap<Box<str>, BTreeMap<Box<str>, Arc<Entry>>>,
+    count: usize,
+}
+
+impl Objects {
+    fn get(&self, namespace: &str, name: &str) -> Option<&Arc<Entry>> {
+        self.by_namespace.get(namespace)?.get(name)
+    }
+
+    fn put(&mut self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
+        let (namespace, name) = (entry.key.namespace.as_str(), entry.key.name.as_str().into());
+        let names = match self.by_namespace.get_mut(namespace) {
+            Some(names) => names,
+            None => self.by_namespace.entry(namespace.into()).or_default(),
+        };
+        let before = names.insert(name, entry);
+        self.count += usize::from(before.is_none());
+        before
+    }
+
+    fn take(&mut self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        let names = self.by_namespace.get_mut(namespace)?;
+        let before = names.remove(name)?;
+        if names.is_empty() {
+            self.by_namespace.remove(namespace);
+        }
+        self.count -= 1;
+        Some(before)
+    }
+
+    /// In the order of namespace and name; of one namespace, or all.
+    fn list(&self, namespace: Option<&str>) -> Vec<Arc<Entry>> {
+        match namespace {
+            None => self.all().cloned().collect(),
+            Some(namespace) => {
+                self.by_namespace.get(namespace).into_iter().flat_map(BTreeMap::values).cloned().collect()
+            }
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        self.by_namespace.values().flat_map(BTreeMap::values)
+    }
+}
+
 /// One resource.
 pub struct Table {
-    objects: BTreeMap<(Box<str>, Box<str>), Arc<Entry>>,
+    objects: Objects,
     log: VecDeque<Arc<Event>>,
     /// Changes up to this revision are forgotten.
     forgotten: u64,
@@ -21,31 +69,23 @@ impl Table {
     /// An empty table of a store at revision `loaded`: what was before is forgotten.
     pub fn new(loaded: u64) -> Self {
         let (changed, _) = watch::channel(loaded);
-        Self { objects: BTreeMap::new(), log: VecDeque::new(), forgotten: loaded, changed }
+        Self { objects: Objects::default(), log: VecDeque::new(), forgotten: loaded, changed }
     }
 
     pub fn len(&self) -> usize {
-        self.objects.len()
+        self.objects.count
     }
 
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
-        // The map's key owns its strings, so a look-up by reference needs a pair of the same type.
-        self.objects.get(&(namespace.into(), name.into())).cloned()
+        self.objects.get(namespace, name).cloned()
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Arc<Entry>> {
-        self.objects.values()
+        self.objects.all()
     }
 
     pub fn list(&self, namespace: Option<&str>) -> Vec<Arc<Entry>> {
-        match namespace {
-            None => self.objects.values().cloned().collect(),
-            Some(namespace) => {
-                let start = (Box::<str>::from(namespace), Box::<str>::from(""));
-                let same = |(key, _): &(&(Box<str>, Box<str>), &Arc<Entry>)| &*key.0 == namespace;
-                self.objects.range(start..).take_while(same).map(|(_, entry)| entry.clone()).collect()
-            }
-        }
+        self.objects.list(namespace)
     }
 
     /// The objects as they were: what happened since is undone in a copy.
@@ -53,24 +93,22 @@ impl Table {
         self.check(revision)?;
         let mut then = self.objects.clone();
         for event in self.log.iter().rev().take_while(|event| event.entry.revision > revision) {
-            let key = (event.entry.key.namespace.as_str().into(), event.entry.key.name.as_str().into());
             match &event.before {
-                Some(before) => then.insert(key, before.clone()),
-                None => then.remove(&key),
+                Some(before) => then.put(before.clone()),
+                None => then.take(&event.entry.key.namespace, &event.entry.key.name),
             };
         }
-        let is_wanted = |entry: &Arc<Entry>| namespace.is_none_or(|namespace| entry.key.namespace == namespace);
-        Ok(then.into_values().filter(is_wanted).collect())
+        Ok(then.list(namespace))
     }
 
     /// Puts an object in while the store is read from disk: nobody watches yet.
     pub fn load(&mut self, entry: Arc<Entry>) {
-        self.objects.insert((entry.key.namespace.as_str().into(), entry.key.name.as_str().into()), entry);
+        self.objects.put(entry);
     }
 
     /// Takes an object out while the store is read from disk.
     pub fn unload(&mut self, namespace: &str, name: &str) {
-        self.objects.remove(&(namespace.into(), name.into()));
+        self.objects.take(namespace, name);
     }
 
     /// The last thing that happens to a table while the store is read from disk.
@@ -80,8 +118,10 @@ impl Table {
 
     /// Makes a durable change visible. Watchers are told by [`Table::tell`] when the whole batch is in.
     pub fn apply(&mut self, entry: Arc<Entry>, is_delete: bool) {
-        let key = (entry.key.namespace.as_str().into(), entry.key.name.as_str().into());
-        let before = if is_delete { self.objects.remove(&key) } else { self.objects.insert(key, entry.clone()) };
+        let before = match is_delete {
+            true => self.objects.take(&entry.key.namespace, &entry.key.name),
+            false => self.objects.put(entry.clone()),
+        };
         let happened = match (&before, is_delete) {
             (_, true) => Happened::Deleted,
             (Some(_), false) => Happened::Modified,

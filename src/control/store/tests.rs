@@ -7,7 +7,8 @@ fn key(name: &str) -> Key {
 }
 
 fn draft(text: &str) -> Draft {
-    Draft { head: format!("{{\"v\":\"{text}\",\"rv\":\"").into_bytes(), tail: b"\"}".to_vec() }
+    let head = format!("{{\"v\":\"{text}\",\"rv\":\"");
+    Draft { gap: head.len(), bytes: (head + "\"}").into_bytes() }
 }
 
 fn put(name: &str, text: &str, expected: Expected) -> Op {

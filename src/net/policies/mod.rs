@@ -8,11 +8,12 @@ mod table;
 mod tests;
 mod wanted;
 
+use super::Error;
 use super::cidr::Cidr;
 use super::kinds::{Namespace, NetworkPolicy, Pod};
 use super::nft::{self, Layout};
-use super::{Error, chain};
 use crate::base::Shutdown;
+use crate::base::causes::chain;
 use crate::client::{Caches, Change};
 use crate::config::Profile;
 use futures::stream::{BoxStream, SelectAll};

@@ -1,8 +1,9 @@
 //! Endpoints of Services with a selector: the older form, one object per Service.
 
 use super::TRIGGER_TIME;
+use crate::base::causes::chain;
 use crate::client::{Change, Level};
-use crate::control::controllers::runner::{Next, chain};
+use crate::control::controllers::runner::Next;
 use crate::control::controllers::watches::{changes, own};
 use crate::control::controllers::{Context, Controller, Error, Key, pods, replica_set, write};
 use futures::FutureExt;

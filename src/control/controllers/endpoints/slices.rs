@@ -2,8 +2,9 @@
 
 use super::packing::{Group, Plan, pack};
 use super::{MANAGED_BY, SERVICE_NAME, TRIGGER_TIME};
+use crate::base::causes::chain;
 use crate::client::{Change, Level};
-use crate::control::controllers::runner::{Next, chain};
+use crate::control::controllers::runner::Next;
 use crate::control::controllers::watches::{Watched, changes, own, read};
 use crate::control::controllers::{Context, Controller, Error, Key, pods, replica_set, write};
 use futures::FutureExt;

@@ -17,9 +17,10 @@ mod slim;
 mod whole;
 
 use super::discovery::{self, Served};
-use super::runner::{Next, chain};
+use super::runner::Next;
 use super::watches::Watched;
 use super::{Context, Controller, Error, Key, write};
+use crate::base::causes::chain;
 use crate::client::Level;
 use futures::channel::mpsc::{UnboundedSender, unbounded};
 use futures::future::{BoxFuture, join_all};

@@ -1,7 +1,8 @@
 //! NamespaceLifecycle: objects are made only in namespaces that are there and not ending; some namespaces stay.
 
-use super::{Api, Change, Plugin, Verb, find};
+use super::{Api, Change, Plugin, Verb, entry};
 use crate::api::{Cause, Reason, Status};
+use crate::control::server::objects;
 use async_trait::async_trait;
 
 /// Namespaces that cannot be deleted.
@@ -19,9 +20,12 @@ impl Plugin for NamespaceLifecycle {
             return Ok(());
         }
         let name = change.object.namespace();
-        let namespace =
-            find(api, "", "namespaces", "", name)?.ok_or_else(|| Status::not_found("", "namespaces", name))?;
-        if !namespace.is_terminating() {
+        let namespace = entry(api, "", "namespaces", "", name)?;
+        let namespace = namespace.ok_or_else(|| Status::not_found("", "namespaces", name))?;
+        // Asked before everything that is made: only a namespace that may be ending is read.
+        if memchr::memmem::find(&namespace.bytes, b"\"deletionTimestamp\"").is_none()
+            || !objects::stored(&namespace)?.is_terminating()
+        {
             return Ok(());
         }
         let why = format!("unable to create new content in namespace {name} because it is being terminated");

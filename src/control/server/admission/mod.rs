@@ -25,7 +25,7 @@ use super::identity::{Attributes, Identity};
 use super::route::Call;
 use super::{Api, ServerConfig, objects, resource};
 use crate::api::{Kind, Object, Reason, Status, kinds};
-use crate::control::store::Store;
+use crate::control::store::{Entry, Store};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -153,18 +153,25 @@ pub fn plugins(_config: &ServerConfig, store: &Store, webhooks: &Arc<Webhooks>) 
     ]
 }
 
+/// A built-in kind.
+fn kind_of(group: &str, plural: &str) -> Result<&'static Kind, Status> {
+    let kind = kinds::KINDS.iter().find(|kind| kind.plural == plural && kind.group() == group);
+    kind.ok_or_else(|| Status::internal(format!("no kind of {plural}")))
+}
+
+/// An object of a built-in kind as it is stored, or nothing.
+fn entry(api: &Api, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Arc<Entry>>, Status> {
+    Ok(api.store.get(&objects::key(kind_of(group, plural)?, namespace, name)))
+}
+
 /// An object of a built-in kind, or nothing.
 fn find(api: &Api, group: &str, plural: &str, namespace: &str, name: &str) -> Result<Option<Object>, Status> {
-    let kind = kinds::KINDS.iter().find(|kind| kind.plural == plural && kind.group() == group);
-    let kind = kind.ok_or_else(|| Status::internal(format!("no kind of {plural}")))?;
-    let entry = api.store.get(&objects::key(kind, namespace, name));
-    entry.map(|entry| objects::stored(&entry)).transpose()
+    entry(api, group, plural, namespace, name)?.map(|entry| objects::stored(&entry)).transpose()
 }
 
 /// All objects of a built-in kind, in one namespace or all.
 fn list(api: &Api, group: &str, plural: &str, namespace: Option<&str>) -> Result<Vec<Object>, Status> {
-    let kind = kinds::KINDS.iter().find(|kind| kind.plural == plural && kind.group() == group);
-    let kind = kind.ok_or_else(|| Status::internal(format!("no kind of {plural}")))?;
+    let kind = kind_of(group, plural)?;
     let listing = api.store.list(&resource::store_name(kind), namespace, None);
     let listing = listing.map_err(|error| objects::failure(kind, error))?;
     listing.entries.iter().map(|entry| objects::stored(entry)).collect()
