@@ -4,12 +4,14 @@
 
 use super::Error;
 use super::cidr::{Cidr, octets};
+use super::ledger::Change;
 use nlink::netlink::nftables::{
-    CmpOp, CtKey, CtState, CtStatus, DynsetExpr, DynsetOp, Expr, Family, FibFlags, FibResult, LookupExpr, MetaKey,
-    NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NumgenKind, PayloadBase, RangeOp, RawExpr, RawMessage, Register, Rule, Set,
-    SetElement, SetKeyType, Transaction, Verdict,
+    Chain, CmpOp, CtKey, CtState, CtStatus, DynsetExpr, DynsetOp, Expr, Family, FibFlags, FibResult, LookupExpr,
+    MetaKey, NFT_MSG_NEWTABLE, NFTA_TABLE_NAME, NumgenKind, PayloadBase, RangeOp, RawExpr, RawMessage, Register, Rule,
+    Set, SetElement, SetKeyType, Transaction, Verdict,
 };
 use nlink::netlink::{Connection, Nftables};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -263,6 +265,63 @@ pub fn add_elements(batch: Transaction, set: &Set, elements: &[SetElement]) -> T
 /// Removes elements from a set, in as many messages as they need.
 pub fn remove_elements(batch: Transaction, set: &Set, elements: &[SetElement]) -> Transaction {
     elements.chunks(ELEMENTS_PER_MESSAGE).fold(batch, |batch, some| batch.del_set_elements(set, some))
+}
+
+/// How a table's elements and rules are said to the kernel.
+pub trait Dialect {
+    const TABLE: &'static str;
+    /// One of the table's sets.
+    type Kind: Copy + Ord;
+    type Element;
+    type Data;
+    type Rule;
+    fn set(kind: Self::Kind, layout: Layout) -> Set;
+    /// In which set an element is, and as which key.
+    fn key(element: &Self::Element) -> (Self::Kind, SetElement);
+    /// The key with what it leads to.
+    fn with_data(key: SetElement, data: &Self::Data) -> SetElement;
+    /// The kernel's rules for one of ours, in the chain `name`.
+    fn rules(rule: &Self::Rule, layout: Layout, name: &str) -> Vec<Vec<Expr>>;
+}
+
+/// A chain of a table.
+pub fn chain(table: &str, name: &str, family: Family) -> Chain {
+    Chain::new(table, name).expect("names of chains have 1 to 255 characters and no NUL").family(family)
+}
+
+/// Adds a change. Chains are made before anything names them and go after everything that did.
+pub fn change<D: Dialect>(
+    batch: Transaction,
+    change: &Change<D::Element, D::Data, D::Rule>,
+    layout: Layout,
+) -> Transaction {
+    let family = layout.family;
+    let removed = by_kind(change.removed.iter().map(D::key));
+    let added = by_kind(change.added.iter().map(|(element, data)| {
+        let (kind, key) = D::key(element);
+        (kind, D::with_data(key, data))
+    }));
+    let batch = removed.iter().fold(batch, |batch, (kind, keys)| remove_elements(batch, &D::set(*kind, layout), keys));
+    let batch = change.made.iter().fold(batch, |batch, name| batch.add_chain(chain(D::TABLE, name, family)));
+    let mut batch = added.iter().fold(batch, |batch, (kind, keys)| add_elements(batch, &D::set(*kind, layout), keys));
+    let made: BTreeSet<&String> = change.made.iter().collect();
+    for (name, rules) in &change.written {
+        if !made.contains(name) {
+            batch = batch.flush_chain(D::TABLE, name, family);
+        }
+        let rules = rules.iter().flat_map(|rule| D::rules(rule, layout, name));
+        batch = rules.fold(batch, |batch, steps| add_rule(batch, family, D::TABLE, name, steps));
+    }
+    let batch = change.gone.iter().fold(batch, |batch, name| batch.flush_chain(D::TABLE, name, family));
+    change.gone.iter().fold(batch, |batch, name| batch.del_chain(D::TABLE, name, family))
+}
+
+fn by_kind<K: Ord>(keys: impl Iterator<Item = (K, SetElement)>) -> BTreeMap<K, Vec<SetElement>> {
+    let mut all: BTreeMap<K, Vec<SetElement>> = BTreeMap::new();
+    for (kind, key) in keys {
+        all.entry(kind).or_default().push(key);
+    }
+    all
 }
 
 /// An address as a part of a key.

@@ -138,9 +138,11 @@ impl Guard {
         let change = self.table.update(all);
         let batch = self.connection.transaction();
         let batch = match whole {
-            true => table::change(table::skeleton(batch, self.layout), &self.table.whole(), self.layout),
+            true => {
+                nft::change::<table::Policies>(table::skeleton(batch, self.layout), &self.table.whole(), self.layout)
+            }
             false if change.is_empty() => return Ok(()),
-            false => table::change(batch, &change, self.layout),
+            false => nft::change::<table::Policies>(batch, &change, self.layout),
         };
         batch.commit(&self.connection).await.map_err(Error::kernel("cannot change the network policies"))
     }

@@ -10,11 +10,10 @@
 
 use super::super::cidr::Cidr;
 use super::super::nft::{self, Layout};
-use super::wanted::{At, Change, Direction, Element, Rule, With};
+use super::wanted::{At, Direction, Element, Rule, With};
 use nlink::netlink::nftables::{
-    BaseChain, Chain, CtState, Expr, Family, FilterHook, Priority, Set, SetElement, SetKeyType, Transaction, Verdict,
+    BaseChain, CtState, Expr, FilterHook, Priority, Set, SetElement, SetKeyType, Transaction, Verdict,
 };
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The table's name.
 pub const TABLE: &str = "coracle-policies";
@@ -29,7 +28,7 @@ const BASES: [(&str, FilterHook, Priority, Direction); 3] = [
 
 /// The sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub enum Kind {
     Isolated(Direction),
     Members,
     NamedPorts,
@@ -66,7 +65,7 @@ pub fn skeleton(batch: Transaction, layout: Layout) -> Transaction {
     let batch = Kind::ALL.iter().fold(batch, |batch, kind| batch.add_set(kind.set(layout)));
     let known = CtState::ESTABLISHED | CtState::RELATED;
     BASES.into_iter().fold(batch, |batch, (name, hook, priority, direction)| {
-        let batch = batch.add_chain(chain(name, family).base(BaseChain::filter(hook, priority)));
+        let batch = batch.add_chain(nft::chain(TABLE, name, family).base(BaseChain::filter(hook, priority)));
         let pass = nft::steps([nft::is_state(known), vec![Expr::Verdict(Verdict::Accept)]]);
         let address = match direction {
             Direction::Ingress => layout.destination(0),
@@ -77,42 +76,34 @@ pub fn skeleton(batch: Transaction, layout: Layout) -> Transaction {
     })
 }
 
-fn chain(name: &str, family: Family) -> Chain {
-    Chain::new(TABLE, name).expect("names of chains have 1 to 255 characters and no NUL").family(family)
-}
+/// How policies are said to the kernel.
+pub struct Policies;
 
-/// Adds a change. Chains are made before anything names them and go after everything that did.
-pub fn change(batch: Transaction, change: &Change, layout: Layout) -> Transaction {
-    let family = layout.family;
-    let mut removed: BTreeMap<Kind, Vec<SetElement>> = BTreeMap::new();
-    for element in &change.removed {
-        let (kind, key) = key(element);
-        removed.entry(kind).or_default().push(key);
+impl nft::Dialect for Policies {
+    const TABLE: &'static str = TABLE;
+    type Kind = Kind;
+    type Element = Element;
+    type Data = Option<String>;
+    type Rule = Rule;
+
+    fn set(kind: Kind, layout: Layout) -> Set {
+        kind.set(layout)
     }
-    let mut added: BTreeMap<Kind, Vec<SetElement>> = BTreeMap::new();
-    for (element, data) in &change.added {
-        let (kind, key) = key(element);
-        let key = match data {
+
+    fn key(element: &Element) -> (Kind, SetElement) {
+        key(element)
+    }
+
+    fn with_data(key: SetElement, chain: &Option<String>) -> SetElement {
+        match chain {
             Some(chain) => key.verdict(nft::goto(chain)),
             None => key,
-        };
-        added.entry(kind).or_default().push(key);
-    }
-    let take = |batch, (kind, elements): (&Kind, &Vec<_>)| nft::remove_elements(batch, &kind.set(layout), elements);
-    let put = |batch, (kind, elements): (&Kind, &Vec<_>)| nft::add_elements(batch, &kind.set(layout), elements);
-    let batch = removed.iter().fold(batch, take);
-    let batch = change.made.iter().fold(batch, |batch, name| batch.add_chain(chain(name, family)));
-    let mut batch = added.iter().fold(batch, put);
-    let made: BTreeSet<&String> = change.made.iter().collect();
-    for (name, rules) in &change.written {
-        if !made.contains(name) {
-            batch = batch.flush_chain(TABLE, name, family);
         }
-        let steps = rules.iter().map(|rule| steps_of(rule, layout, name));
-        batch = steps.fold(batch, |batch, steps| nft::add_rule(batch, family, TABLE, name, steps));
     }
-    let batch = change.gone.iter().fold(batch, |batch, name| batch.flush_chain(TABLE, name, family));
-    change.gone.iter().fold(batch, |batch, name| batch.del_chain(TABLE, name, family))
+
+    fn rules(rule: &Rule, layout: Layout, name: &str) -> Vec<Vec<Expr>> {
+        vec![steps_of(rule, layout, name)]
+    }
 }
 
 fn key(element: &Element) -> (Kind, SetElement) {

@@ -97,8 +97,6 @@ pub enum Owner {
 
 /// What one owner wants of the policy table. The data of an element is the chain that it leads to, if any.
 pub type Wanted = ledger::Wanted<Element, Option<String>, Rule>;
-/// A change of the policy table.
-pub type Change = ledger::Change<Element, Option<String>, Rule>;
 /// The policy table, as it is wanted.
 pub type Table = Ledger<Owner, Element, Option<String>, Rule>;
 

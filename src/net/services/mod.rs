@@ -183,9 +183,9 @@ impl Proxy {
         let layout = Layout::of(self.place.pods.base);
         let batch = self.connection.transaction();
         let batch = match whole {
-            true => table::change(table::skeleton(batch, &self.networks), &self.table.whole(), layout),
+            true => nft::change::<table::Services>(table::skeleton(batch, &self.networks), &self.table.whole(), layout),
             false if change.is_empty() => return Ok(()),
-            false => table::change(batch, &change, layout),
+            false => nft::change::<table::Services>(batch, &change, layout),
         };
         batch.commit(&self.connection).await.map_err(Error::kernel("cannot change the service rules"))?;
         if let Err(error) = stale::forget(&fronts, &self.own).await {

@@ -12,12 +12,11 @@
 use super::super::cidr::Cidr;
 use super::super::nft::{self, Layout};
 use super::super::pods::BRIDGE;
-use super::wanted::{Change, Data, Element, Front, Rule, Target, Verdict};
+use super::wanted::{Data, Element, Front, Rule, Target, Verdict};
 use nlink::netlink::nftables::{
-    BaseChain, Chain, CtState, Expr, Family, FilterHook, MasqExpr, NatHook, Priority, Set, SetDataType, SetElement,
+    BaseChain, CtState, Expr, Family, FilterHook, MasqExpr, NatHook, Priority, Set, SetDataType, SetElement,
     SetKeyType, Transaction, Verdict as KernelVerdict,
 };
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The table's name.
@@ -43,7 +42,7 @@ pub struct Networks {
 
 /// The sets, by what is in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+pub enum Kind {
     Served,
     NodePorts,
     Refused,
@@ -121,14 +120,12 @@ pub fn skeleton(batch: Transaction, networks: &Networks) -> Transaction {
         ("refuse-output", BaseChain::filter(FilterHook::Output, BEFORE_FILTERS)),
     ];
     let plain = ["ports", "local-ports", "refusals", "reject"];
-    let batch = plain.iter().fold(batch, |batch, name| batch.add_chain(chain(name, family)));
-    let batch = bases.into_iter().fold(batch, |batch, (name, base)| batch.add_chain(chain(name, family).base(base)));
+    let batch = plain.iter().fold(batch, |batch, name| batch.add_chain(nft::chain(TABLE, name, family)));
+    let batch = bases
+        .into_iter()
+        .fold(batch, |batch, (name, base)| batch.add_chain(nft::chain(TABLE, name, family).base(base)));
     let rules = fixed_rules(layout, networks);
     rules.into_iter().fold(batch, |batch, (chain, steps)| nft::add_rule(batch, family, TABLE, chain, steps))
-}
-
-fn chain(name: &str, family: Family) -> Chain {
-    Chain::new(TABLE, name).expect("names of chains have 1 to 255 characters and no NUL").family(family)
 }
 
 fn verdict(verdict: KernelVerdict) -> Vec<Expr> {
@@ -192,37 +189,31 @@ fn masquerades(layout: Layout, networks: &Networks) -> Vec<Vec<Expr>> {
     rules
 }
 
-/// Adds a change.
-pub fn change(batch: Transaction, change: &Change, layout: Layout) -> Transaction {
-    let family = layout.family;
-    let mut removed: BTreeMap<Kind, Vec<SetElement>> = BTreeMap::new();
-    for element in &change.removed {
-        let (kind, key) = key(element);
-        removed.entry(kind).or_default().push(key);
+/// How services are said to the kernel.
+pub struct Services;
+
+impl nft::Dialect for Services {
+    const TABLE: &'static str = TABLE;
+    type Kind = Kind;
+    type Element = Element;
+    type Data = Data;
+    type Rule = Rule;
+
+    fn set(kind: Kind, layout: Layout) -> Set {
+        kind.set(layout)
     }
-    let mut added: BTreeMap<Kind, Vec<SetElement>> = BTreeMap::new();
-    for (element, data) in &change.added {
-        let (kind, key) = key(element);
-        added.entry(kind).or_default().push(with_data(key, data));
+
+    fn key(element: &Element) -> (Kind, SetElement) {
+        key(element)
     }
-    let take = |batch, (kind, elements): (&Kind, &Vec<_>)| nft::remove_elements(batch, &kind.set(layout), elements);
-    let put = |batch, (kind, elements): (&Kind, &Vec<_>)| nft::add_elements(batch, &kind.set(layout), elements);
-    let batch = removed.iter().fold(batch, take);
-    let batch = change.made.iter().fold(batch, |batch, name| batch.add_chain(chain(name, family)));
-    let mut batch = added.iter().fold(batch, put);
-    let made: BTreeSet<&String> = change.made.iter().collect();
-    for (name, rules) in &change.written {
-        if !made.contains(name) {
-            batch = batch.flush_chain(TABLE, name, family);
-        }
-        for rule in rules {
-            batch = steps_of(rule, layout)
-                .into_iter()
-                .fold(batch, |batch, steps| nft::add_rule(batch, family, TABLE, name, steps));
-        }
+
+    fn with_data(key: SetElement, data: &Data) -> SetElement {
+        with_data(key, data)
     }
-    let batch = change.gone.iter().fold(batch, |batch, name| batch.flush_chain(TABLE, name, family));
-    change.gone.iter().fold(batch, |batch, name| batch.del_chain(TABLE, name, family))
+
+    fn rules(rule: &Rule, layout: Layout, _: &str) -> Vec<Vec<Expr>> {
+        steps_of(rule, layout)
+    }
 }
 
 fn kernel_verdict(verdict: &Verdict) -> KernelVerdict {

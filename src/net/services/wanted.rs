@@ -84,8 +84,6 @@ pub enum Rule {
 
 /// What one owner wants of the service table.
 pub type Wanted = ledger::Wanted<Element, Data, Rule>;
-/// A change of the service table.
-pub type Change = ledger::Change<Element, Data, Rule>;
 
 /// Who wants something of the service table.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
