@@ -74,6 +74,10 @@ async fn run() -> io::Result<()> {
             _ = interrupt.recv() => break,
         }
     }
+    // What stands still cannot end, and not even be killed. Where nothing does, there is nothing to thaw.
+    if let Err(error) = super::freeze::thaw() {
+        eprintln!("cannot thaw what was paused: {error}");
+    }
     for service in SERVICES.iter().rev() {
         services.end(service, &mut child).await;
     }

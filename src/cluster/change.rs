@@ -1,7 +1,6 @@
 //! Changing a cluster that exists: what differs from what is wanted, and making it so, at once where that is possible.
 
 use super::life::{Cluster, Error};
-use crate::base::atomic;
 use crate::config::profile::LAYOUT;
 use crate::config::{Change, Effect, Profile, Wanted};
 use std::io;
@@ -37,22 +36,21 @@ impl Cluster {
             self.change_mounts(&before).await?;
         }
         if is_changed("ports") || is_changed("listen-address") || is_changed("names-port") {
-            self.restart_forwarder()?;
+            self.restart_forwarder().await?;
         }
         if !changes.iter().any(|change| change.effect == Effect::Restart) {
-            return Ok(Made::Now);
+            return Ok(if self.publishes_others().await? { Made::AtStart } else { Made::Now });
         }
         // The listening socket of the API belongs to the node, everything else to the server, which pods outlive.
-        let is_local = self.driver.root(&self.machine()?).is_some();
-        if is_changed("apiserver-port") || !is_local {
+        if is_changed("apiserver-port") {
             return Ok(Made::AtStart);
         }
         self.make_certificates()?;
-        self.hand_down_profile()?;
+        self.hand_down_profile().await?;
         self.restart_server()?;
         super::ready::wait(&self.context()?, &self.profile).await?;
         self.write_context()?;
-        Ok(Made::Now)
+        Ok(if self.publishes_others().await? { Made::AtStart } else { Made::Now })
     }
 
     /// Writes the profile.
@@ -71,10 +69,8 @@ impl Cluster {
     }
 
     /// The profile as the node's own processes read it.
-    pub fn hand_down_profile(&self) -> Result<(), Error> {
-        let failed = || Error::io("cannot write the node's profile");
-        let text = serde_json::to_vec_pretty(&self.profile).map_err(|error| failed()(io::Error::from(error)))?;
-        atomic::write(&self.paths().profile(), &text, 0o600).map_err(failed())
+    pub async fn hand_down_profile(&self) -> Result<(), Error> {
+        Ok(self.driver.hand_down(&self.machine()?).await?)
     }
 
     /// Makes certificates of a running cluster anew that have expired; `false` if none had.
@@ -83,6 +79,7 @@ impl Cluster {
             return Ok(false);
         }
         self.make_certificates()?;
+        self.hand_down_profile().await?;
         self.restart_server()?;
         super::ready::wait(&self.context()?, &self.profile).await?;
         self.write_context()?;

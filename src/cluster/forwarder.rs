@@ -29,9 +29,9 @@ const READY: &str = "ready";
 
 impl Cluster {
     /// Starts the forwarder anew with what the profile says, or ends it if there is nothing to forward.
-    pub fn restart_forwarder(&self) -> Result<(), Error> {
+    pub async fn restart_forwarder(&self) -> Result<(), Error> {
         self.end_forwarder();
-        let has_ports = !self.forwarded_ports()?.is_empty();
+        let has_ports = !self.forwarded_ports().await?.is_empty();
         if !has_ports && self.profile.names_port.is_none() {
             return Ok(());
         }
@@ -73,18 +73,27 @@ impl Cluster {
         record.and_then(|bytes| serde_json::from_slice(&bytes).ok()).is_some_and(|record| process::lives(&record))
     }
 
-    /// Ports that the forwarder leads to the node: an engine publishes those of its containers itself.
-    fn forwarded_ports(&self) -> Result<Vec<Port>, Error> {
-        if self.profile.driver != "native" {
-            return Ok(Vec::new());
-        }
-        if let Some(port) = self.profile.ports.iter().find(|port| port.protocol == Protocol::Udp) {
+    /// Ports that the forwarder leads to the node: those that the driver does not publish itself. An engine publishes what its
+    /// container was made with, and so not what was added since.
+    async fn forwarded_ports(&self) -> Result<Vec<Port>, Error> {
+        let published = self.driver.published(&self.machine()?).await?;
+        let listen = self.profile.listen_address();
+        let is_published = |port: &&Port| published.contains(&at(port, listen));
+        let ports: Vec<Port> = self.profile.ports.iter().filter(|port| !is_published(port)).cloned().collect();
+        if let Some(port) = ports.iter().find(|port| port.protocol == Protocol::Udp) {
             let what = format!("port {port} cannot be forwarded");
-            let why =
-                format!("the native driver forwards TCP only; UDP answers at {}", self.profile.network.node_address);
+            let address = self.profile.network.node_address;
+            let why = format!("a node that runs forwards TCP only; UDP answers at {address}");
             return Err(Error::Io { what, source: io::Error::other(why) });
         }
-        Ok(self.profile.ports.clone())
+        Ok(ports)
+    }
+
+    /// Whether the driver leads ports to the node that the profile does not name any more.
+    pub(super) async fn publishes_others(&self) -> Result<bool, Error> {
+        let listen = self.profile.listen_address();
+        let named: Vec<Port> = self.profile.ports.iter().map(|port| at(port, listen)).collect();
+        Ok(self.driver.published(&self.machine()?).await?.iter().any(|port| !named.contains(port)))
     }
 
     fn forwarder_file(&self) -> PathBuf {
@@ -94,7 +103,7 @@ impl Cluster {
     /// Forwards until it is ended; `ready` is called when every port listens.
     pub async fn forward(&self, ready: impl FnOnce(&str)) -> Result<(), Error> {
         let mut tasks = tokio::task::JoinSet::new();
-        for port in self.forwarded_ports()? {
+        for port in self.forwarded_ports().await? {
             let address = SocketAddr::new(port.address.unwrap_or(self.profile.listen_address()), port.host);
             let listener = listen(address).await?;
             tasks.spawn(carry_port(listener, SocketAddr::new(self.profile.network.node_address, port.node)));
@@ -107,6 +116,11 @@ impl Cluster {
         tasks.join_next().await;
         Ok(())
     }
+}
+
+/// A port with the address that it has where it names none.
+fn at(port: &Port, otherwise: IpAddr) -> Port {
+    Port { address: Some(port.address.unwrap_or(otherwise)), ..port.clone() }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Error> {

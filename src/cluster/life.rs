@@ -208,7 +208,7 @@ impl Cluster {
         for mount in &self.profile.mounts {
             self.mount_at_start(mount).await?;
         }
-        self.restart_forwarder()?;
+        self.restart_forwarder().await?;
         self.write_context()
     }
 

@@ -14,9 +14,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// Folders of the node that a snapshot holds.
-const FOLDERS: &[&str] = &["var/lib/coracle/store", "var/lib/coracle/pki", "var/lib/coracle/volumes"];
-/// What is derived from objects and may not fit the restored ones.
-const DERIVED: &[&str] = &["var/lib/coracle/containers", "var/lib/coracle/leases", "var/lib/kubelet/pods"];
+const FOLDERS: &[&str] = &["var/lib/coracle/store", KEYS, "var/lib/coracle/volumes"];
+/// The folder of keys and certificates.
+const KEYS: &str = "var/lib/coracle/pki";
+/// Folders below `/var` of what is derived from objects and may not fit the restored ones.
+const DERIVED: &[&str] = &["lib/coracle/containers", "lib/coracle/leases", "lib/kubelet/pods"];
 /// The end of a snapshot's file name.
 const END: &str = ".tar.gz";
 
@@ -37,10 +39,11 @@ impl Cluster {
         let path = self.snapshot_file(name)?;
         let is_up = self.state().await?.is_up();
         let stands_still = is_up && !self.is_paused();
+        let places = self.places().await?;
         if stands_still {
             self.pause(None)?;
         }
-        let written = write(&self.local_root()?, &self.profile, &path);
+        let written = write(&places, &self.profile, &path);
         if stands_still {
             self.unpause()?;
         }
@@ -52,12 +55,12 @@ impl Cluster {
     pub async fn restore_snapshot(&mut self, name: &str) -> Result<(), Error> {
         let path = self.snapshot_file(name)?;
         let failed = || Error::io(format!("cannot restore {}", path.display()));
-        let root = self.local_root()?;
-        let profile = read(&path, &root).map_err(failed())?;
+        let places = self.places().await?;
+        let profile = read(&path, &places).map_err(failed())?;
         let now = std::mem::replace(&mut self.profile, profile);
         (self.profile.name, self.profile.driver, self.profile.network) = (now.name, now.driver, now.network);
         for folder in DERIVED {
-            remove(&root.join(folder)).map_err(failed())?;
+            remove(&places.state.join(folder)).map_err(failed())?;
         }
         self.save()
     }
@@ -83,15 +86,28 @@ impl Cluster {
         Ok(self.home.snapshots(&self.profile.name).join(format!("{name}{END}")))
     }
 
-    fn local_root(&self) -> Result<PathBuf, Error> {
-        self.driver.root(&self.machine()?).ok_or_else(|| Error::Io {
-            what: "snapshots need the node's files on this machine".into(),
-            source: io::Error::other(format!("the driver `{}` keeps them elsewhere", self.profile.driver)),
-        })
+    async fn places(&self) -> Result<Places, Error> {
+        let keys = self.paths().pki();
+        Ok(Places { state: self.driver.state_folder(&self.machine()?).await?, keys })
     }
 }
 
-fn write(root: &Path, profile: &Profile, path: &Path) -> io::Result<()> {
+/// Where this machine sees what a snapshot holds.
+struct Places {
+    /// The node's `/var`.
+    state: PathBuf,
+    /// The keys, from which a driver gives the node its own: not in its `/var` where that is a volume.
+    keys: PathBuf,
+}
+
+impl Places {
+    /// Where a folder of the archive is.
+    fn of(&self, name: &str) -> PathBuf {
+        if name == KEYS { self.keys.clone() } else { self.state.join(name.trim_start_matches("var/")) }
+    }
+}
+
+fn write(places: &Places, profile: &Profile, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     std::fs::create_dir_all(folder)?;
     use std::os::unix::fs::PermissionsExt;
@@ -110,8 +126,8 @@ fn write(root: &Path, profile: &Profile, path: &Path) -> io::Result<()> {
     header.set_mtime(0);
     archive.append_data(&mut header, "profile.json", &text[..])?;
     for name in FOLDERS {
-        if root.join(name).exists() {
-            archive.append_dir_all(name, root.join(name))?;
+        if places.of(name).exists() {
+            archive.append_dir_all(name, places.of(name))?;
         }
     }
     archive.into_inner()?.finish()?.sync_all()?;
@@ -120,8 +136,8 @@ fn write(root: &Path, profile: &Profile, path: &Path) -> io::Result<()> {
 }
 
 /// Unpacks beside what is there first, so that a broken archive destroys nothing.
-fn read(path: &Path, root: &Path) -> io::Result<Profile> {
-    let fresh = root.join("var/lib/.restore");
+fn read(path: &Path, places: &Places) -> io::Result<Profile> {
+    let fresh = places.state.join("lib/.restore");
     remove(&fresh)?;
     std::fs::create_dir_all(&fresh)?;
     let mut archive = tar::Archive::new(GzDecoder::new(File::open(path)?));
@@ -130,14 +146,30 @@ fn read(path: &Path, root: &Path) -> io::Result<Profile> {
     archive.unpack(&fresh)?;
     let profile = serde_json::from_slice(&std::fs::read(fresh.join("profile.json"))?)?;
     for name in FOLDERS {
-        remove(&root.join(name))?;
+        let place = places.of(name);
+        remove(&place)?;
         if fresh.join(name).exists() {
-            std::fs::create_dir_all(root.join(name).parent().unwrap_or(root))?;
-            std::fs::rename(fresh.join(name), root.join(name))?;
+            std::fs::create_dir_all(place.parent().unwrap_or(&place))?;
+            relocate(&fresh.join(name), &place)?;
         }
     }
     remove(&fresh)?;
     Ok(profile)
+}
+
+/// Moves a folder; where that leads to another file system, its files are copied (keys are no folders in folders).
+fn relocate(from: &Path, to: &Path) -> io::Result<()> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {}
+        moved => return moved,
+    }
+    std::fs::create_dir(to)?;
+    std::fs::set_permissions(to, std::fs::metadata(from)?.permissions())?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
@@ -179,10 +211,15 @@ mod tests {
         std::fs::create_dir_all(&store).unwrap();
         std::fs::write(store.join("log"), "before").unwrap();
         let profile = Wanted::named("one").resolve(&[]).unwrap();
-        write(&root, &profile, &path).unwrap();
+        let places = Places { state: root.join("var"), keys: folder.path().join("keys") };
+        std::fs::create_dir_all(&places.keys).unwrap();
+        std::fs::write(places.keys.join("ca.key"), "secret").unwrap();
+        write(&places, &profile, &path).unwrap();
+        std::fs::write(places.keys.join("ca.key"), "another").unwrap();
         std::fs::write(store.join("log"), "after").unwrap();
         std::fs::write(store.join("later"), "x").unwrap();
-        assert_eq!(read(&path, &root).unwrap(), profile);
+        assert_eq!(read(&path, &places).unwrap(), profile);
+        assert_eq!(std::fs::read_to_string(places.keys.join("ca.key")).unwrap(), "secret");
         assert_eq!(std::fs::read_to_string(store.join("log")).unwrap(), "before");
         assert!(!store.join("later").exists() && !root.join("var/lib/.restore").exists());
         let listed = list(path.parent().unwrap()).unwrap();
@@ -196,7 +233,8 @@ mod tests {
         std::fs::create_dir_all(&store).unwrap();
         std::fs::write(store.join("log"), "kept").unwrap();
         std::fs::write(folder.path().join("broken.tar.gz"), "no archive").unwrap();
-        assert!(read(&folder.path().join("broken.tar.gz"), folder.path()).is_err());
+        let places = Places { state: folder.path().join("var"), keys: folder.path().join("keys") };
+        assert!(read(&folder.path().join("broken.tar.gz"), &places).is_err());
         assert_eq!(std::fs::read_to_string(store.join("log")).unwrap(), "kept");
     }
 }

@@ -8,6 +8,7 @@ mod etc;
 pub mod native;
 
 use crate::config::Profile;
+use crate::config::values::Port;
 use async_trait::async_trait;
 use std::path::{Path, PathBuf};
 
@@ -155,6 +156,12 @@ pub trait Driver: Sync {
         let what = format!("the driver `{}` cannot change a node that runs; stop and start it", machine.profile.driver);
         Err(Error::Launch(what))
     }
+    /// Gives a machine that runs the profile and the certificates as they are now.
+    async fn hand_down(&self, machine: &Machine) -> Result<(), Error>;
+    /// Which ports of the profile the driver leads to the node itself, now.
+    async fn published(&self, machine: &Machine) -> Result<Vec<Port>, Error>;
+    /// Where this machine sees the node's `/var`, which is there also when the node does not run.
+    async fn state_folder(&self, machine: &Machine) -> Result<PathBuf, Error>;
     /// The content of one file of the node, also when it does not run; `None` if there is no such file.
     async fn read(&self, machine: &Machine, path: &Path) -> Result<Option<Vec<u8>>, Error>;
     /// Where this machine sees the node's root file system; `None` if only [`Driver::enter`] leads there.

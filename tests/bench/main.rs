@@ -7,6 +7,7 @@ mod api;
 #[path = "../cluster/harness.rs"]
 #[allow(dead_code)]
 mod harness;
+mod life;
 mod machine;
 mod objects;
 mod pods;
@@ -62,6 +63,9 @@ fn main() {
         if named.is_empty() || named.iter().any(|wanted| wanted == name) {
             figures.extend(measure(&cluster, &runtime));
         }
+    }
+    if named.is_empty() || named.iter().any(|wanted| wanted == "life") {
+        figures.extend(life::measure());
     }
     figures.push(Figure::new("executable", format!("{:.1} MB", executable_size() as f64 / 1e6), "40 MB"));
     print(&figures);

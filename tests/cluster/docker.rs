@@ -1,25 +1,30 @@
-//! A cluster in a container of a real engine. Without an engine that can be used these say that they are skipped.
+//! Clusters in containers of a real engine. Without an engine that can be used these say that they are skipped.
 
-use super::harness::{Cluster, traces};
-use std::process::Command;
+use super::harness::{Cluster, Said, forgotten, get, traces, until};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
-/// A cluster of the Docker driver that runs.
-fn started(name: &str) -> Option<Cluster> {
-    let cluster = Cluster::new(name)?;
+/// A cluster that is not started yet, if there is an engine for it.
+fn wanted(name: &str) -> Option<Cluster> {
+    usable(Cluster::new(name)?)
+}
+
+fn usable(cluster: Cluster) -> Option<Cluster> {
     let findings: Vec<serde_json::Value> = serde_json::from_str(&cluster.coracle("doctor -o json").out).unwrap();
     let driver = findings.iter().find(|finding| finding["Name"] == "driver docker").unwrap();
     if driver["Grade"] != "ok" {
         println!("skipped: {}", driver["Detail"]);
         return None;
     }
-    cluster.coracle("start --driver=docker").ok();
     Some(cluster)
 }
 
 fn docker(words: &str) -> String {
-    let output = Command::new("docker").args(words.split_whitespace()).output().unwrap();
-    assert!(output.status.success(), "docker {words}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    said(Command::new("docker").args(words.split_whitespace())).ok()
+}
+
+fn said(command: &mut Command) -> Said {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
 }
 
 fn host(cluster: &Cluster) -> String {
@@ -27,12 +32,38 @@ fn host(cluster: &Cluster) -> String {
     status["Host"].as_str().unwrap().to_string()
 }
 
+/// A deployment `web` that answers at port 30080 of the node.
+fn deploy(cluster: &Cluster) {
+    cluster.kubectl("create deployment web --image=coracle.local/hello").ok();
+    cluster.kubectl("create service nodeport web --tcp=80:8080 --node-port=30080").ok();
+    available(cluster);
+}
+
+fn available(cluster: &Cluster) {
+    cluster.kubectl("wait --for=condition=Available deployment/web --timeout=120s").ok();
+}
+
+/// Deletes a cluster; nothing of it may be left in the engine, in this machine's kernel, in files and in the kubeconfig.
+fn delete_and_look(cluster: &Cluster, name: &str) {
+    cluster.coracle("delete").ok();
+    assert_eq!(traces(name), Vec::<String>::new());
+    assert_eq!(forgotten(cluster, name), Vec::<String>::new());
+    for list in ["ps -aq", "volume ls -q", "network ls -q"] {
+        assert_eq!(docker(&format!("{list} --filter label=local.coracle.profile={name}")), "", "docker {list}");
+    }
+}
+
+/// A port of this machine that is free now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 #[test]
 fn a_container_that_was_stopped_killed_or_removed_is_healed_and_nothing_is_left() {
-    let Some(cluster) = started("boxed") else { return };
+    let Some(cluster) = wanted("boxed") else { return };
+    cluster.coracle("start --driver=docker").ok();
     assert_eq!(host(&cluster), "Running");
-    cluster.kubectl("create deployment web --image=coracle.local/hello").ok();
-    cluster.kubectl("wait --for=condition=Available deployment/web --timeout=120s").ok();
+    deploy(&cluster);
     let privileged = docker("inspect --format {{.HostConfig.Privileged}} boxed");
     assert_eq!(privileged.trim(), "false");
 
@@ -46,25 +77,182 @@ fn a_container_that_was_stopped_killed_or_removed_is_healed_and_nothing_is_left(
         assert_eq!(host(&cluster), seen, "after docker {by_hand}");
         cluster.coracle("start").ok();
         assert_eq!(host(&cluster), "Running", "after docker {by_hand}");
-        cluster.kubectl("wait --for=condition=Available deployment/web --timeout=120s").ok();
+        available(&cluster);
     }
-    assert_eq!(cluster.coracle("ssh -- /coracle version --short").ok().trim(), concat!("v", env!("CARGO_PKG_VERSION")));
+    // A paused node ends in order when the engine asks it to.
+    cluster.coracle("pause").ok();
+    docker("stop boxed");
+    assert_eq!(docker("inspect --format {{.State.ExitCode}} boxed").trim(), "0");
+    cluster.coracle("start").ok();
+    available(&cluster);
+    delete_and_look(&cluster, "boxed");
+}
 
-    cluster.coracle("delete").ok();
-    assert_eq!(traces("boxed"), Vec::<String>::new());
-    for list in ["ps -aq", "volume ls -q", "network ls -q"] {
-        assert_eq!(docker(&format!("{list} --filter label=local.coracle.profile=boxed")), "", "docker {list}");
+#[test]
+fn a_node_in_a_container_is_used_and_changed_like_any_other() {
+    let Some(cluster) = wanted("crate") else { return };
+    let folder = cluster.folder().to_path_buf();
+    let (shown, later) = (folder.join("shown"), folder.join("later"));
+    for (place, text) in [(&shown, "exit 7\n"), (&later, "here\n")] {
+        std::fs::create_dir(place).unwrap();
+        std::fs::write(place.join("note"), text).unwrap();
     }
+    let (port, added) = (free_port(), free_port());
+    let words =
+        format!("--ports {port}:30080 --listen-address 127.0.0.2 --mount-string {}:/mnt/shown", shown.display());
+    cluster.coracle(&format!("start --driver=docker --subnet 192.168.77.0/24 {words}")).ok();
+    assert_eq!(cluster.coracle("ip").ok().trim(), "192.168.77.2");
+    deploy(&cluster);
+
+    // From this machine: the service, and the port that the engine publishes, at its address alone.
+    let url = cluster.coracle("service web --url").ok();
+    get(url.trim().trim_start_matches("http://"), "hello from web-");
+    get(&format!("127.0.0.2:{port}"), "hello from web-");
+    assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
+
+    assert_eq!(cluster.coracle("ssh -- /bin/sh /mnt/shown/note").code, 7);
+    cluster.coracle(&format!("cp {} crate:/tmp/not/there/note", later.join("note").display())).ok();
+    cluster.coracle(&format!("cp crate:/tmp/not/there/note {}", folder.join("back").display())).ok();
+    assert_eq!(std::fs::read_to_string(folder.join("back")).unwrap(), "here\n");
+    cluster.coracle(&format!("mount {}:/mnt/later:ro", later.display())).ok();
+    assert_eq!(cluster.coracle("ssh cat /mnt/later/note").ok(), "here\n");
+    assert_ne!(cluster.coracle("ssh touch /mnt/later/new").code, 0, "it was mounted read-only");
+    cluster.coracle("mount --kill").ok();
+    assert_ne!(cluster.coracle("ssh cat /mnt/later/note").code, 0);
+
+    let archive = super::tour::busybox_archive(&folder);
+    cluster.coracle(&format!("image load {}", archive.display())).ok();
+    cluster.kubectl("run loaded --image=busybox:local --image-pull-policy=Never -- sleep 1000").ok();
+    cluster.kubectl("wait --for=condition=Ready pod/loaded --timeout=120s").ok();
+
+    cluster.coracle("pause -A").ok();
+    assert!(cluster.coracle("status").out.contains("apiserver: Paused"));
+    cluster.coracle("unpause").ok();
+    cluster.kubectl("create configmap kept --from-literal=a=1").ok();
+    cluster.coracle("snapshot save one").ok();
+    cluster.kubectl("delete configmap kept").ok();
+    cluster.coracle("snapshot restore one").ok();
+    assert_eq!(cluster.kubectl("get configmap kept -o jsonpath={.data.a}").ok(), "1");
+    available(&cluster);
+
+    // What can be changed is changed while it runs: the container is the same one.
+    let container = docker("inspect --format {{.Id}} crate");
+    let file = folder.join("cluster.toml");
+    let ports = format!("ports = [\"{port}:30080\", \"{added}:30080\"]");
+    std::fs::write(&file, format!("cpus = 1.5\nmemory = \"1g\"\nmax-pods = 30\n{ports}\n")).unwrap();
+    cluster.coracle(&format!("apply -f {}", file.display())).ok();
+    let limits = docker("inspect --format {{.HostConfig.NanoCpus}}/{{.HostConfig.Memory}} crate");
+    assert_eq!(limits.trim(), "1500000000/1073741824");
+    assert_eq!(cluster.kubectl("get node crate -o jsonpath={.status.capacity.pods}").ok(), "30");
+    assert_eq!(docker("inspect --format {{.Id}} crate"), container);
+    get(&format!("127.0.0.2:{added}"), "hello from web-");
+
+    cluster.coracle(&format!("export logs {}", folder.join("out").display())).ok();
+    assert!(folder.join("out/var-log/coracle.log").exists());
+    assert!(cluster.coracle("logs").ok().contains("==>"));
+    delete_and_look(&cluster, "crate");
+    assert!(std::net::TcpStream::connect(("127.0.0.2", added)).is_err(), "the forwarder is gone");
+}
+
+#[test]
+fn clusters_of_both_drivers_run_side_by_side() {
+    let Some(left) = wanted("left") else { return };
+    let (Some(right), Some(plain)) = (Cluster::new("right"), Cluster::new("plain")) else { return };
+    left.coracle("start --driver=docker").ok();
+    right.coracle("start --driver=docker --static-ip 192.168.78.10").ok();
+    plain.coracle("start --driver=native").ok();
+    assert_eq!(right.coracle("ip").ok().trim(), "192.168.78.10");
+    for (cluster, name) in [(&left, "left"), (&right, "right"), (&plain, "plain")] {
+        cluster.kubectl(&format!("label namespace default which={name}")).ok();
+    }
+    for (cluster, name) in [(&left, "left"), (&right, "right"), (&plain, "plain")] {
+        let which = cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.which}");
+        assert_eq!(which.ok(), name);
+    }
+    delete_and_look(&left, "left");
+    assert_eq!((host(&right).as_str(), host(&plain).as_str()), ("Running", "Running"));
+    plain.coracle("delete").ok();
+    assert_eq!(traces("plain"), Vec::<String>::new());
+    delete_and_look(&right, "right");
 }
 
 #[test]
 fn a_name_that_somebody_else_has_is_left_alone() {
-    let Some(cluster) = started("squatter") else { return };
-    cluster.coracle("delete").ok();
+    let Some(cluster) = wanted("squatter") else { return };
     docker("volume create squatter");
     let refused = cluster.coracle("start --driver=docker");
     docker("volume inspect squatter");
     docker("volume rm squatter");
     assert_eq!(refused.code, 50, "{}", refused.err);
     assert!(refused.err.contains("that coracle did not make"), "{}", refused.err);
+}
+
+/// An engine of a test's own, which it may stop.
+struct Engine {
+    folder: tempfile::TempDir,
+    process: Option<Child>,
+}
+
+impl Engine {
+    fn new() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() || Command::new("dockerd").arg("--version").output().is_err() {
+            println!("skipped: there is no `dockerd` that this test may start");
+            return None;
+        }
+        let mut engine = Self { folder: tempfile::tempdir().unwrap(), process: None };
+        engine.start();
+        Some(engine)
+    }
+
+    fn address(&self) -> String {
+        format!("unix://{}", self.folder.path().join("docker.sock").display())
+    }
+
+    /// Starts it; rules of packets are left to the engine that may run beside it.
+    fn start(&mut self) {
+        let place = |name: &str| -> PathBuf { self.folder.path().join(name) };
+        let log = std::fs::File::create(place("log")).unwrap();
+        let mut command = Command::new("dockerd");
+        command.args(["--bridge=none", "--iptables=false", "--host", &self.address()]);
+        command.arg("--data-root").arg(place("data")).arg("--exec-root").arg(place("exec"));
+        command.arg("--pidfile").arg(place("pid")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.process = Some(command.spawn().unwrap());
+        let address = self.address();
+        until("the engine answers", || said(Command::new("docker").args(["--host", &address, "version"])).code == 0);
+    }
+
+    /// Ends it in order, its containers too.
+    fn stop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let pid = rustix::process::Pid::from_child(&process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        process.wait().unwrap();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[test]
+fn a_cluster_comes_back_with_its_engine() {
+    let Some(mut engine) = Engine::new() else { return };
+    let cluster = Cluster::new("back").unwrap().with_variable("DOCKER_HOST", engine.address());
+    let Some(cluster) = usable(cluster) else { return };
+    cluster.coracle("start --driver=docker").ok();
+    deploy(&cluster);
+    engine.stop();
+    assert_eq!(host(&cluster), "Unknown");
+    engine.start();
+    until("the node is there again", || host(&cluster) == "Running");
+    until("the API answers", || cluster.kubectl("get --raw=/readyz --request-timeout=5s").code == 0);
+    available(&cluster);
+    // The engine made the bridge anew: `start` leads this machine's traffic to the cluster's addresses again.
+    cluster.coracle("start").ok();
+    let service = cluster.kubectl("get service web -o jsonpath={.spec.clusterIP}").ok();
+    get(&format!("{service}:80"), "hello from web-");
+    cluster.coracle("delete").ok();
+    assert_eq!(traces("back"), Vec::<String>::new());
 }

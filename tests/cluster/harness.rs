@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 /// A cluster that is deleted at the end, whatever happens.
 pub struct Cluster {
     name: String,
+    /// Of every command on it, beside what the process has.
+    variables: Vec<(String, String)>,
     folder: tempfile::TempDir,
 }
 
@@ -44,7 +46,13 @@ impl Cluster {
             println!("skipped: making a cluster needs root");
             return None;
         }
-        Some(Self { name: name.into(), folder: tempfile::tempdir().unwrap() })
+        Some(Self { name: name.into(), variables: Vec::new(), folder: tempfile::tempdir().unwrap() })
+    }
+
+    /// The same, with an environment variable for every command on it.
+    pub fn with_variable(mut self, name: &str, value: String) -> Self {
+        self.variables.push((name.into(), value));
+        self
     }
 
     /// A cluster that runs.
@@ -102,6 +110,7 @@ impl Cluster {
     }
 
     fn run(&self, command: &mut Command) -> Said {
+        command.envs(self.variables.iter().cloned());
         command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
     }
@@ -158,6 +167,41 @@ pub fn traces(name: &str) -> Vec<String> {
     }
     found.extend(processes_in(&home().join("profiles").join(name)));
     found
+}
+
+/// Files of a deleted cluster and its words in the kubeconfig.
+pub fn forgotten(cluster: &Cluster, name: &str) -> Vec<String> {
+    let folders = [cluster.profile_folder(), home().join("snapshots").join(name)];
+    let mut found: Vec<String> =
+        folders.iter().filter(|folder| folder.exists()).map(|folder| folder.display().to_string()).collect();
+    let config = std::fs::read_to_string(cluster.kubeconfig()).unwrap_or_default();
+    found.extend(config.lines().filter(|line| line.trim_end().ends_with(name)).map(String::from));
+    found
+}
+
+/// Waits for something that comes about without this test; long, for machines that are busy.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while !is_so() {
+        assert!(std::time::Instant::now() < end, "it did not come about that {what}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+/// Asks `ADDRESS:PORT` over plain HTTP until the answer holds a text.
+#[track_caller]
+pub fn get(address: &str, text: &str) {
+    use std::io::{Read, Write};
+    let ask = || {
+        let mut stream = std::net::TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
+        write!(stream, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    until(&format!("{address} answers"), || ask().is_ok_and(|answer| answer.contains(text)));
 }
 
 /// Processes whose command line names a folder.

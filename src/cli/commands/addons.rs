@@ -158,7 +158,7 @@ async fn switch(names: &[String], is_on: bool, context: &Context) -> Result<(), 
     cluster.save().map_err(failure)?;
     let is_up = cluster.is_up().await;
     if is_up {
-        cluster.hand_down_profile().map_err(failure)?;
+        cluster.hand_down_profile().await.map_err(failure)?;
         let client = super::client(&cluster).await?;
         for addon in &wanted {
             match is_on {

@@ -3,18 +3,21 @@
 use super::super::{Error, Machine};
 use super::engine::{Engine, Said, message, refused};
 use super::{LABEL_PROFILE, LABEL_ROLE, LABEL_SPECIFICATION, capabilities};
-use crate::config::{Profile, values};
+use crate::config::Profile;
+use crate::config::values::{self, Port, Protocol};
 use bollard::container::LogOutput;
 use bollard::errors::Error as Refusal;
 use bollard::models::{
-    ContainerCreateBody, ContainerUpdateBody, DeviceMapping, EndpointIpamConfig, EndpointSettings, HostConfig,
-    HostConfigCgroupnsModeEnum, Mount, MountType, NetworkingConfig, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, DeviceMapping, EndpointIpamConfig,
+    EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, Mount, MountType, NetworkingConfig, PortBinding, PortMap,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use futures::TryStreamExt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// How long the node may take to end: PID 1 itself waits 30 seconds for pods.
@@ -40,6 +43,8 @@ pub struct Specification {
     pub devices: Vec<String>,
     /// Source, target, read-only.
     pub folders: Vec<(String, String, bool)>,
+    /// Ports of this machine that the engine leads to the node.
+    pub ports: Vec<Published>,
     /// Limits can be changed while the container runs, so they are not part of its identity.
     #[serde(skip)]
     pub cpus: Option<u32>,
@@ -70,6 +75,7 @@ impl Specification {
                 .map(|path| (path.to_string(), path.to_string(), true))
                 .chain(profile.mounts.iter().map(folder))
                 .collect(),
+            ports: profile.ports.iter().map(|port| Published::new(port, profile.listen_address())).collect(),
             cpus: profile.cpus,
             memory: profile.memory,
         })
@@ -102,6 +108,7 @@ impl Specification {
             cmd: Some(vec!["node-container".into()]),
             env: Some(vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()]),
             labels: Some(labels.map(|(name, value)| (name.to_string(), value)).into()),
+            exposed_ports: Some(self.ports.iter().map(Published::inside).collect()),
             stop_signal: Some("SIGTERM".into()),
             stop_timeout: Some(STOP_SECONDS.into()),
             host_config: Some(self.host_config()),
@@ -115,6 +122,7 @@ impl Specification {
     fn host_config(&self) -> HostConfig {
         HostConfig {
             network_mode: Some(self.name.clone()),
+            port_bindings: Some(bindings(&self.ports)),
             cap_add: Some(
                 self.capabilities
                     .iter()
@@ -161,6 +169,52 @@ impl Specification {
         };
         std::iter::once(state).chain(self.folders.iter().map(bind)).collect()
     }
+}
+
+/// One port of this machine that leads to a port of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Published {
+    address: IpAddr,
+    host: u16,
+    node: u16,
+    is_udp: bool,
+}
+
+impl Published {
+    fn new(port: &Port, otherwise: IpAddr) -> Self {
+        let is_udp = port.protocol == Protocol::Udp;
+        Self { address: port.address.unwrap_or(otherwise), host: port.host, node: port.node, is_udp }
+    }
+
+    /// The node's port as engines write it.
+    fn inside(&self) -> String {
+        format!("{}/{}", self.node, if self.is_udp { "udp" } else { "tcp" })
+    }
+}
+
+fn bindings(ports: &[Published]) -> PortMap {
+    let mut bindings = PortMap::new();
+    for port in ports {
+        let binding = PortBinding { host_ip: Some(port.address.to_string()), host_port: Some(port.host.to_string()) };
+        bindings.entry(port.inside()).or_insert_with(|| Some(Vec::new())).get_or_insert_default().push(binding);
+    }
+    bindings
+}
+
+/// The ports with which a container was made.
+pub fn published(there: &ContainerInspectResponse) -> Vec<Port> {
+    let bindings = there.host_config.iter().filter_map(|host| host.port_bindings.as_ref()).flatten();
+    let each = bindings.flat_map(|(inside, outside)| outside.iter().flatten().map(move |binding| (inside, binding)));
+    each.filter_map(|(inside, binding)| {
+        let (node, protocol) = inside.split_once('/')?;
+        Some(Port {
+            address: binding.host_ip.as_deref().and_then(|address| address.parse().ok()),
+            host: binding.host_port.as_deref()?.parse().ok()?,
+            node: node.parse().ok()?,
+            protocol: if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp },
+        })
+    })
+    .collect()
 }
 
 /// A folder of this machine as the engine is to show it; the engine knows absolute paths only.
@@ -256,6 +310,7 @@ mod tests {
             unknown: Vec::new(),
             devices: vec!["/dev/fuse".into()],
             folders: vec![("/home/a".into(), "/data".into(), false)],
+            ports: vec![Published { address: [127, 0, 0, 1].into(), host: 8080, node: 80, is_udp: false }],
             cpus: Some(1500),
             memory: Some(1 << 30),
         }
@@ -271,6 +326,14 @@ mod tests {
         let mounts = host.mounts.unwrap();
         assert_eq!(mounts[0].source.as_deref(), Some("web"));
         assert_eq!((mounts[1].source.as_deref(), mounts[1].target.as_deref()), (Some("/home/a"), Some("/data")));
+    }
+
+    #[test]
+    fn ports_are_published_and_read_back() {
+        let body = specification().body();
+        assert_eq!(body.exposed_ports.unwrap(), ["80/tcp"]);
+        let there = ContainerInspectResponse { host_config: body.host_config, ..Default::default() };
+        assert_eq!(published(&there), ["127.0.0.1:8080:80".parse::<Port>().unwrap()]);
     }
 
     #[test]

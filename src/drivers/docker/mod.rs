@@ -19,6 +19,7 @@ mod network;
 use super::native::links;
 use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
 use crate::config::NodePaths;
+use crate::config::values::Port;
 use async_trait::async_trait;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, VolumeCreateRequest};
 use bollard::query_parameters::{
@@ -120,6 +121,23 @@ impl Driver for Docker {
 
     async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
         container::limit(&Engine::connect().await?, &machine.profile).await
+    }
+
+    async fn hand_down(&self, machine: &Machine) -> Result<(), Error> {
+        upload(&Engine::connect().await?, machine).await
+    }
+
+    async fn published(&self, machine: &Machine) -> Result<Vec<Port>, Error> {
+        let there = inspect(&Engine::connect().await?, machine).await?;
+        Ok(there.as_ref().map(container::published).unwrap_or_default())
+    }
+
+    async fn state_folder(&self, machine: &Machine) -> Result<PathBuf, Error> {
+        let engine = Engine::connect().await?;
+        let volume = engine.docker.inspect_volume(&machine.profile.name).await;
+        let folder = PathBuf::from(volume.map_err(refused("cannot look for the node's volume"))?.mountpoint);
+        std::fs::read_dir(&folder).map_err(Error::io("cannot look into the node's volume; only root may"))?;
+        Ok(folder)
     }
 
     fn root(&self, _: &Machine) -> Option<PathBuf> {

@@ -17,8 +17,11 @@ mod sys;
 
 use super::{Driver, Error, Health, Machine, MachineState, Say};
 use crate::base::atomic;
+use crate::config::NodePaths;
+use crate::config::values::Port;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -100,6 +103,21 @@ impl Driver for Native {
     async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
         let profile = &machine.profile;
         cgroups::limit(&profile.name, profile.cpus, profile.memory).map_err(Error::io("cannot set the node's limits"))
+    }
+
+    async fn hand_down(&self, machine: &Machine) -> Result<(), Error> {
+        // The certificates are in the node's folder already.
+        let text = serde_json::to_vec_pretty(&machine.profile).map_err(io::Error::from);
+        let written = text.and_then(|text| atomic::write(&NodePaths::new(&machine.root).profile(), &text, 0o600));
+        written.map_err(Error::io("cannot write the node's profile"))
+    }
+
+    async fn published(&self, _: &Machine) -> Result<Vec<Port>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn state_folder(&self, machine: &Machine) -> Result<PathBuf, Error> {
+        Ok(machine.root.join("var"))
     }
 
     fn root(&self, machine: &Machine) -> Option<PathBuf> {
