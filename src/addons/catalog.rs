@@ -40,6 +40,22 @@ impl Addon {
     }
 }
 
+/// The word for an image of an addon: the last part of its name, without tag and digest.
+pub fn key(image: &str) -> &str {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    last.split([':', '@']).next().unwrap_or(last)
+}
+
+/// An image's name with another registry; one that names none has Docker Hub's, as a client of it has.
+pub fn at_registry(image: &str, registry: &str) -> String {
+    let is_registry = |part: &str| part.contains(['.', ':']) || part == "localhost";
+    let rest = match image.split_once('/') {
+        Some((first, rest)) if is_registry(first) => rest,
+        _ => image,
+    };
+    format!("{}/{rest}", registry.trim_end_matches('/'))
+}
+
 /// The addon of that name.
 pub fn find(name: &str) -> Option<&'static Addon> {
     CATALOG.iter().find(|addon| addon.name == name)
@@ -48,6 +64,13 @@ pub fn find(name: &str) -> Option<&'static Addon> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_have_words_and_move_to_other_registries() {
+        assert_eq!(key("registry.k8s.io/sig/web-server:v1@sha256:ab"), "web-server");
+        assert_eq!(at_registry("registry.k8s.io/sig/web:v1", "localhost:5000"), "localhost:5000/sig/web:v1");
+        assert_eq!(at_registry("library/web:v1", "fake.domain/"), "fake.domain/library/web:v1");
+    }
 
     #[test]
     fn the_catalog_has_what_every_cluster_needs() {

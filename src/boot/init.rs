@@ -11,7 +11,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -23,6 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const SERVICES: &[&str] = &["supervisor", "server"];
 /// How long one service may take to end: the supervisor waits for its containers' grace.
 const END_SECONDS: u64 = 15;
+/// What the log of a node says whenever it starts, with the version behind it.
+pub const NODE_STARTS: &str = "==== the node starts: coracle";
 /// What lived so long was not broken from the start: it is started again at once.
 const OLD: Duration = Duration::from_secs(1);
 /// The longest pause before something that keeps failing is started again.
@@ -53,6 +55,7 @@ async fn run() -> io::Result<()> {
     let supervisor = listen(&NodePaths::default().supervisor_socket())?;
     let mut services =
         Services { supervisor, running: BTreeMap::new(), started: BTreeMap::new(), pauses: BTreeMap::new() };
+    writeln!(append(&NodePaths::default().server_log())?, "{NODE_STARTS} v{}", env!("CARGO_PKG_VERSION"))?;
     for service in SERVICES {
         services.start(service)?;
     }

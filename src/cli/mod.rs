@@ -9,6 +9,7 @@ mod content;
 mod events;
 mod exit;
 mod printer;
+mod release;
 mod template;
 
 use crate::base::Hint;
@@ -78,6 +79,12 @@ commands! {
     Mount => mount,
     Cp => cp,
     Ssh => ssh,
+    #[command(hide = true)]
+    SshKey => ssh_key,
+    #[command(hide = true)]
+    SshHost => ssh_key,
+    #[command(name = "node")]
+    Nodes => nodes,
     Kubectl => kubectl,
     Ip => ip,
     Logs => logs,
@@ -86,6 +93,8 @@ commands! {
     Config => config,
     Profile => profile,
     UpdateContext => update_context,
+    Update => update,
+    UpdateCheck => update_check,
     DockerEnv => docker_env,
     PodmanEnv => podman_env,
     Options => options,

@@ -37,6 +37,9 @@ pub enum Error {
     /// The node runs, but does not become ready.
     #[error("the cluster did not become ready: {0}")]
     NotReady(String),
+    /// There is no room for what a cluster writes.
+    #[error("the disk is full: {} MiB must be free at {}", super::status::LEAST_ROOM >> 20, .0.display())]
+    Full(PathBuf),
     #[error("{what}")]
     Io {
         what: String,
@@ -59,6 +62,10 @@ impl Error {
             Error::Unusable { fix, .. } => fix.clone(),
             Error::NoneUsable(_) => "coracle doctor".to_string(),
             Error::Wanted(_) => "coracle start --help".to_string(),
+            Error::Full(_) => "make room there; coracle image ls and coracle delete of clusters may help".to_string(),
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                "the disk is full: make room, and do it again".to_string()
+            }
             _ => format!("coracle logs -p {profile}"),
         };
         Hint::new(self, hint)
@@ -187,15 +194,26 @@ impl Cluster {
         if let MachineState::Running { .. } = self.state().await? {
             return Ok(Started::AlreadyRunning);
         }
-        let result = self.start_steps(say).await;
+        let mut result = self.start_steps(say).await;
+        // What does not become ready on a disk that filled up meanwhile does not for that reason.
+        if matches!(result, Err(Error::NotReady(_))) && !super::status::has_room(self) {
+            result = Err(self.full());
+        }
         if result.is_err() {
             self.undo(is_new).await;
         }
         result.map(|()| if is_new { Started::New } else { Started::Again })
     }
 
+    fn full(&self) -> Error {
+        Error::Full(self.home.profile_folder(&self.profile.name))
+    }
+
     async fn start_steps(&self, say: Say<'_>) -> Result<(), Error> {
         self.check_driver().await?;
+        if !super::status::has_room(self) {
+            return Err(self.full());
+        }
         self.forget_pause();
         say("preparing the node");
         if self.make_certificates()?.expired {

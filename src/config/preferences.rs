@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Preferences that are no settings of a cluster: `profile` is the active one, the others are read by single commands.
-const OTHERS: &[&str] = &["profile", "MaxAuditEntries", "WantUpdateNotification", "namespace", "wait"];
+const OTHERS: &[&str] =
+    &["profile", "MaxAuditEntries", "WantUpdateNotification", "namespace", "wait", "releases", "release-key"];
 
 /// The preferences, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use super::values::{Chart, Mount, Port};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// How the files of a profile are laid out. Higher means newer; a profile of an older one is upgraded at its next start.
@@ -45,6 +46,9 @@ pub struct Profile {
     /// Addons that are on by default and were switched off.
     #[serde(default)]
     pub disabled_addons: Vec<String>,
+    /// Images that addons use in place of their own, by `ADDON/KEY`.
+    #[serde(default)]
+    pub addon_images: BTreeMap<String, String>,
     /// Folders of this machine that the node sees.
     #[serde(default)]
     pub mounts: Vec<Mount>,

@@ -180,6 +180,7 @@ fn usual(name: &str, network: Network) -> Profile {
         listen_address: None,
         names_port: None,
         disabled_addons: Vec::new(),
+        addon_images: Default::default(),
         mounts: Vec::new(),
         images: Vec::new(),
         manifests: Vec::new(),

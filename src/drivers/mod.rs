@@ -6,6 +6,7 @@
 pub mod docker;
 mod etc;
 pub mod native;
+mod terminal;
 
 use crate::config::Profile;
 use crate::config::values::Port;

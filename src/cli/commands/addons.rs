@@ -1,6 +1,6 @@
 //! `coracle addons`: what is switched on in a cluster. Switching is a write through the API; a stopped cluster does it at start.
 
-use super::super::{Context, Exit, Failure, cluster_failure, complete, content, template};
+use super::super::{Context, Exit, Failure, cluster_failure, complete, content, release, template};
 use crate::addons::{self, Addon, CATALOG, catalog, reconcile};
 use crate::base::Hint;
 use crate::client::Client;
@@ -31,6 +31,18 @@ enum Command {
     Enable {
         #[arg(required = true, add = complete::addons())]
         names: Vec<String>,
+        /// Other images for the addon: KEY=IMAGE; see `addons images` for the keys
+        #[arg(long, value_delimiter = ',')]
+        images: Vec<String>,
+        /// Other registries for the addon's images: KEY=REGISTRY
+        #[arg(long, value_delimiter = ',')]
+        registries: Vec<String>,
+        /// Given for minikube's sake
+        #[arg(long, hide = true)]
+        force: bool,
+        /// Given for minikube's sake: what is on is always made anew
+        #[arg(long, hide = true)]
+        refresh: bool,
     },
     /// Switch addons off
     Disable {
@@ -58,6 +70,12 @@ enum Command {
         /// Form of an address
         #[arg(long, default_value = "http://{{.IP}}:{{.Port}}")]
         format: String,
+        /// Given for minikube's sake: nothing is asked again and again
+        #[arg(long, hide = true)]
+        interval: Option<u64>,
+        /// Given for minikube's sake
+        #[arg(long, hide = true)]
+        wait: Option<u64>,
     },
     /// Set what an addon can be told
     Configure {
@@ -73,10 +91,13 @@ enum Command {
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     match arguments.command {
         Command::List { output, docs } => list(&output, docs, context)?,
-        Command::Enable { names } => switch(&names, true, context).await?,
-        Command::Disable { names } => switch(&names, false, context).await?,
+        Command::Enable { names, images, registries, .. } => {
+            let changed = Changed { images: &images, registries: &registries };
+            switch(&names, true, &changed, context).await?;
+        }
+        Command::Disable { names } => switch(&names, false, &Changed::default(), context).await?,
         Command::Images { name, output } => images(find(&name)?, &output, context),
-        Command::Open { name, url, https, format } => {
+        Command::Open { name, url, https, format, .. } => {
             let format = if https { format.replace("http://", "https://") } else { format };
             open(find(&name)?, url, &format, context).await?;
         }
@@ -135,7 +156,45 @@ fn list(output: &str, docs: bool, context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn switch(names: &[String], is_on: bool, context: &Context) -> Result<(), Failure> {
+/// What `addons enable` says of images, as it was given.
+#[derive(Default)]
+struct Changed<'a> {
+    images: &'a [String],
+    registries: &'a [String],
+}
+
+impl Changed<'_> {
+    /// Notes in the profile which images of an addon are others. Nothing said leaves those of the addon's manifests.
+    fn note(&self, addon: &Addon, profile: &mut crate::config::Profile) -> Result<(), Failure> {
+        let usage = |what: String| Failure {
+            error: Box::new(Hint::new(what, format!("coracle addons images {}", addon.name))),
+            exit: Exit::Usage,
+        };
+        let all = addon.images();
+        for (given, is_image) in
+            self.images.iter().map(|text| (text, true)).chain(self.registries.iter().map(|text| (text, false)))
+        {
+            let pair = given.split_once('=').filter(|(key, value)| !key.is_empty() && !value.is_empty());
+            let (key, value) = pair.ok_or_else(|| usage(format!("`{given}` is not KEY=VALUE")))?;
+            let image = all.iter().find(|image| catalog::key(image).eq_ignore_ascii_case(key));
+            let image = image.ok_or_else(|| usage(format!("the addon `{}` has no image `{key}`", addon.name)))?;
+            let place = format!("{}/{}", addon.name, catalog::key(image));
+            let to = match is_image {
+                true => value.to_string(),
+                false => {
+                    // A registry for an image that was changed by the same command is for the changed one.
+                    let written = reconcile::render(image, &reconcile::values(profile));
+                    let now = profile.addon_images.get(&place).cloned().unwrap_or(written);
+                    catalog::at_registry(&now, value)
+                }
+            };
+            profile.addon_images.insert(place, to);
+        }
+        Ok(())
+    }
+}
+
+async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &Context) -> Result<(), Failure> {
     let mut cluster = cluster(context)?;
     let wanted = names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
     let failure = |error| cluster_failure(error, &context.profile);
@@ -154,6 +213,10 @@ async fn switch(names: &[String], is_on: bool, context: &Context) -> Result<(), 
         if addon.is_default() != is_on && !to.iter().any(|name| name == addon.name) {
             to.push(addon.name.into());
         }
+        if is_on {
+            profile.addon_images.retain(|place, _| !place.starts_with(&format!("{}/", addon.name)));
+            changed.note(addon, profile)?;
+        }
     }
     cluster.save().map_err(failure)?;
     let is_up = cluster.is_up().await;
@@ -162,7 +225,7 @@ async fn switch(names: &[String], is_on: bool, context: &Context) -> Result<(), 
         let client = super::client(&cluster).await?;
         for addon in &wanted {
             match is_on {
-                true => reconcile::apply(&client, addon, &reconcile::values(&cluster.profile)).await?,
+                true => reconcile::apply(&client, addon, &cluster.profile).await?,
                 false => reconcile::remove(&client, addon, &cluster.profile).await?,
             }
         }
@@ -176,11 +239,25 @@ async fn switch(names: &[String], is_on: bool, context: &Context) -> Result<(), 
 }
 
 fn images(addon: &Addon, output: &str, context: &Context) {
-    let images = addon.images();
-    match output {
-        "json" => context.printer.data(json!({"Addon": addon.name, "Images": images}).to_string()),
-        _ => images.iter().for_each(|image| context.printer.data(image)),
+    let profile = Cluster::open(&context.home, &context.profile).ok().map(|cluster| cluster.profile);
+    let values = profile.as_ref().map(reconcile::values).unwrap_or_default();
+    let version = [("version", release::OWN.to_string())];
+    let rows: Vec<(&str, String)> = addon
+        .images()
+        .into_iter()
+        .map(|image| {
+            let key = catalog::key(image);
+            let changed = profile.as_ref().and_then(|own| own.addon_images.get(&format!("{}/{key}", addon.name)));
+            (key, changed.cloned().unwrap_or_else(|| reconcile::render(&reconcile::render(image, &values), &version)))
+        })
+        .collect();
+    if output == "json" {
+        let images: Map<String, Value> = rows.into_iter().map(|(key, image)| (key.into(), image.into())).collect();
+        context.printer.data(json!({"Addon": addon.name, "Images": images}).to_string());
+        return;
     }
+    context.printer.data(format!("{:<24} {}", "IMAGE NAME", "IMAGE"));
+    rows.iter().for_each(|(key, image)| context.printer.data(format!("{key:<24} {image}")));
 }
 
 async fn open(addon: &Addon, is_bare: bool, format: &str, context: &Context) -> Result<(), Failure> {
@@ -197,7 +274,7 @@ async fn open(addon: &Addon, is_bare: bool, format: &str, context: &Context) -> 
         if !is_bare {
             context.printer.say(format!("{}:", service.name_any()));
         }
-        for (address, port) in super::service::places(&cluster, service) {
+        for (address, port, _) in super::service::places(&cluster, service) {
             let fields = [("IP", address), ("Port", port.to_string()), ("Name", service.name_any())];
             context.printer.data(template::render(format, &fields)?);
         }

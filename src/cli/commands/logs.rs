@@ -1,6 +1,7 @@
 //! `coracle logs`: what the node itself has to say, and what was done to it.
 
 use super::super::{Context, Exit, Failure, audit, cluster_failure};
+use crate::boot::init::NODE_STARTS;
 use crate::cluster::Cluster;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -63,7 +64,10 @@ async fn all(cluster: &Cluster, arguments: &Arguments, context: &Context) -> Res
     let machine = cluster.machine().map_err(failure)?;
     let node = cluster.driver.log(&machine).await.map_err(|error| failure(error.into()))?;
     // A node that never ran has no log, and one elsewhere shows it by `coracle ssh` only.
-    let server = std::fs::read_to_string(cluster.paths().server_log()).unwrap_or_default();
+    let mut server = std::fs::read_to_string(cluster.paths().server_log()).unwrap_or_default();
+    if arguments.last_start_only {
+        server = since_last_start(&server).to_string();
+    }
     let mut text = String::new();
     if !arguments.problems {
         let system = rustix::system::uname();
@@ -78,6 +82,11 @@ async fn all(cluster: &Cluster, arguments: &Arguments, context: &Context) -> Res
         text += &format!("==> {title} <==\n{}\n", tail(log, arguments));
     }
     Ok(text)
+}
+
+/// The part of a log behind the last mark of a node's start; all of it where there is none.
+fn since_last_start(log: &str) -> &str {
+    log.rfind(NODE_STARTS).map_or(log, |at| &log[at..])
 }
 
 fn lines_of(log: &str, words: &[&str]) -> String {
@@ -114,5 +123,17 @@ async fn follow(path: &Path, arguments: &Arguments, context: &Context) -> Result
             true => context.printer.raw(&tail(&new, arguments)),
             false => context.printer.raw(&new),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_behind_the_last_mark_is_of_the_last_start() {
+        let log = format!("{NODE_STARTS} v1\nold\n{NODE_STARTS} v2\nnew\n");
+        assert_eq!(since_last_start(&log), format!("{NODE_STARTS} v2\nnew\n"));
+        assert_eq!(since_last_start("unmarked\n"), "unmarked\n");
     }
 }

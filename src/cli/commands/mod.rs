@@ -23,6 +23,7 @@ pub mod logs;
 pub mod man;
 pub mod mount;
 pub mod node;
+pub mod nodes;
 pub mod options;
 pub mod pause;
 pub mod podman_env;
@@ -31,11 +32,14 @@ pub mod scheduled_stop;
 pub mod service;
 pub mod snapshot;
 pub mod ssh;
+pub mod ssh_key;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod tunnel;
 pub mod unpause;
+pub mod update;
+pub mod update_check;
 pub mod update_context;
 pub mod version;
 
@@ -57,6 +61,19 @@ async fn open_up(context: &Context) -> Result<Cluster, Failure> {
     let hint = format!("coracle start -p {}", context.profile);
     let error = crate::base::Hint::new(format!("`{}` does not run", context.profile), hint);
     Err(Failure { error: Box::new(error), exit: Exit::GuestNotRunning })
+}
+
+/// Refuses a node that the cluster has not: it has one, which has its name.
+fn check_node(cluster: &Cluster, node: Option<&str>) -> Result<(), Failure> {
+    let own = &cluster.profile.name;
+    match node {
+        Some(other) if other != own && other != "control-plane" => {
+            let error =
+                crate::base::Hint::new(format!("there is no node `{other}`; there is `{own}`"), "coracle node list");
+            Err(Failure { error: Box::new(error), exit: Exit::GuestNotFound })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A client of the cluster that the command line names, with the administrator's rights.

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// What an address is like unless said otherwise.
 const FORMAT: &str = "http://{{.IP}}:{{.Port}}";
+/// The same of a port that speaks TLS.
+const SECURE: &str = "https://{{.IP}}:{{.Port}}";
 
 /// Print the address of a service
 #[derive(clap::Args)]
@@ -183,26 +185,49 @@ fn port_names(service: &Service) -> Vec<String> {
 
 /// Where a service answers from this machine, as addresses and ports: a load balancer's address, else the node's for node
 /// ports, else the cluster address, which this machine has a route to.
-pub fn places(cluster: &Cluster, service: &Service) -> Vec<(String, u16)> {
+pub fn places<'s>(cluster: &Cluster, service: &'s Service) -> Vec<(String, u16, &'s ServicePort)> {
     let spec = service.spec.as_ref();
     let balancer =
         service.status.as_ref().and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref()?.first()?.ip.clone());
     let cluster_address =
         spec.and_then(|spec| spec.cluster_ip.clone()).filter(|address| !address.is_empty() && address != "None");
     let node = cluster.profile.network.node_address.to_string();
-    let place = |port: &ServicePort| match (&balancer, port.node_port, &cluster_address) {
-        (Some(address), _, _) => Some((address.clone(), port.port as u16)),
-        (None, Some(node_port), _) => Some((node.clone(), node_port as u16)),
-        (None, None, Some(address)) => Some((address.clone(), port.port as u16)),
+    let place = |port: &'s ServicePort| match (&balancer, port.node_port, &cluster_address) {
+        (Some(address), _, _) => Some((address.clone(), port.port as u16, port)),
+        (None, Some(node_port), _) => Some((node.clone(), node_port as u16, port)),
+        (None, None, Some(address)) => Some((address.clone(), port.port as u16, port)),
         _ => None,
     };
     ports(service).iter().filter_map(place).collect()
 }
 
+/// Whether a port speaks TLS, as far as its description tells.
+fn is_secure(port: &ServicePort) -> bool {
+    let says =
+        |text: &Option<String>| text.as_deref().is_some_and(|text| text == "https" || text.starts_with("https-"));
+    says(&port.app_protocol) || says(&port.name) || port.port == 443
+}
+
 fn urls(cluster: &Cluster, service: &Service, format: &str) -> Result<Vec<String>, template::Error> {
-    let named = |(address, port): (String, u16)| {
-        let fields = [("IP", address), ("Port", port.to_string()), ("Name", service.name_any())];
+    let named = |(address, number, port): (String, u16, &ServicePort)| {
+        let fields = [("IP", address), ("Port", number.to_string()), ("Name", service.name_any())];
+        // A form that somebody wrote is kept.
+        let format = if format == FORMAT && is_secure(port) { SECURE } else { format };
         template::render(format, &fields)
     };
     places(cluster, service).into_iter().map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_says_https_or_has_its_number_is_secure() {
+        let port = |name: &str, port: i32| ServicePort { name: Some(name.into()), port, ..ServicePort::default() };
+        assert!(is_secure(&port("https", 8443)) && is_secure(&port("https-api", 9000)) && is_secure(&port("api", 443)));
+        assert!(!is_secure(&port("http", 80)) && !is_secure(&port("httpsish", 80)));
+        let told = ServicePort { app_protocol: Some("https".into()), ..port("api", 9000) };
+        assert!(is_secure(&told));
+    }
 }

@@ -6,6 +6,12 @@ use std::os::unix::process::ExitStatusExt;
 /// Run a shell or a command on the node
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// The node; a cluster has one
+    #[arg(short, long)]
+    node: Option<String>,
+    /// Given for minikube's sake: there is no ssh
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    native_ssh: Option<String>,
     /// The command; a shell when left out
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -14,6 +20,7 @@ pub struct Arguments {
 /// Runs it and hands its exit code on. One word with blanks is a line for the shell, as ssh has it.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let cluster = super::open(context)?;
+    super::check_node(&cluster, arguments.node.as_deref())?;
     let failure = |error| cluster_failure(error, &context.profile);
     let argv = match arguments.command.as_slice() {
         [line] if line.contains(' ') => vec!["/bin/sh".into(), "-c".into(), line.clone()],

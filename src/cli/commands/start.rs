@@ -104,7 +104,7 @@ pub struct Arguments {
 }
 
 /// The version of Kubernetes that this executable is.
-const KUBERNETES: &str = "v1.36.0";
+pub const KUBERNETES: &str = "v1.36.0";
 
 /// Options of components by the names that they have upstream, and the settings that they are here.
 const OPTIONS: &[(&str, &str)] = &[

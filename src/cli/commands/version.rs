@@ -9,18 +9,37 @@ pub struct Arguments {
     /// Print the bare version number
     #[arg(long)]
     short: bool,
+    /// Print what is in this executable as well
+    #[arg(long)]
+    components: bool,
     /// Form of the answer
     #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
     output: String,
 }
 
+/// Parts of this executable that elsewhere are programs of their own; their version is its version.
+const COMPONENTS: &[&str] = &["containerRuntime", "dns", "network", "storage"];
+
 /// Prints it.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let version = format!("v{}", env!("CARGO_PKG_VERSION"));
     match (arguments.output.as_str(), arguments.short) {
-        ("json", _) => context.printer.data(json!({"coracleVersion": version}).to_string()),
+        ("json", _) => {
+            let mut all = json!({"coracleVersion": version, "minikubeVersion": version});
+            if arguments.components {
+                all["kubernetesVersion"] = json!(super::start::KUBERNETES);
+                COMPONENTS.iter().for_each(|name| all[*name] = json!(version));
+            }
+            context.printer.data(all.to_string());
+        }
         (_, true) => context.printer.data(version),
-        _ => context.printer.data(format!("coracle version: {version}")),
+        _ => {
+            context.printer.data(format!("coracle version: {version}"));
+            if arguments.components {
+                context.printer.data(format!("kubernetes: {}", super::start::KUBERNETES));
+                COMPONENTS.iter().for_each(|name| context.printer.data(format!("{name}: {version}")));
+            }
+        }
     }
     Ok(Exit::Success)
 }

@@ -1,12 +1,12 @@
 //! `coracle docker-enter`: a command in the node's container, with this process's streams, its terminal and its exit code.
 
 use super::super::Error;
+use super::super::terminal::{self, Raw};
 use super::engine::{Engine, refused};
 use bollard::container::LogOutput;
 use bollard::exec::{CreateExecOptions, ResizeExecOptions, StartExecOptions, StartExecResults};
 use futures::StreamExt;
-use rustix::termios::{OptionalActions, Termios};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +16,7 @@ const SHELL: &str = "/bin/sh";
 /// Runs `argv` in a container and returns its exit code.
 pub async fn run(container: &str, argv: &[String]) -> Result<i32, Error> {
     let engine = Engine::connect().await?;
-    let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let terminal = terminal::is_there();
     let shell = [SHELL.to_string()];
     let command = if argv.is_empty() { &shell[..] } else { argv };
     let options = CreateExecOptions {
@@ -84,25 +84,5 @@ async fn follow_size(engine: &Engine, exec: &str) -> Result<std::convert::Infall
             engine.docker.resize_exec(exec, size).await.ok();
         }
         changed.recv().await;
-    }
-}
-
-/// The terminal handing on every key, until this is dropped.
-struct Raw(Termios);
-
-impl Raw {
-    fn begin() -> Option<Self> {
-        let before = rustix::termios::tcgetattr(io::stdin()).ok()?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &raw).ok()?;
-        Some(Self(before))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        // A terminal that went away needs nothing.
-        rustix::termios::tcsetattr(io::stdin(), OptionalActions::Now, &self.0).ok();
     }
 }

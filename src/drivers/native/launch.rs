@@ -2,7 +2,7 @@
 //! joins a running node's namespaces to run a command there.
 
 use super::super::etc;
-use super::{cgroups, links};
+use super::{cgroups, links, terminal};
 use crate::config::Profile;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -50,7 +50,8 @@ pub fn launch(profile: &Profile, root: &Path) -> io::Result<()> {
     say(&format!("pid {}", init.id()))
 }
 
-/// Replaces this process by `argv` (a shell, when empty) in the namespaces of process `pid`.
+/// Replaces this process by `argv` (a shell, when empty) in the namespaces of process `pid`. Where a person sits in front of
+/// this process, the command has a terminal of the node's.
 pub fn enter(pid: u32, argv: &[String]) -> io::Result<std::convert::Infallible> {
     let kinds = [
         ("cgroup", LinkNameSpaceType::ControlGroup),
@@ -60,6 +61,7 @@ pub fn enter(pid: u32, argv: &[String]) -> io::Result<std::convert::Infallible> 
         ("pid", LinkNameSpaceType::ProcessID),
         ("mnt", LinkNameSpaceType::Mount),
     ];
+    let is_terminal = super::super::terminal::is_there();
     // All are opened before the first is joined: behind the mount namespace this /proc is gone.
     let files = kinds.map(|(name, kind)| (std::fs::File::open(format!("/proc/{pid}/ns/{name}")), kind));
     for (file, kind) in files {
@@ -70,7 +72,10 @@ pub fn enter(pid: u32, argv: &[String]) -> io::Result<std::convert::Infallible> 
     let shell = ["/bin/sh".to_string()];
     let argv = if argv.is_empty() { &shell[..] } else { argv };
     // A pid namespace counts for children only, so the command is a child and its exit code is handed on.
-    let status = Command::new(&argv[0]).args(&argv[1..]).status()?;
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]);
+    let ended = if is_terminal { terminal::run(&mut command) } else { command.status() };
+    let status = ended.map_err(|error| io::Error::new(error.kind(), format!("cannot run `{}`: {error}", argv[0])))?;
     use std::os::unix::process::ExitStatusExt;
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }

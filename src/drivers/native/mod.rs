@@ -14,6 +14,7 @@ pub mod launch;
 pub mod links;
 pub mod mounts;
 mod sys;
+mod terminal;
 
 use super::{Driver, Error, Health, Machine, MachineState, Say};
 use crate::base::atomic;
