@@ -2,8 +2,10 @@
 
 use rustix::thread::UnshareFlags;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use tokio::io::unix::AsyncFd;
 
 /// Leaves the namespaces of `flags`.
 pub fn unshare(flags: UnshareFlags) -> io::Result<()> {
@@ -19,4 +21,10 @@ pub fn lead_session(command: &mut Command) -> &mut Command {
     };
     // SAFETY: between fork and exec only two system calls are made; nothing is allocated and no lock is taken.
     unsafe { command.pre_exec(lead) }
+}
+
+/// Tells when a descriptor can be read or written.
+pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and answers the same descriptor until it is dropped, and the `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register(descriptor) }?)
 }

@@ -7,10 +7,8 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, ExitStatus};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a command to its end. The namespaces of the node must have been joined; there must be one thread, and there is
@@ -37,9 +35,9 @@ pub fn run(command: &mut Command) -> io::Result<ExitStatus> {
 async fn carry(master: OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(&master)?;
     rustix::fs::fcntl_setfl(&master, flags | OFlags::NONBLOCK)?;
-    let master = AsyncFd::new(master)?;
+    let master = super::sys::watch(master)?;
     // Its flags are shared with the shell that started us, so it is read only when there is something to read.
-    let keys = AsyncFd::with_interest(io::stdin(), Interest::READABLE)?;
+    let keys = super::sys::watch(io::stdin().as_fd().try_clone_to_owned()?)?;
     let mut resized = signal(SignalKind::window_change())?;
     let mut pending: Vec<u8> = Vec::new();
     let (mut typed, mut printed) = ([0; 4096], [0; 16 << 10]);
