@@ -7,6 +7,7 @@ pub mod preferences;
 pub mod profile;
 pub mod resolve;
 pub mod settings;
+pub mod shortage;
 pub mod values;
 
 pub use home::Home;
@@ -15,3 +16,4 @@ pub use preferences::Preferences;
 pub use profile::{Network, Profile};
 pub use resolve::{Change, Problem, Wanted};
 pub use settings::Effect;
+pub use shortage::{Limit, Shortage, Signal, Threshold};

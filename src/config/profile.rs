@@ -1,5 +1,6 @@
 //! The resolved description of one cluster. Written by `start` to the profile's folder, read by every process of the node.
 
+use super::shortage::Shortage;
 use super::values::{Chart, Mount, Port};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -67,6 +68,9 @@ pub struct Profile {
     /// Proxies through which the node reaches the internet.
     #[serde(default)]
     pub proxy: Proxy,
+    /// When the node is short of something.
+    #[serde(default)]
+    pub shortage: Shortage,
     /// See [`LAYOUT`]; zero is before there was a number.
     #[serde(default)]
     pub layout: u32,

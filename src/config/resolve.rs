@@ -2,6 +2,7 @@
 
 use super::profile::{LAYOUT, Proxy};
 use super::settings::{self, Effect, SETTINGS};
+use super::shortage::Shortage;
 use super::values::Chart;
 use super::{Network, Profile};
 use std::collections::BTreeMap;
@@ -187,6 +188,7 @@ fn usual(name: &str, network: Network) -> Profile {
         charts: Vec::new(),
         certificate_seconds: None,
         proxy: Proxy::default(),
+        shortage: Shortage::default(),
         layout: LAYOUT,
     }
 }

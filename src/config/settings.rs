@@ -2,6 +2,7 @@
 //! states are made from it.
 
 use super::Profile;
+use super::shortage::{self, Shortage};
 use super::values::{self, Mount, Port};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -175,6 +176,46 @@ pub static SETTINGS: &[Setting] = &[
             Ok(())
         }),
         get: |profile| unusual(&profile.max_pods.to_string(), "250"),
+    },
+    Setting {
+        key: "eviction-hard",
+        effect: Effect::Restart,
+        set: Set::One(|profile, value| shorten(profile, |own| own.hard = Some(value.into()))),
+        get: |profile| profile.shortage.hard.iter().cloned().collect(),
+    },
+    Setting {
+        key: "eviction-soft",
+        effect: Effect::Restart,
+        set: Set::One(|profile, value| {
+            // Checked with the grace periods, which may come after it.
+            profile.shortage.soft = Some(value.into());
+            Ok(())
+        }),
+        get: |profile| profile.shortage.soft.iter().cloned().collect(),
+    },
+    Setting {
+        key: "eviction-soft-grace-period",
+        effect: Effect::Restart,
+        set: Set::One(|profile, value| shorten(profile, |own| own.soft_grace = Some(value.into()))),
+        get: |profile| profile.shortage.soft_grace.iter().cloned().collect(),
+    },
+    Setting {
+        key: "image-gc-high-threshold",
+        effect: Effect::Restart,
+        set: Set::One(|profile, value| {
+            profile.shortage.images_high = Some(shortage::percent(value)?);
+            Ok(())
+        }),
+        get: |profile| profile.shortage.images_high.iter().map(u8::to_string).collect(),
+    },
+    Setting {
+        key: "image-gc-low-threshold",
+        effect: Effect::Restart,
+        set: Set::One(|profile, value| {
+            profile.shortage.images_low = Some(shortage::percent(value)?);
+            Ok(())
+        }),
+        get: |profile| profile.shortage.images_low.iter().map(u8::to_string).collect(),
     },
     Setting {
         key: "service-node-port-range",
@@ -363,6 +404,15 @@ fn service_range(profile: &mut Profile, text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Changes when the node is short of something, if what comes out can be.
+fn shorten(profile: &mut Profile, change: impl FnOnce(&mut Shortage)) -> Result<(), String> {
+    let mut wanted = profile.shortage.clone();
+    change(&mut wanted);
+    Shortage { soft: wanted.soft.clone().filter(|_| wanted.soft_grace.is_some()), ..wanted.clone() }.thresholds()?;
+    profile.shortage = wanted;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,6 +429,8 @@ mod tests {
             ("service-cluster-ip-range", "10.32.0.0/16"),
             ("apiserver-port", "6443"),
             ("max-pods", "12"),
+            ("eviction-hard", "memory.available<1Gi,nodefs.available<5%"),
+            ("image-gc-high-threshold", "85"),
             ("service-node-port-range", "20000-20100"),
             ("cert-expiration", "24h"),
             ("ports", "8080:80"),
@@ -421,6 +473,8 @@ mod tests {
             ("apiserver-port", "0"),
             ("service-node-port-range", "9-3"),
             ("cert-expiration", "3s"),
+            ("eviction-hard", "memory<1Gi"),
+            ("image-gc-low-threshold", "101"),
         ] {
             assert!(find(key).unwrap().put(&mut profile, &[value.to_string()]).is_err(), "{key} {value}");
         }

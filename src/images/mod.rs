@@ -35,6 +35,7 @@ mod staging;
 mod store;
 mod unpack;
 
+pub use builtin::REGISTRY as BUILT_IN;
 pub use pull::Login;
 pub use record::{Empty, Image, ImageConfig};
 pub use reference::{Reference, is_digest};

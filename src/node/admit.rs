@@ -3,9 +3,11 @@
 //! Source of rules and wording: kubelet `pkg/kubelet/lifecycle/predicate.go`.
 
 use super::context::Node;
+use super::pod::resources::Qos;
 use super::pod::status::Ended;
 use super::pod::{parts, resources};
 use super::pods::Seen;
+use super::pressure::{self, Condition};
 use super::quantity::Amount;
 use crate::api::selector::{Requirement, Selector};
 use k8s_openapi::api::core::v1::{Node as NodeObject, NodeSelectorRequirement, NodeSelectorTerm, Pod};
@@ -15,7 +17,8 @@ use std::sync::Arc;
 pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> {
     let others: Vec<Arc<Seen>> =
         node.pods.list().into_iter().filter(|seen| !seen.is_over && !parts::is_terminal(&seen.pod)).collect();
-    let found = resources_fit(node, pod, &others)
+    let found = under_pressure(node, pod)
+        .or_else(|| resources_fit(node, pod, &others))
         .or_else(|| {
             own.filter(|own| !fits(own, pod))
                 .map(|_| predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"))
@@ -31,6 +34,30 @@ type Reason = (String, String);
 
 fn predicate(name: &str, why: &str) -> Reason {
     (name.to_string(), format!("Predicate {name} failed: {why}"))
+}
+
+/// A node that is short of something takes what it cannot do without; one that is short of memory alone also what says how
+/// much it needs, or tolerates the shortage.
+fn under_pressure(node: &Node, pod: &Pod) -> Option<Reason> {
+    let shortages = node.pressure.all();
+    if shortages.is_empty() || pressure::is_critical(pod) {
+        return None;
+    }
+    let is_modest = resources::qos(pod) != Qos::BestEffort || tolerates(pod, "node.kubernetes.io/memory-pressure");
+    if shortages == [Condition::Memory] && is_modest {
+        return None;
+    }
+    let names: Vec<&str> = shortages.iter().map(|condition| condition.name()).collect();
+    Some(("Evicted".into(), format!("The node had condition: [{}]. ", names.join(" "))))
+}
+
+fn tolerates(pod: &Pod, taint: &str) -> bool {
+    parts::spec(pod).tolerations.iter().flatten().any(|one| {
+        let meets =
+            |field: &Option<String>, wanted: &str| field.as_deref().is_none_or(|own| own.is_empty() || own == wanted);
+        let any_value = one.operator.as_deref() == Some("Exists") || one.value.as_deref().is_none_or(str::is_empty);
+        meets(&one.key, taint) && meets(&one.effect, "NoSchedule") && any_value
+    })
 }
 
 fn resources_fit(node: &Node, pod: &Pod, others: &[Arc<Seen>]) -> Option<Reason> {
@@ -152,6 +179,22 @@ mod tests {
         );
         assert_eq!(refused.message, expected);
         assert!(check(&node, None, &with(json!({}), json!({}))).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_short_of_memory_takes_only_what_is_modest_or_critical() {
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        node.pressure.set([Condition::Memory].into());
+        let reason = |pod: &Pod| check(&node, None, pod).map(|ended| ended.message);
+        let plain = with(json!({}), json!({}));
+        assert_eq!(reason(&plain).unwrap(), "Pod was rejected: The node had condition: [MemoryPressure]. ");
+        assert_eq!(reason(&with(json!({}), json!({"priority": 2_000_000_000}))), None);
+        let modest = with(json!({"resources": {"requests": {"memory": "1Mi"}}}), json!({}));
+        assert_eq!(reason(&modest), None);
+        let tolerant = json!({"tolerations": [{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists"}]});
+        assert_eq!(reason(&with(json!({}), tolerant)), None);
+        node.pressure.set([Condition::Memory, Condition::Disk].into());
+        assert!(reason(&modest).unwrap().contains("[MemoryPressure DiskPressure]"));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::pod::sandbox::GRACE;
 use super::pod::status::Ended;
 use super::pod::worker::{Message, Worker};
 use super::pods::{Pods, Seen};
+use super::pressure::{self, Order, Pressure};
 use super::{register, server};
 use crate::base::Shutdown;
 use crate::client::follow::Selection;
@@ -54,6 +55,8 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     }
     register::register(&node).await;
     let alive = tokio::spawn(register::keep_alive(node.clone(), node.images_changed.clone(), shutdown.clone()));
+    let (orders, evictions) = mpsc::unbounded_channel();
+    let watching = tokio::spawn(pressure::watch(node.clone(), orders, shutdown.clone()));
     let serving = {
         let (node, shutdown) = (node.clone(), shutdown.clone());
         async move {
@@ -64,13 +67,14 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
         }
     };
     let mut agent =
-        Agent { node: node.clone(), own: own_object(&node), workers: HashMap::new(), tasks: JoinSet::new() };
+        Agent { node: node.clone(), own: own_object(&node), evictions, workers: HashMap::new(), tasks: JoinSet::new() };
     let result = tokio::select! {
         () = shutdown.wait() => Ok(()),
         () = agent.follow() => Ok(()),
         result = serving => result,
     };
     alive.abort();
+    watching.abort();
     agent.tasks.shutdown().await;
     result
 }
@@ -93,6 +97,7 @@ pub(super) fn node(setup: Setup) -> Node {
         caches: Caches::new(setup.client.clone()),
         objects: Objects::new(setup.client.clone()),
         pods: Pods::default(),
+        pressure: Pressure::default(),
         machine: Machine::look(&setup.paths.pods()),
         images_changed: Arc::new(Notify::new()),
         name,
@@ -114,6 +119,8 @@ struct Agent {
     node: Arc<Node>,
     /// The Node object.
     own: Arc<Cache<NodeObject>>,
+    /// Pods that have to go.
+    evictions: mpsc::UnboundedReceiver<Order>,
     /// By pod uid.
     workers: HashMap<String, Handle>,
     /// Each ends with the uid of its pod.
@@ -139,6 +146,7 @@ impl Agent {
                     Some(event) => self.runtime_changed(event),
                     None => events = self.reconnect().await,
                 },
+                Some(order) = self.evictions.recv() => self.evict(order),
                 Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended),
             }
         }
@@ -225,6 +233,13 @@ impl Agent {
             Some(worker) => drop(worker.inbox.send(message)),
             None if matches!(message, Message::Pod(_)) => self.spawn(pod, Default::default()),
             None => {}
+        }
+    }
+
+    fn evict(&self, order: Order) {
+        if let Some(worker) = self.workers.get(&order.uid) {
+            // A worker that has ended has nothing left to evict.
+            worker.inbox.send(Message::Evict(order.why, order.grace)).ok();
         }
     }
 

@@ -4,6 +4,7 @@ use super::border::{Images, Links};
 use super::machine::Machine;
 use super::objects::Objects;
 use super::pods::Pods;
+use super::pressure::Pressure;
 use crate::client::{Caches, Client, Recorder};
 use crate::config::{NodePaths, Profile};
 use crate::runtime::Runtime;
@@ -21,6 +22,8 @@ pub struct Node {
     pub objects: Objects,
     /// The pods of this node as their workers see them.
     pub pods: Pods,
+    /// What the node is short of.
+    pub pressure: Pressure,
     pub profile: Profile,
     pub paths: NodePaths,
     pub machine: Machine,
@@ -28,7 +31,7 @@ pub struct Node {
     pub images: Arc<dyn Images>,
     pub links: Arc<dyn Links>,
     pub events: Recorder,
-    /// Told when the list of images changed.
+    /// Told when the list of images, or what the node is short of, changed.
     pub images_changed: Arc<Notify>,
 }
 

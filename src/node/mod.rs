@@ -3,6 +3,7 @@
 //! ```text
 //! agent ── watches pods of this node ──▶ pod::worker (one per pod) ── plan ▶ operations ▶ status
 //!   ├── register: the Node object and its lease
+//!   ├── pressure: what the node is short of; images and pods that go for it
 //!   └── runtime events ──▶ the worker of the container's pod
 //! ```
 
@@ -18,6 +19,7 @@ mod machine;
 mod objects;
 mod pod;
 mod pods;
+mod pressure;
 mod probes;
 mod quantity;
 mod register;

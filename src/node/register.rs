@@ -7,6 +7,7 @@
 
 use super::border::Image;
 use super::context::Node;
+use super::pressure::Condition;
 use crate::base::Shutdown;
 use crate::client::Change;
 use futures::StreamExt;
@@ -188,9 +189,9 @@ fn status(node: &Node, images: &[Image]) -> Value {
         "capacity": resources,
         "allocatable": resources,
         "conditions": [
-            condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            pressure(node, Condition::Memory),
+            pressure(node, Condition::Disk),
+            pressure(node, Condition::Pid),
             condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
         ],
         "addresses": [
@@ -212,6 +213,14 @@ fn status(node: &Node, images: &[Image]) -> Value {
         },
         "images": image_list(images),
     })
+}
+
+fn pressure(node: &Node, kind: Condition) -> Value {
+    let (status, (reason, message)) = match node.pressure.has(kind) {
+        true => ("True", kind.words().0),
+        false => ("False", kind.words().1),
+    };
+    condition(kind.name(), status, reason, message)
 }
 
 fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value {

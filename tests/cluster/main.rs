@@ -15,6 +15,7 @@ mod life;
 mod life_commands;
 mod network;
 mod objects;
+mod pressure;
 mod streams;
 mod top;
 mod tour;

@@ -109,6 +109,11 @@ pub const KUBERNETES: &str = "v1.36.0";
 /// Options of components by the names that they have upstream, and the settings that they are here.
 const OPTIONS: &[(&str, &str)] = &[
     ("kubelet.max-pods", "max-pods"),
+    ("kubelet.eviction-hard", "eviction-hard"),
+    ("kubelet.eviction-soft", "eviction-soft"),
+    ("kubelet.eviction-soft-grace-period", "eviction-soft-grace-period"),
+    ("kubelet.image-gc-high-threshold", "image-gc-high-threshold"),
+    ("kubelet.image-gc-low-threshold", "image-gc-low-threshold"),
     ("apiserver.service-node-port-range", "service-node-port-range"),
     ("apiserver.service-cluster-ip-range", "service-cluster-ip-range"),
     ("apiserver.secure-port", "apiserver-port"),

@@ -138,9 +138,11 @@ fn fixed_rules(layout: Layout, networks: &Networks) -> Vec<(&'static str, Vec<Ex
         ("output", verdict(nft::jump("ports"))),
         ("ports", [layout.load_front(), vec![nft::decide(Kind::Served.name())]].concat()),
         ("ports", nft::steps([nft::is_local(), verdict(nft::jump("local-ports"))])),
-        ("local-ports", nft::steps([loopback(layout), verdict(KernelVerdict::Return)])),
+        // What has the loopback as its source cannot leave by the bridge.
+        ("local-ports", nft::steps([loopback(layout, layout.source(0)), verdict(KernelVerdict::Return)])),
         ("local-ports", host_port(layout, layout.load_front(), Kind::HostPortsAt)),
         ("local-ports", host_port(layout, vec![nft::protocol(0), nft::port(1)], Kind::HostPorts)),
+        ("local-ports", nft::steps([loopback(layout, layout.destination(0)), verdict(KernelVerdict::Return)])),
         ("local-ports", vec![nft::protocol(0), nft::port(1), nft::decide(Kind::NodePorts.name())]),
     ];
     for base in ["refuse-forward", "refuse-input", "refuse-output"] {
@@ -159,9 +161,9 @@ fn fixed_rules(layout: Layout, networks: &Networks) -> Vec<(&'static str, Vec<Ex
     rules
 }
 
-fn loopback(layout: Layout) -> Vec<Expr> {
+fn loopback(layout: Layout, load: Expr) -> Vec<Expr> {
     let network = if layout.family == Family::Ip { "127.0.0.0/8" } else { "::1/128" };
-    layout.within(layout.destination(0), &Cidr::parse(network).expect("a network"), true)
+    layout.within(load, &Cidr::parse(network).expect("a network"), true)
 }
 
 fn host_port(layout: Layout, key: Vec<Expr>, map: Kind) -> Vec<Expr> {

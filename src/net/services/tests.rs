@@ -179,6 +179,31 @@ async fn a_host_port_leads_to_its_pod() {
 }
 
 #[tokio::test]
+async fn a_host_port_of_the_loopback_answers_the_node_that_asks_with_its_own_address() {
+    let Some(mut world) = World::new().await else { return };
+    let pod = world.pod().await;
+    serve(Some(&pod.network), 8080, "web");
+    let port = json!({"containerPort": 8080, "hostPort": 8000, "hostIP": "127.0.0.1"});
+    let object = json!({"metadata": {"namespace": "default", "name": "web"}, "spec": {"containers": [{"ports": [port]}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": pod.address}]}});
+    let object: Arc<Pod> = Arc::new(serde_json::from_value(object).unwrap());
+    world.proxy.note(News::Pod(Change::Applied { old: None, new: object }));
+    world.proxy.sync(false).await.unwrap();
+    let asked = within(None, || {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &"192.168.49.2:0".parse::<std::net::SocketAddrV4>().unwrap())?;
+        connect(&socket, &"127.0.0.1:8000".parse::<std::net::SocketAddrV4>().unwrap())?;
+        let mut said = String::new();
+        io::Read::read_to_string(&mut std::net::TcpStream::from(socket), &mut said)?;
+        io::Result::Ok(said)
+    });
+    assert_eq!(asked.join().unwrap().unwrap(), "web 192.168.49.2");
+    assert!(refused(ask(None, "127.0.0.1:8000")), "what cannot come back is refused at once");
+    assert!(refused(ask(Some(&world.node.machine), "192.168.49.2:8000")));
+}
+
+#[tokio::test]
 async fn a_load_balancer_refuses_by_silence_who_is_not_admitted() {
     let Some(mut world) = World::new().await else { return };
     let pod = world.pod().await;

@@ -93,9 +93,18 @@ impl Worker {
     }
 
     pub(super) fn take_measured(&mut self, exceeded: Option<String>) {
-        let Some(message) = exceeded.filter(|_| matches!(self.stage, Stage::Running)) else { return };
-        parts::tell(&self.node, &self.pod, None, Level::Warning, "Evicted", message.clone());
-        self.ended.get_or_insert(Ended { reason: "Evicted".into(), message });
+        let Some(message) = exceeded else { return };
+        self.evict(Ended { reason: "Evicted".into(), message }, parts::grace_seconds(&self.pod));
+    }
+
+    /// Ends the pod for the node's sake, unless it ends already.
+    pub(super) fn evict(&mut self, why: Ended, grace: i64) {
+        if self.ended.is_some() || parts::is_terminal(&self.pod) || !matches!(self.stage, Stage::Running) {
+            return;
+        }
+        parts::tell(&self.node, &self.pod, None, Level::Warning, &why.reason, why.message.clone());
+        self.ended = Some(why);
+        self.last_grace = Some(grace);
     }
 
     fn is_held(&self, name: &str) -> bool {
@@ -284,6 +293,7 @@ impl Worker {
         self.probe_less();
         self.measuring = None;
         let grace = parts::grace_seconds(&self.pod);
+        let grace = self.last_grace.map_or(grace, |last| grace.min(last));
         let running = self.history.all().filter(|one| is_running(one) && !self.stopping_ids.contains(&one.id));
         let running: Vec<Container> = running.cloned().collect();
         self.stage = self.ending(running, grace);

@@ -61,6 +61,8 @@ pub enum Message {
     SandboxGone(String),
     /// Everything that the runtime has of the pod, after a gap in its events.
     Relist(Vec<Sandbox>, Vec<Container>),
+    /// The node is short of something: the pod ends, with so many seconds of grace at most.
+    Evict(Ended, i64),
 }
 
 /// How far the pod is.
@@ -128,6 +130,8 @@ pub struct Worker {
     /// The next measuring of what the pod takes on disk, if that is limited.
     pub(super) measuring: Option<BoxFuture<'static, Option<String>>>,
     pub(super) ended: Option<Ended>,
+    /// Seconds that an eviction leaves at most.
+    pub(super) last_grace: Option<i64>,
     pub(super) stage: Stage,
     /// The object is gone: nothing is written any more.
     pub(super) api_gone: bool,
@@ -170,6 +174,7 @@ impl Worker {
             start_time,
             measuring: None,
             ended: refused,
+            last_grace: None,
             stage: Stage::Running,
             api_gone: false,
             starting: None,
@@ -315,6 +320,7 @@ impl Worker {
             Message::Container(container) => self.observe(container),
             Message::SandboxGone(id) => self.history.sandbox_gone(&id),
             Message::Relist(sandboxes, containers) => self.relist(sandboxes, containers),
+            Message::Evict(why, grace) => self.evict(why, grace),
         }
     }
 

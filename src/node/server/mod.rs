@@ -15,7 +15,7 @@
 mod access;
 mod answer;
 mod channels;
-mod figures;
+pub mod figures;
 mod files;
 mod find;
 mod logs;

@@ -16,6 +16,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as Text;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use usage::{Usage, sum};
 
 pub(super) const CONTROLLER: Controller = Controller {
@@ -23,6 +24,9 @@ pub(super) const CONTROLLER: Controller = Controller {
     watches: &[of_quotas, of_pods, of_services, of_claims, of_others],
     reconcile: |context, key| async move { reconcile(&context, key).await }.boxed(),
 };
+
+/// From one count to the next when nothing is known to have changed (upstream: resource-quota-sync-period).
+const RECOUNT: Duration = Duration::from_secs(5 * 60);
 
 /// The quotas of a namespace.
 fn quotas_in(quotas: &Cache<ResourceQuota>, namespace: Option<&str>) -> Vec<Key> {
@@ -107,7 +111,8 @@ async fn reconcile(context: &Context, key: Key) -> Result<Next, Error> {
     let status = ResourceQuotaStatus { hard: Some(hard), used: Some(used) };
     // Only if nobody counted meanwhile: the server may have let something in.
     write::merge_status_unchanged(context, &*quota, status).await?;
-    Ok(Next::Wait)
+    // What was made between the quota and its first count is in no cache of ours for sure: counted again, as upstream does.
+    Ok(Next::After(RECOUNT))
 }
 
 /// What the namespace uses of all that the quota limits.
@@ -130,7 +135,12 @@ fn measure(context: &Context, namespace: &str, spec: &ResourceQuotaSpec) -> Usag
         all = claims.iter().map(|claim| usage::of_claim(claim)).fold(all, sum);
     }
     for (name, resource, group) in spec.hard.iter().flatten().filter_map(|(name, _)| counted(name)) {
-        all.insert(name, Quantity::whole(context.garbage.count(group, resource, namespace) as i64));
+        let count = match (group, resource) {
+            // The collector may not have heard yet of the very quota that is looked at.
+            ("", "resourcequotas") => context.caches.of::<ResourceQuota>().list_in(namespace).len(),
+            _ => context.garbage.count(group, resource, namespace),
+        };
+        all.insert(name, Quantity::whole(count as i64));
     }
     all
 }

@@ -14,6 +14,8 @@ mod rates;
 mod summary;
 mod text;
 
+pub use cgroup::{ROOT, machine, read};
+pub use collect::{Figures, PodFigures};
 pub use metrics::{cadvisor, own, probes, resource};
 pub use rates::Rates;
 pub use summary::answer as summary;
