@@ -114,7 +114,7 @@ mod tests {
     async fn the_longest_unused_go_first_and_what_is_used_built_in_or_new_stays() {
         let mut ledger = Ledger::default();
         let start = Instant::now();
-        let at = |minutes| start + Duration::from_secs(60 * minutes);
+        let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         let mut images = vec![image("never", "a"), image("long", "b"), image("just", "c"), image("used", "d")];
         images.push(image("own", "coracle.local/hello:latest"));
         let used = |ids: &[&str]| ids.iter().map(|id| id.to_string()).collect::<HashSet<String>>();

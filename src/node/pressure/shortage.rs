@@ -137,10 +137,11 @@ mod tests {
             let met = shortages.observe(&memory(available), at(seconds));
             met.iter().map(|met| met.threshold.grace.is_none()).collect::<Vec<_>>()
         };
-        assert_eq!(due(200, 0), [], "as much as the limit is enough");
-        assert_eq!(due(150, 10), []);
-        assert_eq!(due(250, 60), []);
-        assert_eq!(due(150, 70), [], "the grace begins anew");
+        let nothing = Vec::<bool>::new();
+        assert_eq!(due(200, 0), nothing, "as much as the limit is enough");
+        assert_eq!(due(150, 10), nothing);
+        assert_eq!(due(250, 60), nothing);
+        assert_eq!(due(150, 70), nothing, "the grace begins anew");
         assert_eq!(due(150, 130), [false]);
         assert_eq!(due(50, 140), [true, false], "the hard one first");
     }
