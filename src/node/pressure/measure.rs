@@ -33,16 +33,19 @@ pub fn supply(node: &Node, signal: Signal) -> Option<Supply> {
     }
 }
 
-/// The machine's memory, or the node's part of it, whichever is scarcer.
+/// The machine's memory, or the node's part of it, whichever is scarcer. Of the machine the kernel's own estimate counts:
+/// what other programs of it keep cached is no shortage.
 fn memory(node: &Node) -> Option<Supply> {
-    let total = kilobytes(&text("/proc/meminfo"), "MemTotal:")? << 10;
-    let left = |all: u64, used: u64| Supply { available: all.saturating_sub(used), capacity: all };
-    let machine = left(total, figures::machine().memory_working_set_bytes);
-    let own = (node.machine.memory < total)
-        .then(|| figures::read(Path::new(figures::ROOT), ""))
-        .flatten()
-        .map(|stats| left(node.machine.memory, stats.memory_working_set_bytes));
-    Some(own.filter(|own| own.available < machine.available).unwrap_or(machine))
+    let told = text("/proc/meminfo");
+    let bytes = |name: &str| Some(kilobytes(&told, name)? << 10);
+    let machine = Supply { available: bytes("MemAvailable:")?, capacity: bytes("MemTotal:")? };
+    let capacity = node.machine.memory;
+    let own = (capacity < machine.capacity).then(|| figures::read(Path::new(figures::ROOT), "")).flatten();
+    let own = own.map(|stats| capacity.saturating_sub(stats.memory_working_set_bytes));
+    match own.filter(|available| *available < machine.available) {
+        Some(available) => Some(Supply { available, capacity }),
+        None => Some(machine),
+    }
 }
 
 /// Bytes, and files.

@@ -14,7 +14,7 @@ mod rates;
 mod summary;
 mod text;
 
-pub use cgroup::{ROOT, machine, read};
+pub use cgroup::{ROOT, read};
 pub use collect::{Figures, PodFigures};
 pub use metrics::{cadvisor, own, probes, resource};
 pub use rates::Rates;
