@@ -143,7 +143,9 @@ fn a_node_in_a_container_is_used_and_changed_like_any_other() {
     cluster.coracle(&format!("apply -f {}", file.display())).ok();
     let limits = docker("inspect --format {{.HostConfig.NanoCpus}}/{{.HostConfig.Memory}} crate");
     assert_eq!(limits.trim(), "1500000000/1073741824");
-    assert_eq!(cluster.kubectl("get node crate -o jsonpath={.status.capacity.pods}").ok(), "30");
+    until("the node says how many pods it takes", || {
+        cluster.kubectl("get node crate -o jsonpath={.status.capacity.pods}").out == "30"
+    });
     assert_eq!(docker("inspect --format {{.Id}} crate"), container);
     get(&format!("127.0.0.2:{added}"), "hello from web-");
 
