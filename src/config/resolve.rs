@@ -78,7 +78,8 @@ impl Wanted {
         }
         let slot = (0..SLOTS).find(|slot| {
             let network = network(*slot);
-            let is_other = others.iter().any(|other| other.network.node_address == network.node_address);
+            // Also one whose node has an address of its own has the pods and services of a slot.
+            let is_other = others.iter().any(|other| meet(&other.network, &network));
             !is_other && !is_used(network.host_address)
         });
         if slot.is_none() {
@@ -244,6 +245,16 @@ mod tests {
         let one = named("one").resolve(&[]).unwrap();
         let two = named("two").resolve(std::slice::from_ref(&one)).unwrap();
         assert_ne!(one.network.node_address, two.network.node_address);
+        assert_ne!(one.network.service_cidr, two.network.service_cidr);
+        assert_ne!(one.network.pod_cidr, two.network.pod_cidr);
+    }
+
+    #[test]
+    fn a_cluster_with_an_address_of_its_own_takes_no_pods_and_services_of_the_next() {
+        let mut one = named("one");
+        one.set("subnet", vec!["192.168.77.0/24".into()]);
+        let one = one.resolve(&[]).unwrap();
+        let two = named("two").resolve(std::slice::from_ref(&one)).unwrap();
         assert_ne!(one.network.service_cidr, two.network.service_cidr);
         assert_ne!(one.network.pod_cidr, two.network.pod_cidr);
     }
