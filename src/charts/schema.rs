@@ -1,9 +1,11 @@
 //! `values.schema.json`: values against JSON Schema (drafts 4 to 2020-12), with the words of Helm's validator.
 //!
-//! The `jsonschema` crate decides whether values are valid. What is wrong is then told by [`explain`], because users and
-//! tools know Helm's texts: every violation, each with the path of the value, those of one table together.
+//! The `jsonschema` crate decides whether values are valid, except where a schema is [`plain`]. What is wrong is told by
+//! [`explain`], because users and tools know Helm's texts: every violation, each with the path of the value, those of one
+//! table together.
 
 mod explain;
+mod plain;
 
 use super::chart::Chart;
 use super::values::{Map, Value, go_type};
@@ -43,6 +45,9 @@ pub fn violations(schema: &[u8], values: &Map) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let values = values::plain(&Value::Object(values.clone()));
+    if plain::is_plain(&schema) && explain::explain(&schema, &values).is_empty() {
+        return None;
+    }
     let validator = match jsonschema::validator_for(&schema) {
         Ok(validator) => validator,
         Err(error) => return Some(format!("'file:///values.schema.json#' is not valid: {error}\n")),
@@ -91,7 +96,7 @@ mod tests {
              - at '/name': validation failed\n  \
                - at '/name': maxLength: got 4, want 3\n  \
                - at '/name': 'ABCD' does not match pattern '^[a-z]+$'\n\
-             - at '/one': oneOf failed, none matched\n  \
+             - at '/one': 'oneOf' failed, none matched\n  \
                - at '/one': got number, want string\n  \
                - at '/one': got number, want null\n\
              - at '/ports/1': got string, want integer\n\

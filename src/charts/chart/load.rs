@@ -9,7 +9,7 @@ use crate::charts::values::load_values;
 use crate::charts::{Error, decode};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 /// How many folders deep a chart may be; links that go round end here.
@@ -58,7 +58,8 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
         let mut kind = entry.file_type().map_err(|error| Error::io("lstat", &path, &error))?;
         if kind.is_symlink() {
             let target = std::fs::metadata(&path);
-            kind = target.map_err(|error| Error::io("error evaluating symlink: lstat", &path, &error))?.file_type();
+            let what = || format!("error evaluating symlink {}: lstat", path.display());
+            kind = target.map_err(|error| Error::io(&what(), &missing(&path), &error))?.file_type();
         }
         if rules.ignore(&name, kind.is_dir()) {
             continue;
@@ -73,6 +74,25 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
         }
     }
     Ok(())
+}
+
+/// Where the way of a link ends: the first part of its target that is not there.
+fn missing(link: &Path) -> PathBuf {
+    let mut way = link.parent().map(Path::to_path_buf).unwrap_or_default();
+    let target = std::fs::read_link(link).unwrap_or_default();
+    for part in target.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                way.pop();
+            }
+            part => way.push(part),
+        }
+        if way.symlink_metadata().is_err() {
+            break;
+        }
+    }
+    way
 }
 
 fn read_file(path: &Path, name: String) -> Result<File, Error> {
@@ -189,4 +209,23 @@ fn lock(file: &File) -> Result<Lock, Error> {
 
 fn cannot(file: &File, problem: &str) -> Error {
     Error::Chart(format!("cannot load {}: {problem}", file.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_to_nothing_names_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("app");
+        std::fs::create_dir(&inner).unwrap();
+        std::os::unix::fs::symlink("../gone/further/crd.yaml", inner.join("crd.yaml")).unwrap();
+        let gone = folder.path().join("gone");
+        assert_eq!(missing(&inner.join("crd.yaml")), gone);
+        let told = Chart::load(&inner).unwrap_err().to_string();
+        let (link, gone) = (inner.join("crd.yaml"), gone.display().to_string());
+        let link = link.display();
+        assert_eq!(told, format!("error evaluating symlink {link}: lstat {gone}: no such file or directory"));
+    }
 }

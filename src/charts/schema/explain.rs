@@ -166,14 +166,14 @@ fn first(rules: &Map, value: &Value) -> Option<String> {
         && !same(wanted, value)
     {
         let nested = wanted.is_array() || wanted.is_object();
-        return Some(if nested { "const failed".into() } else { format!("value must be {}", display(wanted)) });
+        return Some(if nested { "'const' failed".into() } else { format!("value must be {}", display(wanted)) });
     }
     let wanted = rules.get("enum").and_then(Value::as_array)?;
     if wanted.iter().any(|one| same(one, value)) {
         return None;
     }
     Some(match wanted.as_slice() {
-        all if all.iter().any(|one| one.is_array() || one.is_object()) => "enum failed".into(),
+        all if all.iter().any(|one| one.is_array() || one.is_object()) => "'enum' failed".into(),
         [one] => format!("value must be {}", display(one)),
         all => format!("value must be one of {}", all.iter().map(display).collect::<Vec<_>>().join(", ")),
     })
@@ -429,24 +429,24 @@ impl<'a> Here<'a, '_> {
         if let Some(schema) = self.rules.get("not")
             && self.is_valid(schema, value)
         {
-            self.tell("not failed".into());
+            self.tell("'not' failed".into());
         }
         let told = |schema: &'a Value| self.walk.grouped(schema, value, self.path, self.depth + 1);
         let causes: Problems = self.all("allOf").iter().filter_map(told).collect();
         let any: Vec<Option<Problem>> = self.all("anyOf").iter().map(told).collect();
         let one: Vec<Option<Problem>> = self.all("oneOf").iter().map(told).collect();
         if !causes.is_empty() {
-            self.tell_with("allOf failed".into(), causes);
+            self.tell_with("'allOf' failed".into(), causes);
         }
         if !any.is_empty() && any.iter().all(Option::is_some) {
-            self.tell_with("anyOf failed".into(), any.into_iter().flatten().collect());
+            self.tell_with("'anyOf' failed".into(), any.into_iter().flatten().collect());
         }
         let fitting: Vec<usize> = (0..one.len()).filter(|index| one[*index].is_none()).collect();
         match fitting.as_slice() {
             [] if !one.is_empty() => {
-                self.tell_with("oneOf failed, none matched".into(), one.into_iter().flatten().collect());
+                self.tell_with("'oneOf' failed, none matched".into(), one.into_iter().flatten().collect());
             }
-            [first, second, ..] => self.tell(format!("oneOf failed, subschemas {first}, {second} matched")),
+            [first, second, ..] => self.tell(format!("'oneOf' failed, subschemas {first}, {second} matched")),
             _ => {}
         }
         if let Some(condition) = self.rules.get("if") {
