@@ -109,6 +109,12 @@ impl Cluster {
         status["Pid"].as_i64().unwrap() as i32
     }
 
+    /// Starts a command in the surroundings of this cluster; it is dropped once it runs, with its streams.
+    pub fn spawn(&self, mut command: Command) -> std::process::Child {
+        command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig());
+        command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
     fn run(&self, command: &mut Command) -> Said {
         command.envs(self.variables.iter().cloned());
         command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());

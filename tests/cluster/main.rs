@@ -16,6 +16,8 @@ mod life_commands;
 mod network;
 mod objects;
 mod pressure;
+mod release;
 mod streams;
+mod terminal;
 mod top;
 mod tour;
