@@ -5,6 +5,7 @@
 
 use super::{Context, Exit, Failure};
 use crate::base::Hint;
+use crate::base::causes::chain;
 use crate::config::Preferences;
 use ring::signature::{ED25519, UnparsedPublicKey};
 use std::cmp::Ordering;
@@ -83,7 +84,7 @@ pub fn failure(error: Error) -> Failure {
 /// A place of releases.
 pub struct Place {
     url: String,
-    key: Option<String>,
+    key: Option<Vec<u8>>,
     client: reqwest::Client,
 }
 
@@ -97,9 +98,14 @@ impl From {
         };
         let url = choose(&self.releases, "releases", BUILT_IN.0).ok_or(Error::NoPlace).map_err(failure)?;
         let key = choose(&self.key, "release-key", BUILT_IN.1);
+        let key = key.map(|text| key_of(&text)).transpose().map_err(failure)?;
         let client = reqwest::Client::builder().connect_timeout(PATIENCE).read_timeout(PATIENCE).build()?;
         Ok(Place { url: url.trim().trim_end_matches('/').to_string(), key, client })
     }
+}
+
+fn key_of(text: &str) -> Result<Vec<u8>, Error> {
+    hex::decode(text.trim()).ok().filter(|key| key.len() == 32).ok_or(Error::BadKey)
 }
 
 impl Place {
@@ -112,12 +118,12 @@ impl Place {
 
     /// The checksums of a release, after their signature was verified.
     pub async fn checksums(&self, version: &str) -> Result<String, Error> {
-        let key = self.key()?;
+        let key = self.key.as_ref().ok_or(Error::NoKey)?;
         let missing = || Error::NoRelease { version: format!("v{version}"), place: self.url.clone() };
         let sums = self.fetch(&self.file(version, "SHA256SUMS")).await?.ok_or_else(missing)?;
         let signature = self.fetch(&self.file(version, "SHA256SUMS.sig")).await?;
         let signature = signature.ok_or_else(|| Error::NotSigned(format!("v{version}")))?;
-        verify(&key, &sums, &signature).map_err(|()| Error::WrongSignature(format!("v{version}")))?;
+        verify(key, &sums, &signature).map_err(|()| Error::WrongSignature(format!("v{version}")))?;
         Ok(String::from_utf8_lossy(&sums).into_owned())
     }
 
@@ -126,14 +132,9 @@ impl Place {
         format!("{}/download/v{version}/{name}", self.url)
     }
 
-    fn key(&self) -> Result<Vec<u8>, Error> {
-        let text = self.key.as_deref().ok_or(Error::NoKey)?.trim();
-        hex::decode(text).ok().filter(|key| key.len() == 32).ok_or(Error::BadKey)
-    }
-
     /// A small file; `None` if the server says that it is not there.
     async fn fetch(&self, url: &str) -> Result<Option<Vec<u8>>, Error> {
-        let failed = |error: reqwest::Error| Error::Fetch { url: url.into(), why: causes(&error) };
+        let failed = |error: reqwest::Error| Error::Fetch { url: url.into(), why: chain(&error) };
         let mut response = self.client.get(url).send().await.map_err(failed)?;
         if response.status() == reqwest::StatusCode::NOT_FOUND {
             return Ok(None);
@@ -148,12 +149,6 @@ impl Place {
         }
         Ok(Some(bytes))
     }
-}
-
-/// An error with what caused it, in one line: the first alone says only that something failed.
-pub fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The name of the archive for this machine. Releases are linked statically, and are named as `.ci/release` names them.

@@ -164,13 +164,13 @@ impl Wanted {
                 format!("{}: nothing was installed", reason.as_deref().unwrap_or("the new executable does not run")),
                 "coracle update-check, and tell those who publish it",
             ),
-            E::InstallPathNotWritable { .. } => Hint::new(release::causes(&error), "sudo coracle update"),
+            E::InstallPathNotWritable { .. } => Hint::new(crate::base::causes::chain(&error), "sudo coracle update"),
             E::NotFound { .. } | E::HttpStatus { .. } | E::Transport(_) => Hint::new(
-                format!("cannot fetch {}: {}: nothing was installed", self.url, release::causes(&error)),
+                format!("cannot fetch {}: {}: nothing was installed", self.url, crate::base::causes::chain(&error)),
                 "coracle update again; look at the network and its proxy",
             ),
             _ => Hint::new(
-                format!("cannot install {name}: {}: nothing was installed", release::causes(&error)),
+                format!("cannot install {name}: {}: nothing was installed", crate::base::causes::chain(&error)),
                 "coracle update again",
             ),
         }
