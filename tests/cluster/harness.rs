@@ -77,6 +77,8 @@ impl Cluster {
     /// Runs one of several `kubectl` on this cluster, words split at blanks.
     pub fn kubectl_of(&self, program: &Path, words: &str) -> Said {
         let mut command = Command::new(program);
+        // Clusters that follow each other have the same address, and kubectl remembers by it which kinds a server has.
+        command.arg(format!("--cache-dir={}", self.folder.path().join("kubectl").display()));
         command.args(["--context", &self.name]).args(words.split_whitespace());
         self.run(&mut command)
     }
