@@ -55,7 +55,7 @@ async fn run() -> io::Result<()> {
     let supervisor = listen(&NodePaths::default().supervisor_socket())?;
     let mut services =
         Services { supervisor, running: BTreeMap::new(), started: BTreeMap::new(), pauses: BTreeMap::new() };
-    writeln!(append(&NodePaths::default().server_log())?, "{NODE_STARTS} v{}", env!("CARGO_PKG_VERSION"))?;
+    note_start();
     for service in SERVICES {
         services.start(service)?;
     }
@@ -155,6 +155,15 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);
     listener
+}
+
+/// Marks in the log where this start begins. A disk that is full keeps the mark out, not the node down.
+fn note_start() {
+    let log = append(&NodePaths::default().server_log());
+    let noted = log.and_then(|mut log| writeln!(log, "{NODE_STARTS} v{}", env!("CARGO_PKG_VERSION")));
+    if let Err(error) = noted {
+        eprintln!("cannot write to the log: {error}");
+    }
 }
 
 fn append(path: &Path) -> io::Result<File> {

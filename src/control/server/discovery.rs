@@ -40,9 +40,11 @@ pub async fn answer(call: &Call) -> Result<Answer, Status> {
 }
 
 fn version() -> Value {
+    let built = env!("CORACLE_SECONDS").parse().ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     json!({
         "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+coracle-{}", env!("CARGO_PKG_VERSION")),
-        "gitCommit": env!("CORACLE_COMMIT"), "gitTreeState": "clean", "buildDate": env!("CORACLE_DATE"),
+        "gitCommit": env!("CORACLE_COMMIT"), "gitTreeState": env!("CORACLE_TREE"),
+        "buildDate": built.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         "goVersion": "none", "compiler": "rustc", "platform": format!("linux/{}", architecture()),
     })
 }
