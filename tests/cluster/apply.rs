@@ -1,6 +1,6 @@
 //! Apply, patch, edit, diff, explain: what kubectl does with schemas, patches and field managers.
 
-use super::harness::Cluster;
+use super::harness::{Cluster, kubectls};
 use std::process::{Command, Stdio};
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n";
@@ -142,35 +142,25 @@ fn every_field_is_explained() {
     assert!(list.contains("apis/apps/v1"), "{list}");
 }
 
-/// Versions of kubectl beside the one in the path, in `CORACLE_TEST_KUBECTLS` with a colon between: each makes, applies,
-/// explains and patches.
 #[test]
-fn other_versions_of_kubectl_do_the_same() {
-    let programs = std::env::var("CORACLE_TEST_KUBECTLS").unwrap_or_default();
-    if programs.is_empty() {
-        println!("skipped: CORACLE_TEST_KUBECTLS names no kubectl");
-        return;
-    }
-    let Some(cluster) = Cluster::started("kubectls") else { return };
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let path = file.path().to_str().unwrap();
-    for program in programs.split(':') {
-        let ok = |words: &[&str]| {
-            let words: Vec<&str> = ["--context", "kubectls"].iter().chain(words).copied().collect();
-            let (done, said) = run(&cluster, program, &words, "true");
-            assert!(done, "{program} {words:?}: {said}");
-            said
+fn every_kubectl_makes_applies_explains_and_deletes() {
+    let Some(cluster) = Cluster::started("versions") else { return };
+    for program in kubectls() {
+        let ok = |words: &str| cluster.kubectl_of(&program, words).ok();
+        let with = |text: &str, words: &str| {
+            let file = cluster.folder().join("web.yaml");
+            std::fs::write(&file, text).unwrap();
+            ok(&format!("{words} -f {}", file.display()))
         };
-        std::fs::write(path, WEB).unwrap();
-        ok(&["create", "-f", path]);
-        ok(&["delete", "-f", path]);
-        ok(&["apply", "-f", path]);
-        std::fs::write(path, WEB.replace("web:1", "web:2")).unwrap();
-        ok(&["apply", "-f", path]);
-        ok(&["apply", "--server-side", "--force-conflicts", "-f", path]);
-        let images = ok(&["get", "-f", path, "-o", "jsonpath={.spec.template.spec.containers[*].image}"]);
-        assert_eq!(images, "example.com/web:2 example.com/side:1", "{program}");
-        assert!(ok(&["explain", "deployment.spec", "--recursive"]).contains("maxUnavailable"), "{program}");
-        ok(&["delete", "-f", path]);
+        with(WEB, "create");
+        with(WEB, "delete");
+        with(WEB, "apply");
+        let changed = WEB.replace("web:1", "web:2");
+        with(&changed, "apply");
+        with(&changed, "apply --server-side --force-conflicts");
+        let images = with(&changed, "get -o jsonpath={.spec.template.spec.containers[*].image}");
+        assert_eq!(images, "example.com/web:2 example.com/side:1", "{}", program.display());
+        assert!(ok("explain deployment.spec --recursive").contains("maxUnavailable"), "{}", program.display());
+        with(&changed, "delete");
     }
 }

@@ -1,5 +1,6 @@
 //! A cluster of a test's own: started on demand, deleted when it goes out of scope.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -175,6 +176,23 @@ pub fn traces(name: &str) -> Vec<String> {
     }
     found.extend(processes_in(&home().join("profiles").join(name)));
     found
+}
+
+/// Every kubectl: the one on the path, those that stand beside it under names with a version, and those that
+/// `CORACLE_TEST_KUBECTLS` names with a colon between.
+pub fn kubectls() -> BTreeSet<PathBuf> {
+    let listed = |name: &str| -> Vec<PathBuf> {
+        std::env::var_os(name).iter().flat_map(std::env::split_paths).filter(|path| path.exists()).collect()
+    };
+    let named = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().starts_with("kubectl.");
+    let mut all: BTreeSet<PathBuf> = listed("CORACLE_TEST_KUBECTLS").into_iter().collect();
+    let found = listed("PATH").into_iter().map(|folder| folder.join("kubectl"));
+    for file in found.filter_map(|file| file.canonicalize().ok()) {
+        let beside = std::fs::read_dir(file.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
+        all.extend(beside.filter(|path| named(path)));
+        all.insert(file);
+    }
+    all
 }
 
 /// Files of a deleted cluster and its words in the kubeconfig.

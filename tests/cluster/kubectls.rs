@@ -1,24 +1,6 @@
 //! Every kubectl that is on this machine, from the oldest on: each does the same round of everyday work on one cluster.
 
-use super::harness::Cluster;
-use std::path::PathBuf;
-
-/// What there is of kubectl beside the one in the path: names as distributions have them, and the conformance suite's own.
-fn others() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
-    folders.push("/usr/lib/google-cloud-sdk/bin".into());
-    let files = folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
-    let mut found: Vec<PathBuf> = files
-        .filter(|file| file.file_name().to_string_lossy().starts_with("kubectl.1."))
-        .map(|file| file.path())
-        .collect();
-    let suite = dirs::home_dir().map(|home| home.join(".cache/kubernetes-conformance/bin/kubectl"));
-    found.extend(suite.filter(|path| path.exists()));
-    found.push("kubectl".into());
-    found.sort();
-    found.dedup();
-    found
-}
+use super::harness::{Cluster, kubectls};
 
 /// Objects as they were written before Kubernetes 1.16, 1.22 and 1.25.
 const OLD: &str = r#"
@@ -92,7 +74,7 @@ fn every_kubectl_that_is_here_does_its_everyday_work() {
     let Some(cluster) = Cluster::started("kubectls") else { return };
     cluster.kubectl("create deployment web --image=coracle.local/hello --replicas=2").ok();
     cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
-    for kubectl in others() {
+    for kubectl in kubectls() {
         println!("{}", kubectl.display());
         let run = |words: &str| cluster.kubectl_of(&kubectl, words);
         let version = run("version -o json").ok();

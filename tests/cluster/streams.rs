@@ -1,10 +1,9 @@
 //! Logs, exec, attach, port-forward and cp, with every kubectl of this machine: old ones speak SPDY, new ones WebSocket.
 
-use super::harness::{Cluster, Said};
+use super::harness::{Cluster, Said, kubectls};
 use super::tour::{busybox_archive, fetch};
-use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// What the tests talk to: a shell, a web server, a talker with two streams, a reader of its stdin.
@@ -36,23 +35,6 @@ spec:
   containers:
   - {name: read, image: "busybox:local", stdin: true, command: [sh, -c, "while read line; do echo got $line; done"]}
 "#;
-
-/// Every kubectl: the one on the path, and those that stand beside it under names with a version.
-fn kubectls() -> BTreeSet<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).filter(|file| file.exists());
-    let mut all = BTreeSet::new();
-    for file in found.filter_map(|file| file.canonicalize().ok()) {
-        let beside = std::fs::read_dir(file.parent().unwrap()).unwrap().flatten().map(|entry| entry.path());
-        all.extend(beside.filter(|path| name(path).starts_with("kubectl.")));
-        all.insert(file);
-    }
-    all
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
 
 /// One kubectl and the cluster that it is to talk to.
 struct Kubectl<'a> {
