@@ -31,7 +31,17 @@ fn identify() {
     println!("cargo:rustc-env=CORACLE_SECONDS={}", seconds.as_deref().unwrap_or("0"));
 }
 
+/// The executable is linked at a fixed address: one that is not has hundreds of pages of addresses to fill in whenever it
+/// starts, and keeps them for itself; a node runs it several times, and `chart template` is over in milliseconds.
+/// Stack, heap and mappings are where chance has them all the same.
+fn link() {
+    for argument in ["-no-pie", "-static"] {
+        println!("cargo:rustc-link-arg-bins={argument}");
+    }
+}
+
 fn main() {
+    link();
     let variable = |name: &str| PathBuf::from(std::env::var_os(name).expect("cargo sets it"));
     identify();
     addons::generate(&variable("CARGO_MANIFEST_DIR").join("addons"), &variable("OUT_DIR"));

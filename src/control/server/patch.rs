@@ -70,12 +70,7 @@ impl Patch {
     pub fn apply(&self, schema: &Schema, mut value: Value) -> Result<Value, Status> {
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut value, patch),
-            Patch::Json(patch) => json_patch::patch(&mut value, patch).map_err(|error| {
-                Status::new(
-                    Reason::Invalid,
-                    format!("the server rejected our request due to an error in our request: {error}"),
-                )
-            })?,
+            Patch::Json(patch) => json_patch::patch(&mut value, patch).map_err(|error| inapplicable(&error))?,
             Patch::Strategic(patch) => {
                 let original = value.as_object_mut().map(std::mem::take).unwrap_or_default();
                 value = strategic::apply(schema, original, patch.clone())
@@ -84,6 +79,14 @@ impl Patch {
         }
         Ok(value)
     }
+}
+
+/// The wording that clients know; what is wrong, which Kubernetes does not tell, is a cause.
+fn inapplicable(error: &json_patch::PatchError) -> Status {
+    let mut status = Status::new(Reason::Invalid, "the server rejected our request due to an error in our request");
+    let [reason, field] = ["FieldValueInvalid", "patch"].map(String::from);
+    status.causes = vec![Cause { reason, message: error.to_string(), field }];
+    status
 }
 
 fn unsupported(is_builtin: bool) -> Status {

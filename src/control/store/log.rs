@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "objects.log";
 /// Length and checksum, four bytes each, little endian.
@@ -41,6 +42,8 @@ pub struct File {
     reserved: u64,
     /// Length after the last time that it was written anew.
     compact: u64,
+    /// How long the last sync took.
+    last_sync: Duration,
 }
 
 impl File {
@@ -57,7 +60,8 @@ impl File {
         let (tables, length) = replay(&path, content.into())?;
         file.set_len(length).map_err(unreadable)?;
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
-        Ok((Self { path, file, length, reserved: length, compact: length }, tables))
+        let last_sync = Duration::ZERO;
+        Ok((Self { path, file, length, reserved: length, compact: length, last_sync }, tables))
     }
 
     /// Appends a record and syncs. On an error the file is as before, unless even that fails.
@@ -65,7 +69,10 @@ impl File {
         let end = self.length + record.len() as u64;
         let result = self.file.write_all_at(record, self.length).and_then(|()| {
             self.reserve(end);
-            self.file.sync_data()
+            let started = Instant::now();
+            let synced = self.file.sync_data();
+            self.last_sync = started.elapsed();
+            synced
         });
         match result {
             Ok(()) => self.length = end,
@@ -82,6 +89,11 @@ impl File {
         if end > self.reserved && self.file.write_all_at(&AHEAD, end).is_ok() {
             self.reserved = end + AHEAD.len() as u64;
         }
+    }
+
+    /// How long the disk took the last time.
+    pub fn last_sync(&self) -> Duration {
+        self.last_sync
     }
 
     /// Whether most of the file is history.

@@ -1,8 +1,8 @@
 //! The store: revisions, watch log, durability; the only writer of object data.
 //!
-//! Objects are bytes (serialized JSON) beside what selection needs. All reads are from memory; every write goes through one
-//! thread that checks it, appends it to the log file, syncs once for all that wait, and only then shows it to readers and
-//! watchers and answers. So nobody sees, or is told of, a write that a power cut could take back.
+//! Objects are bytes (serialized JSON) beside what selection needs. All reads are from memory; writes are made one batch after
+//! the other: checked, appended to the log file, synced once for all that wait, and only then shown to readers and
+//! watchers and answered. So nobody sees, or is told of, a write that a power cut could take back.
 //!
 //! ```text
 //! write(ops) ──queue──▶ writer: check ▸ number ▸ append ▸ fdatasync (once per batch) ▸ tables ▸ watchers ▸ answer
@@ -20,7 +20,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use table::Table;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
+use writer::Writer;
 
 /// Where an object is: resource (`pods`, `apps/deployments`), namespace (empty for the cluster's), name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -196,7 +197,7 @@ struct Tables {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    queue: std::sync::mpsc::Sender<writer::Request>,
+    writer: Arc<Writer>,
 }
 
 impl Store {
@@ -204,8 +205,8 @@ impl Store {
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let (file, tables) = log::File::open(folder)?;
         let shared = Arc::new(Shared { tables: RwLock::new(tables) });
-        let queue = writer::start(file, shared.clone());
-        Ok(Self { shared, queue })
+        let writer = Arc::new(Writer::start(file, shared.clone()));
+        Ok(Self { shared, writer })
     }
 
     /// The newest revision.
@@ -239,9 +240,7 @@ impl Store {
 
     /// Writes all of `ops` or none; returns the new entries when they are on disk.
     pub async fn write(&self, ops: Vec<Op>) -> Result<Vec<Arc<Entry>>, Error> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.send(writer::Request { ops, answer }).map_err(|_| Error::Closed)?;
-        answered.await.map_err(|_| Error::Closed)?
+        self.writer.submit(ops).await.map_err(|_| Error::Closed)?
     }
 
     /// The changes of a resource after revision `from`.

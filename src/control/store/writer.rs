@@ -1,23 +1,37 @@
-//! The one thread that writes: it takes all requests that wait, checks and numbers them, syncs once, shows them, answers.
+//! Writing: whoever holds the file takes all requests that wait, checks and numbers them, syncs once, shows them, answers.
+//!
+//! ```text
+//!              a write, nobody has the file                    more came, or the file wants writing anew
+//!   at rest ───────────────────────────────▶ with the caller ───────────────────────────────▶ with the thread
+//!      ▲  ▲────────────────────────────────────────┘                                                 │ ▲
+//!      └───────────────────────────────────────────── nothing waits ─────────────────────────────────┘ │
+//!   at rest ─────────────────────────── a write, and the disk is slow ─────────────────────────────────┘
+//! ```
+//!
+//! A write that comes alone is made where it is asked for: a thread that sleeps takes longer to wake than to write.
+//! Writes that come together are the thread's, and share its syncs.
 
 use super::log::{self, Change, File};
 use super::table::Table;
 use super::{Entry, Error, Expected, Key, Op, Shared};
+use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Requests that share one sync at most: bounds what a crash can leave unanswered.
 const BATCH: usize = 1024;
+/// A disk whose syncs take longer than this keeps nobody but the store's own thread waiting.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// What one request is answered.
 type Answer = Result<Vec<Arc<Entry>>, Error>;
 
 /// Some changes that happen together or not at all.
-pub struct Request {
-    pub ops: Vec<Op>,
-    pub answer: oneshot::Sender<Answer>,
+struct Request {
+    ops: Vec<Op>,
+    answer: oneshot::Sender<Answer>,
 }
 
 /// A request that passed its checks.
@@ -26,32 +40,151 @@ struct Accepted {
     answer: oneshot::Sender<Answer>,
 }
 
-/// Starts the thread; it ends when every sender is gone.
-pub fn start(file: File, shared: Arc<Shared>) -> Sender<Request> {
-    let (sender, receiver) = channel();
-    let work = move || Writer { file, shared }.run(&receiver);
-    // A process that cannot have one more thread at its start cannot do anything else either.
-    std::thread::Builder::new().name("store".into()).spawn(work).expect("a thread for the store");
-    sender
+/// The way to the file. The thread ends when this is dropped.
+pub struct Writer(Arc<Desk>);
+
+struct Desk {
+    shared: Arc<Shared>,
+    queue: Mutex<Queue>,
+    handed: Condvar,
 }
 
-struct Writer {
-    file: File,
-    shared: Arc<Shared>,
+struct Queue {
+    requests: Vec<Request>,
+    /// There while it is at rest.
+    file: Option<File>,
+    /// The next to take the file is the thread.
+    is_for_thread: bool,
+    is_closed: bool,
 }
 
 impl Writer {
-    fn run(mut self, receiver: &Receiver<Request>) {
-        while let Ok(first) = receiver.recv() {
-            let mut requests = vec![first];
-            requests.extend(receiver.try_iter().take(BATCH - 1));
-            self.batch(requests);
-            if self.file.is_bloated() {
-                // History that stays in the file costs room and nothing else.
-                if let Err(error) = self.file.rewrite(&self.shared.tables.read()) {
-                    tracing::warn!(%error, "cannot write the store's file anew");
+    /// Starts the thread.
+    pub fn start(file: File, shared: Arc<Shared>) -> Self {
+        let queue = Queue { requests: Vec::new(), file: Some(file), is_for_thread: false, is_closed: false };
+        let desk = Arc::new(Desk { shared, queue: Mutex::new(queue), handed: Condvar::new() });
+        let work = {
+            let desk = desk.clone();
+            move || {
+                while let Some(turn) = desk.wait() {
+                    turn.work();
                 }
             }
+        };
+        // A process that cannot have one more thread at its start cannot do anything else either.
+        std::thread::Builder::new().name("store".into()).spawn(work).expect("a thread for the store");
+        Self(desk)
+    }
+
+    /// Asks for changes; the answer comes when they are on disk.
+    pub fn submit(&self, ops: Vec<Op>) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(turn) = self.0.submit(Request { ops, answer }) {
+            turn.once();
+        }
+        answered
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.queue.lock().is_closed = true;
+        self.0.handed.notify_one();
+    }
+}
+
+impl Desk {
+    /// Queues a request. It is the caller's turn where nobody else's is to come.
+    fn submit(&self, request: Request) -> Option<Turn<'_>> {
+        let mut queue = self.queue.lock();
+        if queue.is_closed {
+            return None;
+        }
+        queue.requests.push(request);
+        if queue.is_for_thread {
+            return None;
+        }
+        let file = queue.file.take()?;
+        if file.last_sync() <= SHORT {
+            return Some(Turn { desk: self, file: Some(file) });
+        }
+        queue.hand(file, &self.handed);
+        None
+    }
+
+    /// Waits until the file is handed to the thread; nothing when there will be no more to write.
+    fn wait(&self) -> Option<Turn<'_>> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.is_for_thread
+                && let Some(file) = queue.file.take()
+            {
+                return Some(Turn { desk: self, file: Some(file) });
+            }
+            if queue.is_closed {
+                return None;
+            }
+            self.handed.wait(&mut queue);
+        }
+    }
+}
+
+impl Queue {
+    fn hand(&mut self, file: File, handed: &Condvar) {
+        self.file = Some(file);
+        self.is_for_thread = true;
+        handed.notify_one();
+    }
+
+    fn take(&mut self) -> Vec<Request> {
+        let count = self.requests.len().min(BATCH);
+        self.requests.drain(..count).collect()
+    }
+}
+
+/// Somebody's turn to write.
+struct Turn<'a> {
+    desk: &'a Desk,
+    /// There until the turn ends.
+    file: Option<File>,
+}
+
+impl Turn<'_> {
+    /// The caller's turn: what waits now; the thread has the rest.
+    fn once(mut self) {
+        let requests = self.desk.queue.lock().take();
+        self.batch(requests);
+        let mut queue = self.desk.queue.lock();
+        let Some(file) = self.file.take() else { return };
+        if queue.requests.is_empty() && !file.is_bloated() {
+            queue.file = Some(file);
+        } else {
+            queue.hand(file, &self.desk.handed);
+        }
+    }
+
+    /// The thread's turn: until nothing waits.
+    fn work(mut self) {
+        loop {
+            self.tidy();
+            let mut queue = self.desk.queue.lock();
+            let requests = queue.take();
+            if requests.is_empty() {
+                queue.is_for_thread = false;
+                queue.file = self.file.take();
+                return;
+            }
+            drop(queue);
+            self.batch(requests);
+        }
+    }
+
+    /// Writes the file anew where most of it is history.
+    fn tidy(&mut self) {
+        let Some(file) = self.file.as_mut().filter(|file| file.is_bloated()) else { return };
+        // History that stays in the file costs room and nothing else.
+        if let Err(error) = file.rewrite(&self.desk.shared.tables.read()) {
+            tracing::warn!(%error, "cannot write the store's file anew");
         }
     }
 
@@ -60,16 +193,18 @@ impl Writer {
         if accepted.is_empty() {
             return;
         }
-        match self.file.append(&record) {
-            Ok(()) => self.show(accepted),
-            Err(error) => refuse(accepted, error),
+        match self.file.as_mut().map(|file| file.append(&record)) {
+            Some(Ok(())) => self.show(accepted),
+            Some(Err(error)) => refuse(accepted, error),
+            // Nobody's turn is over before it ends; answers that are dropped say that the store is closed.
+            None => {}
         }
     }
 
     /// Checks and numbers each request against what is there and what was accepted before it in this batch; one record for
     /// all of them.
     fn check(&self, requests: Vec<Request>) -> (Vec<Accepted>, Vec<u8>) {
-        let tables = self.shared.tables.read();
+        let tables = self.desk.shared.tables.read();
         let mut revision = tables.revision;
         let mut overlay: HashMap<Key, Option<u64>> = HashMap::new();
         let mut accepted: Vec<Accepted> = Vec::with_capacity(requests.len());
@@ -113,7 +248,7 @@ impl Writer {
     /// Makes durable changes visible to readers, then wakes watchers, then answers.
     fn show(&self, accepted: Vec<Accepted>) {
         let mut touched = BTreeSet::new();
-        let mut tables = self.shared.tables.write();
+        let mut tables = self.desk.shared.tables.write();
         let loaded = tables.revision;
         for (entry, is_delete) in accepted.iter().flat_map(|request| &request.entries) {
             let resource = &entry.key.resource;
@@ -126,6 +261,18 @@ impl Writer {
         drop(tables);
         for Accepted { entries, answer } in accepted {
             answer.send(Ok(entries.into_iter().map(|(entry, _)| entry).collect())).ok();
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    /// A turn that ends with the file in hand ended in a panic: what the file holds is not known any more.
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let mut queue = self.desk.queue.lock();
+            queue.is_closed = true;
+            queue.requests.clear();
+            self.desk.handed.notify_one();
         }
     }
 }

@@ -292,3 +292,16 @@ async fn a_binding_names_a_node() {
     assert_eq!(bind(json!({"name": "n"}), "").await.0, 201);
     assert_eq!(bind(json!({"name": "n"}), "").await.0, 409);
 }
+
+#[tokio::test]
+async fn a_json_patch_that_does_not_apply_says_so_in_the_words_of_kubernetes_and_why_in_a_cause() {
+    let test = server().await;
+    send(&test, "POST", MAPS, JSON, &json!({"metadata": {"name": "a"}})).await;
+    let patch = json!([{"op": "remove", "path": "/data/missing"}]);
+    let (code, _, refused) = send(&test, "PATCH", &format!("{MAPS}/a"), "application/json-patch+json", &patch).await;
+    assert_eq!((code, &refused["reason"]), (422, &json!("Invalid")));
+    assert_eq!(refused["message"], "the server rejected our request due to an error in our request");
+    let cause = &refused["details"]["causes"][0];
+    assert_eq!(cause["field"], "patch");
+    assert!(cause["message"].as_str().unwrap().contains("/data/missing"), "{cause}");
+}
