@@ -7,6 +7,22 @@ pub fn forget(start: usize, end: usize) {
     unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
 }
 
+/// Gives all threads one heap; where a process is `brief`, one that grows in big steps and keeps what is freed.
+pub fn one_heap(brief: bool) {
+    const STEP: libc::c_int = 4 << 20;
+    const NEVER: libc::c_int = 1 << 30;
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets how the allocator grows; it is called before there are threads.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        if brief {
+            libc::mallopt(libc::M_TOP_PAD, STEP);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, NEVER);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, NEVER);
+        }
+    };
+}
+
 /// Gives freed memory back to the kernel.
 pub fn trim() {
     #[cfg(target_env = "gnu")]

@@ -11,11 +11,9 @@ pub struct Malformed;
 
 /// Go's `filepath.Match`: `*` and `?` stop at `/`, `[a-z]`, `[^a]`, `\` quotes. The whole name must match.
 pub fn matches(pattern: &str, name: &str) -> Result<bool, Malformed> {
-    let pattern: Vec<char> = pattern.chars().collect();
-    let name: Vec<char> = name.chars().collect();
     // A malformed pattern is reported even if the name already failed, as Go does.
-    check(&pattern)?;
-    Ok(here(&pattern, &name, &Cell::new(STEPS)))
+    check(pattern)?;
+    Ok(here(pattern, name, &Cell::new(STEPS)))
 }
 
 /// Whether a step is left.
@@ -24,53 +22,57 @@ fn step(steps: &Cell<usize>) -> bool {
     steps.get() > 0
 }
 
-fn check(pattern: &[char]) -> Result<(), Malformed> {
+/// The first letter and what is behind it.
+fn split(text: &str) -> Option<(char, &str)> {
+    let mut letters = text.chars();
+    letters.next().map(|first| (first, letters.as_str()))
+}
+
+fn check(pattern: &str) -> Result<(), Malformed> {
     let mut rest = pattern;
-    while let Some((first, after)) = rest.split_first() {
+    while let Some((first, after)) = split(rest) {
         rest = match first {
             '[' => class(rest, '\0').ok_or(Malformed)?.1,
-            '\\' => after.get(1..).ok_or(Malformed)?,
+            '\\' => split(after).ok_or(Malformed)?.1,
             _ => after,
         };
     }
     Ok(())
 }
 
-fn here(pattern: &[char], name: &[char], steps: &Cell<usize>) -> bool {
-    let Some((first, after)) = pattern.split_first() else { return name.is_empty() };
+fn here(pattern: &str, name: &str, steps: &Cell<usize>) -> bool {
+    let Some((first, after)) = split(pattern) else { return name.is_empty() };
     if !step(steps) {
         return false;
     }
+    if first == '*' {
+        let reach = name.find('/').unwrap_or(name.len());
+        return (0..=reach).any(|skip| name.is_char_boundary(skip) && here(after, &name[skip..], steps));
+    }
+    let Some((letter, behind)) = split(name) else { return false };
     match first {
-        '*' => {
-            let reach = name.iter().take_while(|c| **c != '/').count();
-            (0..=reach).any(|skip| here(after, &name[skip..], steps))
-        }
-        '?' => name.first().is_some_and(|c| *c != '/') && here(after, &name[1..], steps),
-        '[' => match name.first() {
-            Some(c) => class(pattern, *c).is_some_and(|(hit, rest)| hit && here(rest, &name[1..], steps)),
-            None => false,
-        },
-        '\\' => after.first().is_some_and(|c| name.first() == Some(c)) && here(&after[1..], &name[1..], steps),
-        c => name.first() == Some(c) && here(after, &name[1..], steps),
+        '?' => letter != '/' && here(after, behind, steps),
+        '[' => class(pattern, letter).is_some_and(|(hit, rest)| hit && here(rest, behind, steps)),
+        '\\' => split(after).is_some_and(|(quoted, after)| quoted == letter && here(after, behind, steps)),
+        first => first == letter && here(after, behind, steps),
     }
 }
 
 /// Whether `c` is in the class that `pattern` starts with, and the pattern after it; `None` if it is malformed.
-fn class(pattern: &[char], c: char) -> Option<(bool, &[char])> {
+fn class(pattern: &str, c: char) -> Option<(bool, &str)> {
     let mut rest = &pattern[1..];
-    let negated = rest.first() == Some(&'^');
+    let negated = rest.starts_with('^');
     if negated {
         rest = &rest[1..];
     }
     let mut hit = false;
     let mut ranges = 0;
     loop {
-        if rest.first() == Some(&']') && ranges > 0 {
+        if rest.starts_with(']') && ranges > 0 {
             return Some((hit != negated, &rest[1..]));
         }
         let (low, after) = class_char(rest)?;
-        let (high, after) = match after.split_first()? {
+        let (high, after) = match split(after)? {
             ('-', after) => class_char(after)?,
             _ => (low, after),
         };
@@ -80,11 +82,11 @@ fn class(pattern: &[char], c: char) -> Option<(bool, &[char])> {
     }
 }
 
-fn class_char(rest: &[char]) -> Option<(char, &[char])> {
-    match rest.split_first()? {
+fn class_char(rest: &str) -> Option<(char, &str)> {
+    match split(rest)? {
         ('-' | ']', _) => None,
-        ('\\', after) => after.split_first().map(|(c, after)| (*c, after)),
-        (c, after) => Some((*c, after)),
+        ('\\', after) => split(after),
+        found => Some(found),
     }
 }
 

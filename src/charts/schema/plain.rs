@@ -5,8 +5,9 @@
 
 use crate::charts::values::Value;
 
-/// Drafts whose plain rules agree.
+/// Drafts whose plain rules agree; the first is the name of the newest.
 const DRAFTS: &[&str] = &[
+    "json-schema.org/schema",
     "json-schema.org/draft-07/schema",
     "json-schema.org/draft/2019-09/schema",
     "json-schema.org/draft/2020-12/schema",
@@ -113,6 +114,7 @@ mod tests {
     fn common_rules_are_plain_and_odd_ones_are_not() {
         let plain = [
             json!({"$schema": "http://json-schema.org/draft-07/schema#", "title": "x", "type": "object", "enabled": 1}),
+            json!({"$schema": "http://json-schema.org/schema#", "type": "object"}),
             json!({"properties": {"a": {"type": ["string", "null"], "minLength": 1, "pattern": "^[a-z]+$"}}, "required": ["a"]}),
             json!({"$defs": {"a": {"items": {"enum": [1]}}}, "additionalProperties": {"$ref": "#/$defs/a"}}),
             json!({"patternProperties": {"^x-": {"oneOf": [{"minimum": 1}, {"not": {"maxItems": 2}}]}}}),

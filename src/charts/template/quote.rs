@@ -102,6 +102,10 @@ fn unquote_step<'t>(text: &'t [u8], quote: u8, out: &mut Vec<u8>) -> Option<(&'t
     if first == quote || first == b'\n' {
         return None;
     }
+    if first.is_ascii() && first != b'\\' {
+        out.push(first);
+        return Some((&text[1..], u32::from(first)));
+    }
     if first != b'\\' {
         let width = match letters(text).next()? {
             Ok(letter) => {

@@ -501,10 +501,8 @@ impl Looks {
 
 /// go-yaml's order of keys: numbers within texts count as numbers.
 fn key_order(a: &str, b: &str, dialect: Dialect) -> Ordering {
-    let (x, y): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut digits = false;
-    for index in 0..x.len().min(y.len()) {
-        let (p, q) = (x[index], y[index]);
+    for ((at, p), q) in a.char_indices().zip(b.chars()) {
         if p == q {
             digits = p.is_numeric();
             continue;
@@ -517,9 +515,10 @@ fn key_order(a: &str, b: &str, dialect: Dialect) -> Ordering {
             let less = if digits && dialect == Dialect::V3 { first } else { second };
             return if less { Ordering::Less } else { Ordering::Greater };
         }
-        let run = |letters: &[char], mut number: i64| {
-            let mut end = index;
-            while let Some(digit) = letters.get(end).and_then(|letter| letter.to_digit(10)) {
+        // Both are the same up to here.
+        let run = |text: &str, mut number: i64| {
+            let mut end = at;
+            for digit in text[at..].chars().map_while(|letter| letter.to_digit(10)) {
                 number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
                 end += 1;
             }
@@ -527,10 +526,10 @@ fn key_order(a: &str, b: &str, dialect: Dialect) -> Ordering {
         };
         let zero = p == '0' || q == '0';
         let start = i64::from(
-            zero && x[..index].iter().rev().take_while(|letter| letter.is_numeric()).any(|letter| *letter != '0'),
+            zero && a[..at].chars().rev().take_while(|letter| letter.is_numeric()).any(|letter| letter != '0'),
         );
-        let ((m, i), (n, j)) = (run(&x, start), run(&y, start));
+        let ((m, i), (n, j)) = (run(a, start), run(b, start));
         return m.cmp(&n).then(i.cmp(&j)).then(p.cmp(&q));
     }
-    x.len().cmp(&y.len())
+    a.len().cmp(&b.len())
 }

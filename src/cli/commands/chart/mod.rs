@@ -122,6 +122,7 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
         Some(word) if word == "chart" => &words[2..],
         _ => return None,
     };
+    crate::base::memory::brief();
     Some(run_words(rest.to_vec(), None))
 }
 
