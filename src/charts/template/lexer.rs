@@ -304,10 +304,14 @@ impl<'t> Lexer<'t> {
         self.emit(Kind::Space)
     }
 
+    /// Letters, digits and underscores; none of them begins a line.
+    fn skip_word(&mut self) {
+        let rest = self.rest();
+        self.position += rest.find(|letter| !alphanumeric(letter)).unwrap_or(rest.len());
+    }
+
     fn identifier(&mut self) -> Token<'t> {
-        while self.peek().is_some_and(alphanumeric) {
-            self.advance();
-        }
+        self.skip_word();
         if !self.at_terminator() {
             return self.bad_character();
         }
@@ -338,9 +342,7 @@ impl<'t> Lexer<'t> {
         if self.at_terminator() {
             return self.emit(if kind == Kind::Variable { Kind::Variable } else { Kind::Dot });
         }
-        while self.peek().is_some_and(alphanumeric) {
-            self.advance();
-        }
+        self.skip_word();
         if self.at_terminator() { self.emit(kind) } else { self.bad_character() }
     }
 
