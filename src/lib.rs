@@ -10,7 +10,7 @@
 //! ```text rooms
 //! base      ->
 //! config    -> base
-//! pki       -> base
+//! pki       -> base config
 //! api       -> base
 //! images    -> base
 //! client    -> base api

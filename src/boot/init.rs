@@ -33,6 +33,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Runs until SIGTERM or SIGINT.
 pub fn main() -> io::Result<()> {
     mounts::mount_all()?;
+    if let Err(error) = super::trust::install() {
+        eprintln!("{error}");
+    }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(run())
@@ -91,7 +94,7 @@ impl Services {
     fn start(&mut self, service: &'static str) -> io::Result<()> {
         let log = append(&NodePaths::default().server_log())?;
         let mut command = Command::new("/coracle");
-        command.arg(service).envs(proxies()).stdout(log.try_clone()?).stderr(log);
+        command.arg(service).envs(variables()).stdout(log.try_clone()?).stderr(log);
         // The server inherits the listening socket that this process was given as stdin; nobody else does.
         if service == "supervisor" {
             command.stdin(OwnedFd::from(self.supervisor.try_clone()?));
@@ -141,11 +144,17 @@ impl Services {
     }
 }
 
-/// The proxies through which images are pulled. A profile that cannot be read is reported by the server.
-fn proxies() -> Vec<(&'static str, String)> {
+/// The proxies through which images are pulled, and what else the profile says; the latter goes before. A profile that cannot
+/// be read is reported by the server.
+fn variables() -> Vec<(String, String)> {
     let profile = std::fs::read(NodePaths::default().profile()).ok();
-    let profile = profile.and_then(|bytes| serde_json::from_slice::<Profile>(&bytes).ok());
-    profile.map(|profile| profile.proxy.variables()).unwrap_or_default()
+    let Some(profile) = profile.and_then(|bytes| serde_json::from_slice::<Profile>(&bytes).ok()) else {
+        return Vec::new();
+    };
+    let proxies = profile.proxy.variables().into_iter().map(|(name, value)| (name.to_string(), value));
+    let bundle = super::trust::bundle().map(|path| ("SSL_CERT_FILE".to_string(), path.display().to_string()));
+    let named = profile.environment.iter().filter_map(|text| text.split_once('='));
+    proxies.chain(bundle).chain(named.map(|(name, value)| (name.to_string(), value.to_string()))).collect()
 }
 
 /// A socket that only root may connect to.

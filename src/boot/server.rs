@@ -49,12 +49,17 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     let proxy = server.client(Identity::new("system:kube-proxy", &[]));
     let networking = tokio::spawn(super::network::run(proxy, profile.clone(), shutdown.clone()));
     let manager = server.client(Identity::new("system:kube-controller-manager", &[]));
-    let controlling = tokio::spawn(super::controllers::run(manager, profile, paths, shutdown.clone()));
+    let controlling = tokio::spawn(super::controllers::run(manager, profile.clone(), paths.clone(), shutdown.clone()));
     let scheduler = server.client(Identity::new("system:kube-scheduler", &[]));
     let scheduling = tokio::spawn(scheduler::run(scheduler, shutdown));
     tokio::spawn(crate::base::memory::settle());
+    if let Err(error) = super::landmarks::write(&profile, &paths) {
+        // Nothing of the cluster reads them.
+        tracing::warn!(%error, "admin.conf was not written");
+    }
     let ended = tokio::select! {
         _ = terminate.recv() => None,
+        () = super::renewal::renewed(&profile, &paths) => None,
         ended = &mut agent => Some(ended),
     };
     trigger.ask();

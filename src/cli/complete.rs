@@ -44,7 +44,7 @@ pub fn addons() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(CATALOG.iter().map(|addon| addon.name.to_string()).collect()))
 }
 
-/// Names of services in the namespace `default` of the active cluster.
+/// Names of services in the namespace `default` of the cluster that the line names, or the active one.
 pub fn services() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(services_now().unwrap_or_default()))
 }
@@ -56,7 +56,9 @@ fn candidates(names: Vec<String>) -> Vec<CompletionCandidate> {
 fn services_now() -> Option<Vec<String>> {
     use kube::ResourceExt;
     let home = Home::from_environment();
-    let named = std::env::var("CORACLE_PROFILE").ok().filter(|name| !name.is_empty());
+    let words: Vec<String> = std::env::args().collect();
+    let named = named_profile(&words).or_else(|| std::env::var("CORACLE_PROFILE").ok());
+    let named = named.filter(|name| !name.is_empty());
     let cluster = Cluster::open(&home, &named.unwrap_or_else(|| home.active())).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let asking = async {
@@ -68,9 +70,25 @@ fn services_now() -> Option<Vec<String>> {
     runtime.block_on(async { tokio::time::timeout(PATIENCE, asking).await.ok().flatten() })
 }
 
+/// The profile that a line names which is being typed.
+fn named_profile(words: &[String]) -> Option<String> {
+    words.iter().enumerate().find_map(|(at, word)| match word.as_str() {
+        "-p" | "--profile" => words.get(at + 1).cloned(),
+        word => word.strip_prefix("--profile=").map(String::from),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_says_whose_services_are_meant() {
+        let named = |line: &str| named_profile(&line.split(' ').map(String::from).collect::<Vec<_>>());
+        assert_eq!(named("x -- coracle -p dev service w").as_deref(), Some("dev"));
+        assert_eq!(named("x -- coracle service --profile=prod w").as_deref(), Some("prod"));
+        assert_eq!(named("x -- coracle service w -p"), None);
+    }
 
     #[test]
     fn every_shell_has_a_script_that_asks_this_executable() {

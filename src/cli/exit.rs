@@ -31,6 +31,7 @@ pub enum Exit {
 /// Names of reasons by code. Source: minikube `pkg/minikube/reason/reason.go`.
 const IDS: &[(u8, &str)] = &[
     (2, "MK_INTERRUPTED"),
+    (11, "MK_ADDON_ENABLE_PAUSED"),
     (14, "MK_USAGE"),
     (23, "RSRC_INSUFFICIENT_REQ_MEMORY"),
     (26, "RSRC_INSUFFICIENT_STORAGE"),
@@ -45,6 +46,9 @@ const IDS: &[(u8, &str)] = &[
     (80, "GUEST_START"),
     (83, "GUEST_NOT_RUNNING"),
     (85, "GUEST_NOT_FOUND"),
+    (99, "ENV_DOCKER_UNAVAILABLE"),
+    (110, "SVC_TUNNEL_START"),
+    (112, "SVC_TIMEOUT"),
     (115, "SVC_NOT_FOUND"),
 ];
 

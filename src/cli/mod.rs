@@ -1,6 +1,6 @@
 //! Words, flags, exit codes and all printing.
 //!
-//! stdout is data, stderr is talk. A command is one file in `commands/` and one line in the table below.
+//! stdout is data, stderr is talk; of commands without data (start, stop, …) what they do is the output. A command is one file in `commands/` and one line in the table below.
 
 mod audit;
 mod commands;
@@ -8,8 +8,10 @@ mod complete;
 mod content;
 mod events;
 mod exit;
+mod klog;
 mod printer;
 mod release;
+mod table;
 mod template;
 
 use crate::base::Hint;
@@ -35,6 +37,8 @@ struct Arguments {
     /// Leave the command out of the audit log
     #[arg(long, global = true, hide = true)]
     skip_audit: bool,
+    #[command(flatten)]
+    klog: klog::Klog,
     #[command(subcommand)]
     command: Option<Command>,
 }

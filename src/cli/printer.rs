@@ -16,12 +16,15 @@ pub struct Printer {
     json: AtomicBool,
     /// No line that changes, even on a terminal.
     plain: AtomicBool,
+    /// Talk is what the command prints, so it goes to stdout.
+    aloud: AtomicBool,
 }
 
 impl Printer {
     /// A printer that says nothing but data and errors when `quiet`.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, json: AtomicBool::new(false), plain: AtomicBool::new(false) }
+        let off = || AtomicBool::new(false);
+        Self { quiet, json: off(), plain: off(), aloud: off() }
     }
 
     /// From now on talk and errors are events.
@@ -32,6 +35,11 @@ impl Printer {
     /// From now on progress is a line per step.
     pub fn speak_plainly(&self) {
         self.plain.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on talk goes to stdout; warnings and errors do not.
+    pub fn speak_aloud(&self) {
+        self.aloud.store(true, Ordering::Relaxed);
     }
 
     fn is_json(&self) -> bool {
@@ -48,14 +56,12 @@ impl Printer {
         write!(std::io::stdout(), "{text}").ok();
     }
 
-    /// A line of talk on stderr.
+    /// A line of talk.
     pub fn say(&self, text: impl AsRef<str>) {
         match (self.is_json(), self.quiet) {
             (true, _) => events::print(&events::told("info", text.as_ref())),
             (_, true) => {}
-            _ => {
-                writeln!(std::io::stderr(), "{}", text.as_ref()).ok();
-            }
+            _ => talk(text.as_ref(), self.aloud.load(Ordering::Relaxed)),
         }
     }
 
@@ -84,7 +90,8 @@ impl Printer {
             bar
         });
         let plan = Plan { total: plan.total, stages: plan.stages };
-        Steps { bar, quiet: self.quiet, json, plan, last: AtomicI16::new(-1) }
+        let aloud = self.aloud.load(Ordering::Relaxed);
+        Steps { bar, quiet: self.quiet, json, aloud, plan, last: AtomicI16::new(-1) }
     }
 
     /// An error, its causes, and what to do about it.
@@ -106,11 +113,20 @@ impl Printer {
     }
 }
 
+/// A line of talk. A reader that went away is no error of ours.
+fn talk(text: &str, aloud: bool) {
+    match aloud {
+        true => writeln!(std::io::stdout(), "{text}").ok(),
+        false => writeln!(std::io::stderr(), "{text}").ok(),
+    };
+}
+
 /// Progress of one command.
 pub struct Steps {
     bar: Option<ProgressBar>,
     quiet: bool,
     json: bool,
+    aloud: bool,
     plan: Plan,
     /// The number of the last step that was printed as an event.
     last: AtomicI16,
@@ -123,9 +139,7 @@ impl Steps {
             _ if self.json => self.event(text),
             Some(bar) => bar.set_message(text.to_string()),
             None if self.quiet => {}
-            None => {
-                writeln!(std::io::stderr(), "{text}").ok();
-            }
+            None => talk(text, self.aloud),
         }
     }
 

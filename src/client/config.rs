@@ -89,7 +89,9 @@ pub async fn with_certificate(server: &str, authority: &str, certificate: &str, 
         .to_string(),
     );
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig.map_err(Box::new)?, &options).await.map_err(Box::new)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig.map_err(Box::new)?, &options).await.map_err(Box::new)?;
+    // The node is on this machine, whose proxies would look for it elsewhere.
+    config.proxy_url = None;
     Ok(Client::try_from(config)?)
 }
 

@@ -1,9 +1,7 @@
 //! Changing a cluster that exists: what differs from what is wanted, and making it so, at once where that is possible.
 
 use super::life::{Cluster, Error};
-use crate::config::profile::LAYOUT;
 use crate::config::{Change, Effect, Profile, Wanted};
-use std::io;
 
 /// What has become of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +44,19 @@ impl Cluster {
             return Ok(Made::AtStart);
         }
         self.make_certificates()?;
-        self.hand_down_profile().await?;
-        self.restart_server()?;
-        super::ready::wait(&self.context()?, &self.profile).await?;
+        self.renew_server().await?;
         self.write_context()?;
         Ok(if self.publishes_others().await? { Made::AtStart } else { Made::Now })
+    }
+
+    /// Gives a node that runs the profile as it is now, and its server a new beginning with it; pods run on.
+    pub async fn renew_server(&self) -> Result<(), Error> {
+        if !self.is_up().await || self.is_paused() {
+            return Ok(());
+        }
+        self.hand_down_profile().await?;
+        self.restart_server()?;
+        super::ready::wait(&self.context()?, &self.profile).await
     }
 
     /// Writes the profile.
@@ -75,35 +81,12 @@ impl Cluster {
 
     /// Makes certificates of a running cluster anew that have expired; `false` if none had.
     pub async fn renew_running(&self) -> Result<bool, Error> {
-        if !self.is_up().await || !crate::pki::is_expired(&self.paths().pki()) {
+        if !self.is_up().await || self.is_paused() || !crate::pki::is_expired(&self.paths().pki()) {
             return Ok(false);
         }
         self.make_certificates()?;
-        self.hand_down_profile().await?;
-        self.restart_server()?;
-        super::ready::wait(&self.context()?, &self.profile).await?;
+        self.renew_server().await?;
         self.write_context()?;
         Ok(true)
-    }
-
-    /// Brings a profile of an older layout up to date, with a snapshot of what was before; the name of that, if there was need.
-    pub async fn upgrade(&mut self) -> Result<Option<String>, Error> {
-        match self.profile.layout {
-            LAYOUT => Ok(None),
-            newer if newer > LAYOUT => {
-                let source =
-                    io::Error::other(format!("it has layout {newer}, and this coracle knows {LAYOUT} at most"));
-                Err(Error::Io { what: "the profile was written by a newer coracle".into(), source })
-            }
-            older => {
-                let name = format!("before-layout-{LAYOUT}-from-{older}");
-                if self.paths().store().exists() {
-                    self.save_snapshot(&name).await?;
-                }
-                self.profile.layout = LAYOUT;
-                self.save()?;
-                Ok(Some(name))
-            }
-        }
     }
 }

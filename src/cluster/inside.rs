@@ -28,14 +28,15 @@ impl Cluster {
         self.paused_file().exists()
     }
 
-    fn paused_file(&self) -> PathBuf {
+    pub(super) fn paused_file(&self) -> PathBuf {
         self.home.profile_folder(&self.profile.name).join("paused")
     }
 
     /// Makes control plane and pods stand still: all pods, or those with the unique ids.
-    pub fn pause(&self, uids: Option<&[String]>) -> Result<(), Error> {
+    pub async fn pause(&self, uids: Option<&[String]>) -> Result<(), Error> {
+        let note = super::frozen::note(self.state().await?.pid());
         // Noted before, so that a pause that was interrupted is undone by `unpause` and `stop`.
-        std::fs::write(self.paused_file(), "").map_err(Error::io("cannot note that the cluster is paused"))?;
+        std::fs::write(self.paused_file(), note).map_err(Error::io("cannot note that the cluster is paused"))?;
         let mut words = vec!["node-freeze"];
         match uids {
             None => words.push("--all"),

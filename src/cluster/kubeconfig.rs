@@ -33,6 +33,18 @@ pub fn merge(path: &Path, context: &Context) -> io::Result<()> {
     change(path, |config| put_all(config, context))
 }
 
+/// Gives a context that is there the certificates that are in force; the current context stays. `false` if it is not there.
+pub fn refresh(path: &Path, context: &Context) -> io::Result<bool> {
+    if points_at(path, &context.name, &context.server)? != Some(true) {
+        return Ok(false);
+    }
+    change(path, |config| {
+        put(config, "clusters", &context.name, "cluster", cluster(context));
+        put(config, "users", &context.name, "user", user(context));
+    })?;
+    Ok(true)
+}
+
 /// The text of a kubeconfig that has this context alone.
 pub fn alone(context: &Context) -> io::Result<String> {
     let mut config = Map::new();
@@ -200,6 +212,19 @@ mod tests {
         assert_eq!(points_at(&path, "one", "").unwrap(), None);
         assert_eq!(read(&path).unwrap()["extra"], "kept");
         assert_eq!(current(&path).unwrap(), "");
+    }
+
+    #[test]
+    fn a_new_certificate_goes_where_the_context_is_and_chooses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        merge(&path, &context("one")).unwrap();
+        select(&path, "work").unwrap();
+        let new = Context { certificate: "new".into(), ..context("one") };
+        assert!(refresh(&path, &new).unwrap());
+        assert_eq!(current(&path).unwrap(), "work");
+        assert!(std::fs::read_to_string(&path).unwrap().contains("client-certificate-data: new"));
+        assert!(!refresh(&path, &context("two")).unwrap(), "it is not there");
     }
 
     #[test]

@@ -174,6 +174,7 @@ impl Cluster {
             root: self.home.node_root(&self.profile.name),
             folder: self.home.profile_folder(&self.profile.name),
             cache: self.home.root().join("cache"),
+            files: self.home.files(),
             executable: std::env::current_exe().map_err(Error::io("cannot find this executable"))?,
         })
     }
@@ -191,7 +192,9 @@ impl Cluster {
     /// Starts the cluster; when it returns, the node is Ready, DNS answers and the default service account is there.
     /// A start that fails leaves nothing behind that was not there before.
     pub async fn start(&self, is_new: bool, say: Say<'_>) -> Result<Started, Error> {
+        self.let_go().await?;
         if let MachineState::Running { .. } = self.state().await? {
+            self.heal(say).await?;
             return Ok(Started::AlreadyRunning);
         }
         let mut result = self.start_steps(say).await;
@@ -205,6 +208,20 @@ impl Cluster {
         result.map(|()| if is_new { Started::New } else { Started::Again })
     }
 
+    /// Makes again what somebody took away beside a node that runs: its link, its routes, its forwarder. A paused one goes on.
+    async fn heal(&self, say: Say<'_>) -> Result<(), Error> {
+        self.driver.start(&self.machine()?, say).await?;
+        if self.unpause()? {
+            say("letting go on what was paused");
+        }
+        // One that was made to run again by its engine, or just now, needs a moment.
+        ready::wait(&self.context()?, &self.profile).await?;
+        match self.has_forwarder() {
+            true => Ok(()),
+            false => self.restart_forwarder().await,
+        }
+    }
+
     fn full(&self) -> Error {
         Error::Full(self.home.profile_folder(&self.profile.name))
     }
@@ -215,10 +232,12 @@ impl Cluster {
             return Err(self.full());
         }
         self.forget_pause();
+        self.forget_mounts();
         say("preparing the node");
         if self.make_certificates()?.expired {
             say("certificates had expired and were made anew");
         }
+        self.hand_over_trust(say)?;
         say("starting the node");
         self.driver.start(&self.machine()?, say).await?;
         say("waiting for the cluster");
@@ -247,6 +266,7 @@ impl Cluster {
         }
         if is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
             std::fs::remove_dir_all(self.home.profile_folder(&self.profile.name)).ok();
+            kubeconfig::remove(&kubeconfig::path(), &self.profile.name).ok();
         }
     }
 
@@ -265,19 +285,22 @@ impl Cluster {
 
     /// Makes certificates that are missing, old or for other names.
     pub(super) fn make_certificates(&self) -> Result<pki::Renewed, Error> {
-        let network = &self.profile.network;
-        let names = pki::ClusterNames {
-            node_name: self.profile.name.clone(),
-            node_addresses: vec![network.node_address],
-            service_address: network.api_service_address,
-            domain: network.domain.clone(),
-            extra: self.profile.api_names.clone(),
-        };
-        let folder = self.paths().pki();
-        Ok(match self.profile.certificate_seconds {
-            Some(seconds) => pki::ensure_cluster_for(&folder, &names, std::time::Duration::from_secs(seconds))?,
-            None => pki::ensure_cluster(&folder, &names)?,
-        })
+        let names = pki::ClusterNames::of(&self.profile);
+        Ok(pki::ensure_cluster_for(&self.paths().pki(), &names, pki::valid(&self.profile))?)
+    }
+
+    /// Makes the administrator's certificate anew when its end is near, and gives the user's kubeconfig the one that is in
+    /// force, if it has this cluster. What is not there, or may not be read, is left.
+    pub fn keep_admin(&self) {
+        let (folder, names) = (self.paths().pki(), pki::ClusterNames::of(&self.profile));
+        let path = kubeconfig::path();
+        let Ok(certificate) = std::fs::read(folder.join("admin.crt")) else { return };
+        let renewed = pki::ensure_admin(&folder, &names, pki::valid(&self.profile));
+        let is_old = |text: String| !text.contains(&base64::engine::general_purpose::STANDARD.encode(&certificate));
+        if matches!(renewed, Ok(true)) || std::fs::read_to_string(&path).is_ok_and(is_old) {
+            // A kubeconfig that cannot be written keeps the certificate that it has; `update-context` says why.
+            self.context().ok().and_then(|context| kubeconfig::refresh(&path, &context).ok());
+        }
     }
 
     /// What a kubeconfig says of this cluster.
@@ -310,17 +333,17 @@ impl Cluster {
     /// Ends the node; objects, volumes and images stay. `false` if it did not run.
     pub async fn stop(&self) -> Result<bool, Error> {
         let ran = self.state().await?.is_up();
-        self.end_beside()?;
+        self.end_beside().await?;
         self.driver.stop(&self.machine()?).await?;
         Ok(ran)
     }
 
     /// Ends what runs beside the node, and lets a paused one go on: only then can it end in order.
-    fn end_beside(&self) -> Result<(), Error> {
+    async fn end_beside(&self) -> Result<(), Error> {
+        self.let_go().await?;
         self.cancel_scheduled_stop();
         self.end_forwarder();
-        // Mounts that were made by hand end with the node.
-        std::fs::remove_file(self.home.profile_folder(&self.profile.name).join("mounts.json")).ok();
+        self.forget_mounts();
         if self.unpause().is_err() {
             // Nothing of it runs any more, so nothing stands still.
             self.forget_pause();
@@ -328,9 +351,15 @@ impl Cluster {
         Ok(())
     }
 
+    /// Mounts that were made by hand end with the node.
+    fn forget_mounts(&self) {
+        // It is there only after a mount.
+        std::fs::remove_file(self.home.profile_folder(&self.profile.name).join("mounts.json")).ok();
+    }
+
     /// Ends the node and removes everything of it.
     pub async fn delete(&self) -> Result<(), Error> {
-        self.end_beside()?;
+        self.end_beside().await?;
         self.driver.delete(&self.machine()?).await?;
         let folder = self.home.profile_folder(&self.profile.name);
         std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;

@@ -3,13 +3,16 @@
 pub mod change;
 pub mod doctor;
 mod forwarder;
+mod frozen;
 mod inside;
 pub mod kubeconfig;
+mod layout;
 pub mod life;
 mod process;
 pub mod ready;
 mod schedule;
 pub mod snapshot;
 pub mod status;
+mod trust;
 
 pub use life::{Cluster, Error, Started};

@@ -29,7 +29,9 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).current_dir("/");
         let record = process::spawn_apart(&mut command).map_err(failed())?;
         let at = jiff::Timestamp::now().as_second() + after.as_secs() as i64;
-        let note = serde_json::to_vec(&Scheduled { process: record, at }).map_err(|e| failed()(e.into()))?;
+        let note = serde_json::to_vec(&Scheduled { process: record.clone(), at }).map_err(|e| failed()(e.into()))?;
+        // Alone in a file of minikube's name as well, for scripts that look after the process.
+        atomic::write(&self.schedule_pid_file(), record.pid.to_string().as_bytes(), 0o600).map_err(failed())?;
         atomic::write(&self.schedule_file(), &note, 0o600).map_err(failed())
     }
 
@@ -41,6 +43,7 @@ impl Cluster {
         }
         // It is there only when a stop was scheduled.
         std::fs::remove_file(self.schedule_file()).ok();
+        std::fs::remove_file(self.schedule_pid_file()).ok();
         found.is_some()
     }
 
@@ -54,6 +57,10 @@ impl Cluster {
     fn scheduled(&self) -> Option<Scheduled> {
         let scheduled: Scheduled = serde_json::from_slice(&std::fs::read(self.schedule_file()).ok()?).ok()?;
         process::lives(&scheduled.process).then_some(scheduled)
+    }
+
+    fn schedule_pid_file(&self) -> PathBuf {
+        self.home.profile_folder(&self.profile.name).join("pid")
     }
 
     fn schedule_file(&self) -> PathBuf {

@@ -41,7 +41,7 @@ impl Cluster {
         let stands_still = is_up && !self.is_paused();
         let places = self.places().await?;
         if stands_still {
-            self.pause(None)?;
+            self.pause(None).await?;
         }
         let written = write(&places, &self.profile, &path);
         if stands_still {

@@ -37,6 +37,21 @@ pub struct Status {
     pub time_to_stop: Option<String>,
     /// PID 1 of the node as this machine numbers it; 0 when it does not run.
     pub pid: u32,
+    /// What happened to a node that does not run and was not stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<&'static str>,
+}
+
+/// What happened to a node that is in a state.
+fn detail(state: MachineState) -> Option<&'static str> {
+    match state {
+        MachineState::Killed => {
+            Some("its first process was killed, or the machine went down; `coracle start` heals it")
+        }
+        MachineState::Missing => Some("its container was removed by somebody else; `coracle start` makes it again"),
+        MachineState::Unknown => Some("the engine that it runs in does not answer"),
+        MachineState::Running { .. } | MachineState::Paused { .. } | MachineState::Stopped => None,
+    }
 }
 
 impl Status {
@@ -53,6 +68,7 @@ impl Status {
 pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
     let name = cluster.profile.name.clone();
     let config = kubeconfig::points_at(&kubeconfig::path(), &name, &cluster.server_url());
+    cluster.let_go().await?;
     let state = cluster.state().await?;
     let time_to_stop = cluster.time_to_stop().map(values::duration_text);
     let mut status = Status {
@@ -64,6 +80,7 @@ pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
         worker: false,
         time_to_stop,
         pid: state.pid(),
+        detail: detail(state),
     };
     match state {
         MachineState::Running { .. } if cluster.is_paused() => status.api_server = Word::Paused,
@@ -172,6 +189,7 @@ mod tests {
             worker: false,
             time_to_stop: None,
             pid: 7,
+            detail: None,
         };
         assert_eq!(all.exit_bits(), 0);
         assert_eq!(Status { kubeconfig: Word::Misconfigured, ..all.clone() }.exit_bits(), 4);

@@ -54,6 +54,16 @@ impl Home {
         self.root.join("cache").join("images")
     }
 
+    /// Certificates of authorities that every node trusts.
+    pub fn certificates(&self) -> PathBuf {
+        self.root.join("certs")
+    }
+
+    /// Files that every node gets, laid out as below its root.
+    pub fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
     /// Programs that were fetched for this machine.
     pub fn program_cache(&self) -> PathBuf {
         self.root.join("cache").join("bin")

@@ -24,6 +24,16 @@ impl NodePaths {
         self.below("var/lib/coracle/pki")
     }
 
+    /// Authorities that the machine trusts, handed over by the command line.
+    pub fn trust(&self) -> PathBuf {
+        self.below("etc/coracle/trust")
+    }
+
+    /// The same as the node's programs see them; gone after a restart of the node.
+    pub fn trust_shown(&self) -> PathBuf {
+        self.below("run/coracle/trust")
+    }
+
     /// The store's durable files.
     pub fn store(&self) -> PathBuf {
         self.below("var/lib/coracle/store")

@@ -10,6 +10,30 @@ use std::io;
 const OTHERS: &[&str] =
     &["profile", "MaxAuditEntries", "WantUpdateNotification", "namespace", "wait", "releases", "release-key"];
 
+/// Preferences of minikube that mean nothing here: scripts may set them.
+const IDLE: &[&str] = &[
+    "EmbedCerts",
+    "ReminderWaitPeriodInHours",
+    "WantBetaUpdateNotification",
+    "WantNoneDriverWarning",
+    "WantVirtualBoxDriverWarning",
+    "bootstrapper",
+    "cache",
+    "container-runtime",
+    "disable-driver-mounts",
+    "disk-size",
+    "feature-gates",
+    "host-only-cidr",
+    "hyperv-virtual-switch",
+    "iso-url",
+    "kubernetes-version",
+    "log_dir",
+    "mdns",
+    "native-ssh",
+    "rootless",
+    "v",
+];
+
 /// The preferences, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preferences(pub BTreeMap<String, String>);
@@ -31,7 +55,7 @@ impl Preferences {
 
     /// Sets one, if it exists and can have the value; lists are separated by commas.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), Problem> {
-        if !OTHERS.contains(&key) {
+        if !OTHERS.contains(&key) && !IDLE.contains(&key) {
             check(key, &split(key, value))?;
         }
         self.0.insert(key.into(), value.into());
@@ -40,7 +64,7 @@ impl Preferences {
 
     /// Whether there is a preference of that name.
     pub fn is_known(key: &str) -> Result<(), Problem> {
-        match OTHERS.contains(&key) || settings::find(key).is_some() {
+        match OTHERS.contains(&key) || IDLE.contains(&key) || settings::find(key).is_some() {
             true => Ok(()),
             false => Err(Problem { what: key.into(), why: unknown(key) }),
         }

@@ -65,6 +65,9 @@ pub struct Profile {
     /// How long certificates are valid, in seconds; three years when left out.
     #[serde(default)]
     pub certificate_seconds: Option<u64>,
+    /// Variables of the node's own processes, `NAME=VALUE`.
+    #[serde(default)]
+    pub environment: Vec<String>,
     /// Proxies through which the node reaches the internet.
     #[serde(default)]
     pub proxy: Proxy,
@@ -127,7 +130,15 @@ impl Proxy {
             let lower = std::env::var(name.to_ascii_lowercase()).ok().filter(|value| !value.is_empty());
             lower.or_else(|| std::env::var(name).ok()).unwrap_or_default()
         };
-        Self::of(&read("HTTP_PROXY"), &read("HTTPS_PROXY"), &read("NO_PROXY"), network)
+        let reachable = |name: &str| Some(read(name)).filter(|proxy| !is_local(proxy)).unwrap_or_default();
+        Self::of(&reachable("HTTP_PROXY"), &reachable("HTTPS_PROXY"), &read("NO_PROXY"), network)
+    }
+
+    /// Proxies of this process's environment that listen on this machine's loopback only: a node has a loopback of its own.
+    pub fn local_ones() -> Vec<(&'static str, String)> {
+        let names = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
+        let set = names.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?)));
+        set.filter(|(_, proxy)| is_local(proxy)).collect()
     }
 
     fn of(http: &str, https: &str, none: &str, network: &Network) -> Self {
@@ -155,7 +166,7 @@ impl Proxy {
     /// Whether the user's own environment says that the node is reached without a proxy.
     pub fn reaches_node(&self, network: &Network) -> bool {
         let own = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
-        own.split(',').any(|part| part.trim() == "*" || part.trim() == network.node_address.to_string())
+        own.split(',').any(|part| covers(part.trim(), network.node_address))
     }
 
     /// As variables of a process.
@@ -172,10 +183,53 @@ impl Proxy {
     }
 }
 
+/// Whether a word of `NO_PROXY` means an address: itself, a network that it is in, or everything.
+fn covers(word: &str, address: IpAddr) -> bool {
+    let IpAddr::V4(own) = address else { return word == "*" || word == address.to_string() };
+    let Some((base, length)) = word.split_once('/') else { return word == "*" || word == own.to_string() };
+    let (Ok(base), Ok(length @ 0..=32)) = (base.parse::<std::net::Ipv4Addr>(), length.parse::<u32>()) else {
+        return false;
+    };
+    let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+    u32::from(base) & mask == u32::from(own) & mask
+}
+
+/// Whether a proxy, `[SCHEME://][USER@]HOST[:PORT]`, is on the loopback.
+fn is_local(proxy: &str) -> bool {
+    let rest = proxy.split_once("://").map_or(proxy, |(_, rest)| rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host = match rest.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => rest.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Wanted;
+
+    #[test]
+    fn a_proxy_on_the_loopback_is_told_from_others() {
+        for (proxy, local) in [
+            ("localhost:3128", true),
+            ("http://me:secret@127.0.0.1:3128/", true),
+            ("socks5://[::1]:9", true),
+            ("http://proxy.corp:3128", false),
+            ("192.168.49.1:8080", false),
+            ("", false),
+        ] {
+            assert_eq!(is_local(proxy), local, "{proxy}");
+        }
+    }
+
+    #[test]
+    fn a_word_of_no_proxy_may_be_a_network() {
+        let node: IpAddr = "192.168.49.2".parse().unwrap();
+        assert!(["*", "192.168.49.2", "192.168.0.0/16", "0.0.0.0/0"].iter().all(|word| covers(word, node)));
+        assert!(["", "192.168.49", "192.168.50.0/24", "10.0.0.0/33"].iter().all(|word| !covers(word, node)));
+    }
 
     #[test]
     fn the_clusters_own_addresses_are_reached_without_a_proxy() {

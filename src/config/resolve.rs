@@ -188,6 +188,7 @@ fn usual(name: &str, network: Network) -> Profile {
         manifests: Vec::new(),
         charts: Vec::new(),
         certificate_seconds: None,
+        environment: Vec::new(),
         proxy: Proxy::default(),
         shortage: Shortage::default(),
         layout: LAYOUT,

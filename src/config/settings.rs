@@ -296,6 +296,15 @@ pub static SETTINGS: &[Setting] = &[
         get: |profile| profile.addons.clone(),
     },
     Setting {
+        key: "docker-env",
+        effect: Effect::Restart,
+        set: Set::List(|profile, value| {
+            profile.environment = variables(value)?;
+            Ok(())
+        }),
+        get: |profile| profile.environment.clone(),
+    },
+    Setting {
         key: "images",
         effect: Effect::Live,
         set: Set::List(|profile, value| {
@@ -328,6 +337,15 @@ fn parsed<T: std::str::FromStr<Err = String>>(values: &[String]) -> Result<Vec<T
     values.iter().map(|value| value.parse()).collect()
 }
 
+fn variables(values: &[String]) -> Result<Vec<String>, String> {
+    let is_variable =
+        |text: &str| text.split_once('=').is_some_and(|(name, _)| !name.is_empty() && !name.contains(' '));
+    match values.iter().find(|text| !is_variable(text)) {
+        None => Ok(values.to_vec()),
+        Some(text) => Err(format!("`{text}` is no variable: NAME=VALUE")),
+    }
+}
+
 fn port(text: &str) -> Result<u16, String> {
     text.parse().ok().filter(|port| *port != 0).ok_or_else(|| format!("`{text}` is no port"))
 }
@@ -341,9 +359,12 @@ fn node_ports(text: &str) -> Result<(u16, u16), String> {
     ends.filter(|(first, last)| first <= last).ok_or_else(|| format!("`{text}` is no range of ports: 30000-32767"))
 }
 
+/// Seconds that a certificate is valid at least: it is made anew when a third of them is left.
+const SHORTEST: u64 = 20;
+
 fn expiration(text: &str) -> Result<u64, String> {
     match values::duration(text)?.as_secs() {
-        0..60 => Err(format!("`{text}` is too short: a minute at least")),
+        seconds @ 0..SHORTEST => Err(format!("`{seconds}s` is too short: {SHORTEST} s at least")),
         seconds => Ok(seconds),
     }
 }
@@ -435,6 +456,7 @@ mod tests {
             ("cert-expiration", "24h"),
             ("ports", "8080:80"),
             ("mounts", "/src:/data:ro"),
+            ("docker-env", "FOO=bar baz"),
         ];
         for (key, value) in values {
             let setting = find(key).unwrap();
@@ -473,6 +495,7 @@ mod tests {
             ("apiserver-port", "0"),
             ("service-node-port-range", "9-3"),
             ("cert-expiration", "3s"),
+            ("docker-env", "=x"),
             ("eviction-hard", "memory<1Gi"),
             ("image-gc-low-threshold", "101"),
         ] {

@@ -32,6 +32,31 @@ pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> 
     crate::base::atomic::write(&etc.join("coracle/profile.json"), &profile_json, 0o600)
 }
 
+/// Copies the user's files for nodes to below `root`: folders, files with their modes, and links.
+pub fn copy_files(from: &Path, root: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, root.join(entry.file_name()));
+        if kind.is_dir() {
+            std::fs::create_dir_all(&target)?;
+            copy_files(&entry.path(), &target)?;
+        } else if kind.is_symlink() {
+            if target.symlink_metadata().is_ok() {
+                std::fs::remove_file(&target)?;
+            }
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path())?, &target)?;
+        } else {
+            std::fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
 /// The machine's resolvers, as they are now. One on its loopback cannot be reached from the node, so those behind it are
 /// taken; if nobody knows them, the others.
 pub fn resolvers() -> String {
@@ -65,6 +90,23 @@ fn without_loopback(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_for_nodes_keep_folders_and_modes() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("files/etc/test/nested")).unwrap();
+        std::fs::write(at("files/etc/test/nested/run"), "x").unwrap();
+        std::fs::set_permissions(at("files/etc/test/nested/run"), std::fs::Permissions::from_mode(0o750)).unwrap();
+        std::os::unix::fs::symlink("nested/run", at("files/etc/test/link")).unwrap();
+        std::fs::create_dir(at("root")).unwrap();
+        copy_files(&at("files"), &at("root")).unwrap();
+        copy_files(&at("files"), &at("root")).unwrap();
+        copy_files(&at("nowhere"), &at("root")).unwrap();
+        let mode = std::fs::metadata(at("root/etc/test/link")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o750);
+    }
 
     #[test]
     fn resolvers_on_the_loopback_are_left_out() {

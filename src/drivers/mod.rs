@@ -23,6 +23,8 @@ pub struct Machine {
     pub folder: PathBuf,
     /// Where a driver keeps what serves every machine.
     pub cache: PathBuf,
+    /// The user's files for every node, laid out as below its root; need not be there.
+    pub files: PathBuf,
     /// The executable that the node runs.
     pub executable: PathBuf,
 }

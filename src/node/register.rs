@@ -166,6 +166,12 @@ fn object(node: &Node) -> Value {
             "beta.kubernetes.io/os": "linux",
             "beta.kubernetes.io/arch": architecture,
             "node-role.kubernetes.io/control-plane": "",
+            // Scripts choose nodes by these, whoever made the cluster.
+            "minikube.k8s.io/name": node.name,
+            "minikube.k8s.io/primary": "true",
+            "minikube.k8s.io/version": format!("v{}", env!("CARGO_PKG_VERSION")),
+            "minikube.k8s.io/commit": env!("CORACLE_COMMIT"),
+            "minikube.k8s.io/updated_at": updated_at(),
         }, "annotations": {"volumes.kubernetes.io/controller-managed-attach-detach": "true"}},
         "spec": {
             "podCIDR": node.profile.network.pod_cidr,
@@ -173,6 +179,11 @@ fn object(node: &Node) -> Value {
             "providerID": format!("coracle://{}", node.name),
         },
     })
+}
+
+/// Now, as a label's value can have it: minikube's `2006_01_02T15_04_05_0700`.
+fn updated_at() -> String {
+    Timestamp::now().strftime("%Y_%m_%dT%H_%M_%S_0000").to_string()
 }
 
 fn status(node: &Node, images: &[Image]) -> Value {

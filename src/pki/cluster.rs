@@ -2,6 +2,7 @@
 
 use super::{Authority, Error, Identity, file};
 use crate::base::atomic;
+use crate::config::Profile;
 use rcgen::KeyPair;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -25,6 +26,25 @@ pub struct ClusterNames {
     pub extra: Vec<String>,
 }
 
+impl ClusterNames {
+    /// Those of a profile.
+    pub fn of(profile: &Profile) -> Self {
+        let network = &profile.network;
+        Self {
+            node_name: profile.name.clone(),
+            node_addresses: vec![network.node_address],
+            service_address: network.api_service_address,
+            domain: network.domain.clone(),
+            extra: profile.api_names.clone(),
+        }
+    }
+}
+
+/// How long the certificates of a profile are valid.
+pub fn valid(profile: &Profile) -> Duration {
+    profile.certificate_seconds.map_or(VALID, Duration::from_secs)
+}
+
 /// What [`ensure_cluster_for`] found of the certificates that were there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Renewed {
@@ -43,6 +63,7 @@ pub fn ensure_cluster(folder: &Path, names: &ClusterNames) -> Result<Renewed, Er
 /// `sa.pub`.
 pub fn ensure_cluster_for(folder: &Path, names: &ClusterNames, valid: Duration) -> Result<Renewed, Error> {
     std::fs::create_dir_all(folder).map_err(file(folder))?;
+    let _alone = lock(folder)?;
     let authority = Authority::load_or_create(folder, "ca", "kubernetes")?;
     let front_proxy = Authority::load_or_create(folder, "front-proxy-ca", "front-proxy-ca")?;
     let mut renewed = Renewed::default();
@@ -61,6 +82,47 @@ pub fn ensure_cluster_for(folder: &Path, names: &ClusterNames, valid: Duration) 
     ensure(&front_proxy, "front-proxy-client", &Identity::client("front-proxy-client", ""))?;
     ensure_token_key(folder)?;
     Ok(renewed)
+}
+
+/// Held while files are made: the command line and a node that runs may do so at the same time. The kernel lets go of it with
+/// the file.
+fn lock(folder: &Path) -> Result<std::fs::File, Error> {
+    let opened = std::fs::File::open(folder).map_err(file(folder))?;
+    opened.lock().map_err(file(folder))?;
+    Ok(opened)
+}
+
+/// Makes the administrator's certificate anew if its end is near; `false` if there was no need.
+pub fn ensure_admin(folder: &Path, names: &ClusterNames, valid: Duration) -> Result<bool, Error> {
+    let entries = entries(names);
+    let Some((name, identity)) = entries.iter().find(|(name, _)| *name == "admin") else { return Ok(false) };
+    if look(folder, name, identity, valid) == Found::Usable {
+        return Ok(false);
+    }
+    let _alone = lock(folder)?;
+    Authority::load(folder, "ca")?.issue(identity, valid)?.write(folder, name)?;
+    Ok(true)
+}
+
+/// How long it takes until a certificate of the cluster is to be made anew; zero if one is now, or is not there.
+pub fn until_renewal(folder: &Path, names: &ClusterNames, valid: Duration) -> Duration {
+    let own = entries(names).map(|(name, _)| name);
+    let left = own.into_iter().chain(["front-proxy-client"]).map(|name| seconds_left(folder, name).unwrap_or(0));
+    let least = left.min().unwrap_or(0) - least(valid);
+    // A second beyond it, because an end is written in whole seconds.
+    Duration::from_secs(u64::try_from(least + 1).unwrap_or(0))
+}
+
+/// Seconds that must be left of a certificate: a month, or a third of a shorter time.
+fn least(valid: Duration) -> i64 {
+    (RENEW_DAYS * 86_400).min(valid.as_secs() as i64 / 3)
+}
+
+/// Seconds until the end of a certificate that can be read.
+fn seconds_left(folder: &Path, name: &str) -> Option<i64> {
+    let text = std::fs::read_to_string(folder.join(format!("{name}.crt"))).ok()?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(text.as_bytes()).ok()?;
+    Some(pem.parse_x509().ok()?.validity().not_after.timestamp() - jiff::Timestamp::now().as_second())
 }
 
 /// What there is of a certificate.
@@ -116,17 +178,16 @@ fn kubelet(names: &ClusterNames) -> Identity {
     }
 }
 
-/// Looks whether the files are there, for these names, and good for a while: a month, or a third of a shorter time.
+/// Looks whether the files are there, for these names, and good for a while.
 fn look(folder: &Path, name: &str, identity: &Identity, valid: Duration) -> Found {
     let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).ok();
     let (Some(certificate), Some(_)) = (read("crt"), read("key")) else { return Found::Nothing };
     let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()) else { return Found::Nothing };
     let Ok(certificate) = pem.parse_x509() else { return Found::Nothing };
     let left = certificate.validity().not_after.timestamp() - jiff::Timestamp::now().as_second();
-    let least = (RENEW_DAYS * 86_400).min(valid.as_secs() as i64 / 3);
     match left {
         ..=0 => Found::Expired,
-        left if left > least && alternative_names(&certificate) == wanted_names(identity) => Found::Usable,
+        left if left > least(valid) && alternative_names(&certificate) == wanted_names(identity) => Found::Usable,
         _ => Found::Old,
     }
 }
@@ -204,6 +265,21 @@ mod tests {
         ensure_cluster(folder.path(), &extra).unwrap();
         assert_ne!(api, read("apiserver.crt"));
         assert_eq!((admin, token), (read("admin.crt"), read("sa.key")));
+    }
+
+    #[test]
+    fn the_first_certificate_that_nears_its_end_says_when_it_is_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let valid = Duration::from_secs(600);
+        ensure_cluster_for(folder.path(), &names(), valid).unwrap();
+        let left = until_renewal(folder.path(), &names(), valid).as_secs();
+        assert!((390..=401).contains(&left), "{left}");
+        let authority = Authority::load(folder.path(), "ca").unwrap();
+        let (_, admin) = entries(&names()).into_iter().find(|(name, _)| *name == "admin").unwrap();
+        authority.issue(&admin, Duration::from_secs(190)).unwrap().write(folder.path(), "admin").unwrap();
+        assert_eq!(until_renewal(folder.path(), &names(), valid), Duration::ZERO);
+        assert!(ensure_admin(folder.path(), &names(), valid).unwrap());
+        assert!(!ensure_admin(folder.path(), &names(), valid).unwrap());
     }
 
     #[test]

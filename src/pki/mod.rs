@@ -7,9 +7,12 @@ pub mod authority;
 pub mod cluster;
 pub mod tls;
 pub mod token;
+pub mod trust;
 
 pub use authority::{Authority, Identity};
-pub use cluster::{ClusterNames, Renewed, ensure_cluster, ensure_cluster_for, is_expired};
+pub use cluster::{
+    ClusterNames, Renewed, ensure_admin, ensure_cluster, ensure_cluster_for, is_expired, until_renewal, valid,
+};
 
 use std::io;
 use std::path::PathBuf;

@@ -1,6 +1,6 @@
 //! Clusters in containers of a real engine. Without an engine that can be used these say that they are skipped.
 
-use super::harness::{Cluster, Said, forgotten, get, traces, until};
+use super::harness::{Cluster, Said, forgotten, get, kill, traces, until, until_changed};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -79,12 +79,23 @@ fn a_container_that_was_stopped_killed_or_removed_is_healed_and_nothing_is_left(
         assert_eq!(host(&cluster), "Running", "after docker {by_hand}");
         available(&cluster);
     }
+    // A paused node whose first process is killed is told from one that runs, and is healed as well.
+    for (again, command) in [("start", "status"), ("start", "start"), ("start", "stop")] {
+        cluster.coracle("pause -A").ok();
+        kill(docker("inspect --format {{.State.Pid}} boxed").trim().parse().unwrap());
+        cluster.coracle(command);
+        cluster.coracle(again).ok();
+        assert_eq!(host(&cluster), "Running", "after {command}");
+        available(&cluster);
+    }
     // A paused node ends in order when the engine asks it to.
     cluster.coracle("pause").ok();
     docker("stop boxed");
     assert_eq!(docker("inspect --format {{.State.ExitCode}} boxed").trim(), "0");
     cluster.coracle("start").ok();
     available(&cluster);
+    cluster.coracle("pause -A").ok();
+    kill(docker("inspect --format {{.State.Pid}} boxed").trim().parse().unwrap());
     delete_and_look(&cluster, "boxed");
 }
 
@@ -143,9 +154,7 @@ fn a_node_in_a_container_is_used_and_changed_like_any_other() {
     cluster.coracle(&format!("apply -f {}", file.display())).ok();
     let limits = docker("inspect --format {{.HostConfig.NanoCpus}}/{{.HostConfig.Memory}} crate");
     assert_eq!(limits.trim(), "1500000000/1073741824");
-    until("the node says how many pods it takes", || {
-        cluster.kubectl("get node crate -o jsonpath={.status.capacity.pods}").out == "30"
-    });
+    cluster.kubectl("wait node/crate --for=jsonpath={.status.capacity.pods}=30 --timeout=120s").ok();
     assert_eq!(docker("inspect --format {{.Id}} crate"), container);
     get(&format!("127.0.0.2:{added}"), "hello from web-");
 
@@ -219,8 +228,12 @@ impl Engine {
         command.arg("--data-root").arg(place("data")).arg("--exec-root").arg(place("exec"));
         command.arg("--pidfile").arg(place("pid")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
-        let address = self.address();
-        until("the engine answers", || said(Command::new("docker").args(["--host", &address, "version"])).code == 0);
+        // Whoever connects before the engine serves is served when it does.
+        let socket = place("docker.sock");
+        until_changed(self.folder.path(), "the engine listens", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok()
+        });
+        said(Command::new("docker").args(["--host", &self.address(), "version"])).ok();
     }
 
     /// Ends it in order, its containers too.

@@ -205,29 +205,66 @@ pub fn forgotten(cluster: &Cluster, name: &str) -> Vec<String> {
     found
 }
 
-/// Waits for something that comes about without this test; long, for machines that are busy.
+/// Waits for something that the world outside the API shows: packet rules, names, addresses, the kernel's processes. Nothing
+/// tells a client when these change, so they are asked again, less often the longer it takes. What the API shows is waited for
+/// by `kubectl wait` or a watch. Long, for machines that are busy.
 #[track_caller]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    let mut pause = std::time::Duration::from_millis(5);
     while !is_so() {
         assert!(std::time::Instant::now() < end, "it did not come about that {what}");
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(std::time::Duration::from_millis(500));
     }
 }
 
 /// Asks `ADDRESS:PORT` over plain HTTP until the answer holds a text.
 #[track_caller]
 pub fn get(address: &str, text: &str) {
+    get_named(address, "test", text);
+}
+
+/// The same for a host name; returns the answer.
+#[track_caller]
+pub fn get_named(address: &str, host: &str, text: &str) -> String {
     use std::io::{Read, Write};
     let ask = || {
         let mut stream = std::net::TcpStream::connect(address)?;
         stream.set_read_timeout(Some(std::time::Duration::from_secs(5)))?;
-        write!(stream, "GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
+        write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok::<_, std::io::Error>(answer)
     };
-    until(&format!("{address} answers"), || ask().is_ok_and(|answer| answer.contains(text)));
+    let mut last = String::new();
+    until(&format!("{address} answers {host} with {text}"), || {
+        last = ask().unwrap_or_default();
+        last.contains(text)
+    });
+    last
+}
+
+/// Waits until a file is written anew or gets its name, or a folder gets one; `seen` says whether it is there already.
+#[track_caller]
+pub fn until_changed(folder: &Path, what: &str, mut seen: impl FnMut() -> bool) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::fs::inotify;
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO | inotify::WatchFlags::CLOSE_WRITE;
+    inotify::add_watch(&changes, folder, events).unwrap();
+    while !seen() {
+        let patience = Timespec { tv_sec: 120, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&patience)).unwrap();
+        assert!(ready > 0, "it did not come about that {what}");
+        rustix::io::read(&changes, &mut [0u8; 4096]).unwrap();
+    }
+}
+
+/// Kills a process and waits until it is gone, or is about to be as far as it can: one whose children stand still is not.
+pub fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
 /// Processes whose command line names a folder.

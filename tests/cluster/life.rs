@@ -14,7 +14,7 @@ fn a_cluster_starts_stops_starts_again_and_leaves_nothing() {
     cluster.kubectl("label namespace default team=blue").ok();
 
     let again = cluster.coracle("start");
-    assert!(again.err.contains("running already"), "{}", again.err);
+    assert!(again.out.contains("running already") && again.err.is_empty(), "{}{}", again.out, again.err);
 
     cluster.coracle("stop").ok();
     let stopped = cluster.coracle("status -o json");

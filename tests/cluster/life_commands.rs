@@ -1,34 +1,11 @@
 //! The commands of a cluster's life as a script sees them: events, bits, files, changes while it runs, snapshots.
 
-use super::harness::{Cluster, traces};
-use std::io::{Read, Write};
+use super::harness::{Cluster, get_named, traces};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
 
 /// The events of a command's stdout.
 fn events(text: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
-}
-
-/// Asks over plain HTTP until the answer begins as wanted.
-fn get_until(address: &str, host: &str, wanted: &str) -> String {
-    let end = Instant::now() + Duration::from_secs(60);
-    loop {
-        let asked = || {
-            let mut stream = TcpStream::connect(address)?;
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok::<_, std::io::Error>(answer)
-        };
-        let answer = asked();
-        match answer {
-            Ok(answer) if answer.starts_with(wanted) => return answer,
-            other if Instant::now() > end => panic!("{address} ({host}): {other:?}"),
-            _ => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
 }
 
 #[test]
@@ -52,6 +29,27 @@ fn a_script_reads_events_bits_and_words() {
         .collect();
     assert!(steps.windows(2).all(|pair| pair[0] < pair[1]) && steps.last() == Some(&19), "{steps:?}");
 
+    let table = cluster.coracle("profile list").ok();
+    let rows: Vec<&str> = table.lines().skip(3).filter(|line| line.contains(" words ")).collect();
+    assert!(rows.len() == 1 && rows[0].contains(" native ") && rows[0].contains(" OK "), "{table}");
+    let lines = table.lines().count();
+    assert!(table.lines().take(lines - 1).skip(3).any(|line| line.contains(" words ")), "the last line is the frame");
+    let logs = cluster.coracle("logs -n 500").ok();
+    assert_eq!(logs.matches("the node starts").count(), 1, "{logs}");
+    assert!(["Audit", "Linux", "Last Start", "apiserver", "kubelet"].iter().all(|word| logs.contains(word)), "{logs}");
+    // What scripts for minikube give to every command.
+    cluster.coracle("status --alsologtostderr -v=1 --logtostderr=false").ok();
+    let labels = cluster.kubectl("get nodes -l minikube.k8s.io/name=words,minikube.k8s.io/primary=true -o name").ok();
+    assert_eq!(labels.trim(), "node/words");
+    let admin = cluster.coracle("ssh cat /etc/kubernetes/admin.conf").ok();
+    assert!(admin.contains(":8443") && cluster.coracle("ssh cat /var/lib/minikube/certs/apiserver.crt").code == 0);
+    let again = cluster.coracle("start --wait=false -v=5 -n=1");
+    assert_eq!(again.err, "", "{}", again.out);
+    assert!(again.out.contains("The running cluster does not require reconfiguration"), "{}", again.out);
+    for refused in ["--no-kubernetes", "--ha", "--gpus=all"] {
+        assert_eq!(cluster.coracle(&format!("start {refused}")).code, 14, "{refused}");
+    }
+
     events(&cluster.coracle("pause -A -o json").ok());
     let paused = cluster.coracle("status -o json --layout=cluster");
     assert_eq!(paused.code, 2, "{}", paused.out);
@@ -61,6 +59,8 @@ fn a_script_reads_events_bits_and_words() {
 
     cluster.coracle("stop --schedule 1h").ok();
     assert!(cluster.coracle("status").ok().contains("timeToStop: "));
+    let pid: i32 = std::fs::read_to_string(cluster.profile_folder().join("pid")).unwrap().parse().unwrap();
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
     cluster.coracle("stop --cancel-scheduled").ok();
     assert!(!cluster.coracle("status").ok().contains("timeToStop: "));
     assert!(cluster.coracle("logs --audit").ok().contains("unpause"));
@@ -131,10 +131,10 @@ fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
     let dry = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
     assert!(dry.err.contains("~ memory: 1g -> 2g") && dry.err.contains("nothing was changed"), "{}", dry.err);
     cluster.coracle(&format!("apply -f {}", file.display())).ok();
-    get_until(&format!("127.0.0.1:{port}"), "x", "HTTP/1.1 200");
-    let named = get_until(&format!("127.0.0.1:{names}"), "web.default.localhost", "HTTP/1.1 200");
+    get_named(&format!("127.0.0.1:{port}"), "x", "HTTP/1.1 200");
+    let named = get_named(&format!("127.0.0.1:{names}"), "web.default.localhost", "HTTP/1.1 200");
     assert!(named.contains("hello from web-"), "{named}");
-    get_until(&format!("127.0.0.1:{names}"), "none.default.localhost", "HTTP/1.1 404");
+    get_named(&format!("127.0.0.1:{names}"), "none.default.localhost", "HTTP/1.1 404");
 
     let again = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
     assert!(again.err.contains("0 differences"), "{}", again.err);

@@ -5,6 +5,7 @@
 
 mod apply;
 mod charts;
+mod completion;
 mod custom;
 mod docker;
 mod extension;
@@ -18,6 +19,8 @@ mod objects;
 mod pressure;
 mod release;
 mod streams;
+mod surroundings;
+mod surviving;
 mod terminal;
 mod top;
 mod tour;

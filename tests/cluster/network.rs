@@ -1,13 +1,13 @@
 //! Names, host ports and policies of a real cluster, asked from the machine.
 
-use super::harness::Cluster;
+use super::harness::{Cluster, until};
 use super::tour::fetch;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{Name, RecordType};
 use std::net::UdpSocket;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a change of an object may take to reach packet rules or names; it takes milliseconds.
+/// How long a name server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A StatefulSet with a headless service, a pod with a host port and a service that stands for another name.
@@ -50,15 +50,6 @@ metadata: {name: edge}
 spec: {podSelector: {matchLabels: {app: edge}}, policyTypes: [Ingress]}
 ";
 
-/// Asks until the answer is as wanted.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// What a name server says of a name: code and data, sorted.
 fn resolve(server: &str, name: &str, kind: RecordType) -> (ResponseCode, Vec<String>) {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
@@ -86,7 +77,7 @@ fn names_host_ports_and_policies_are_as_objects_say() {
     let dns = read("service kube-dns -n kube-system -o jsonpath={.spec.clusterIP}");
     let ask = |name: &str, kind| resolve(&dns, &format!("{name}.default.svc.cluster.local."), kind);
     let first = read("pod db-0 -o jsonpath={.status.podIP}");
-    eventually("both pods have names", || ask("db", RecordType::A).1.len() == 2);
+    until("both pods have names", || ask("db", RecordType::A).1.len() == 2);
     assert_eq!(ask("db-0.db", RecordType::A).1, [first]);
     let ports = ask("_http._tcp.db", RecordType::SRV).1;
     assert_eq!(ports[0], "0 100 8080 db-0.db.default.svc.cluster.local.");
@@ -95,16 +86,16 @@ fn names_host_ports_and_policies_are_as_objects_say() {
 
     let node = cluster.coracle("ip").ok();
     let url = format!("http://{}:8088", node.trim());
-    eventually("the host port answers", || fetch(&url).is_ok());
+    until("the host port answers", || fetch(&url).is_ok());
     let inside = format!("http://{}:8080", read("pod edge -o jsonpath={.status.podIP}"));
     assert_eq!(fetch(&inside).unwrap(), "hello from edge\n");
     cluster.kubectl_with("apply", CLOSED).ok();
     let is_open =
         || std::net::TcpStream::connect_timeout(&inside[7..].parse().unwrap(), Duration::from_millis(200)).is_ok();
-    eventually("the policy closes the pod", || !is_open());
+    until("the policy closes the pod", || !is_open());
     let machine = "{\"op\":\"add\",\"path\":\"/spec/ingress\",\"value\":[{\"from\":[{\"ipBlock\":{\"cidr\":\"192.168.0.0/16\"}}]}]}";
     cluster.kubectl(&format!("patch networkpolicy edge --type=json -p=[{machine}]")).ok();
-    eventually("the policy lets the machine in", is_open);
+    until("the policy lets the machine in", is_open);
     let pods = read("pods -o jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}");
     assert!(!pods.contains("False"), "{pods}");
     cluster.kubectl("delete networkpolicy edge").ok();

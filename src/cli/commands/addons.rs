@@ -1,5 +1,6 @@
 //! `coracle addons`: what is switched on in a cluster. Switching is a write through the API; a stopped cluster does it at start.
 
+use super::super::table::framed;
 use super::super::{Context, Exit, Failure, cluster_failure, complete, content, release, template};
 use crate::addons::{self, Addon, CATALOG, catalog, reconcile};
 use crate::base::Hint;
@@ -141,18 +142,14 @@ fn list(output: &str, docs: bool, context: &Context) -> Result<(), Failure> {
         context.printer.data(Value::Object(all).to_string());
         return Ok(());
     }
-    let name = "ADDON NAME";
-    context.printer.data(format!(
-        "{name:<28} {:<16} {:<10} {}",
-        "PROFILE",
-        "STATUS",
-        if docs { "WHAT" } else { "TITLE" }
-    ));
-    for addon in CATALOG {
+    let row = |addon: &Addon| {
         let status = if is_on(addon) { "enabled" } else { "disabled" };
         let text = addon.field(if docs { "description" } else { "title" });
-        context.printer.data(format!("{:<28} {:<16} {status:<10} {text}", addon.name, context.profile));
-    }
+        vec![addon.name.to_string(), context.profile.clone(), status.to_string(), text.to_string()]
+    };
+    let rows: Vec<Vec<String>> = CATALOG.iter().map(row).collect();
+    let what = if docs { "WHAT" } else { "TITLE" };
+    context.printer.raw(&framed(&["ADDON NAME", "PROFILE", "STATUS", what], &rows));
     Ok(())
 }
 

@@ -86,7 +86,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
 fn defaults(name: &str, output: &str, context: &Context) -> Result<(), Failure> {
     let values: Vec<&str> = match name {
         "driver" => DRIVERS.iter().map(|driver| driver.name()).collect(),
-        "kubernetes-version" => vec!["v1.36.0"],
+        "kubernetes-version" => vec![super::start::KUBERNETES],
         _ => {
             let what = format!("no values are known for `{name}`; there are some for driver and kubernetes-version");
             return Err(Failure { error: what.into(), exit: Exit::Usage });

@@ -1,6 +1,7 @@
 //! `coracle delete`.
 
 use super::super::{Context, Exit, Failure, cluster_failure, events};
+use super::output::Output;
 use crate::cluster::{self, Cluster};
 
 /// Delete the cluster and everything that is in it
@@ -12,16 +13,13 @@ pub struct Arguments {
     /// Remove the folder where coracle keeps things as well
     #[arg(long)]
     purge: bool,
-    /// Form of what is printed
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Removes one cluster or all. A profile that is not there is gone already.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    if arguments.output == "json" {
-        context.printer.speak_json();
-    }
+    arguments.output.tell(context);
     let names = context.home.names()?;
     if arguments.purge && !arguments.all && names.iter().any(|name| *name != context.profile) {
         let what = "there are other profiles, which --purge would remove as well: say --all --purge";

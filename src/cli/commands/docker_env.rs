@@ -37,5 +37,5 @@ pub fn refuse(engine: &str, program: &str, context: &Context) -> Result<Exit, Fa
     super::open(context)?;
     let what = format!("a node has no {engine} engine inside; its images are loaded straight from archives");
     let hint = format!("{program} build -t IMAGE . && {program} save IMAGE | coracle image load -");
-    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Code(96) })
+    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Code(99) })
 }

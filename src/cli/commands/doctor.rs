@@ -1,22 +1,22 @@
 //! `coracle doctor`: whether each driver can be used here, and what the machine lacks.
 
 use super::super::{Context, Exit, Failure, cluster_failure};
+use super::output::Output;
 use crate::cluster::{doctor, life};
 use doctor::Grade;
 
 /// Look for what keeps clusters from running on this machine
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Form of the answer
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Prints a line per finding; fails when something keeps every cluster from running.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let profiles = life::all_profiles(&context.home).map_err(|error| cluster_failure(error, &context.profile))?;
     let findings = doctor::examine(&context.home, &profiles).await;
-    if arguments.output == "json" {
+    if arguments.output.is_json() {
         context.printer.data(serde_json::to_string(&findings)?);
     } else {
         for finding in &findings {

@@ -3,12 +3,14 @@
 use super::super::Context;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+/// Why flags of other drivers mean nothing.
+const OTHERS: &str = "it is of a driver that is not here";
+
 /// Name, whether it takes a value, and why it means nothing.
 const FLAGS: &[(&str, bool, &str)] = &[
     ("container-runtime", true, "the container runtime is part of this executable"),
     ("cri-socket", true, "the container runtime is part of this executable"),
     ("cni", true, "the pod network is part of this executable"),
-    ("bootstrapper", true, "there is nothing to bootstrap"),
     ("preload", true, "there is nothing to download"),
     ("cache-images", true, "there is nothing to download"),
     ("download-only", false, "there is nothing to download"),
@@ -39,11 +41,45 @@ const FLAGS: &[(&str, bool, &str)] = &[
     ("mount-options", true, "folders are bound"),
     ("native-ssh", true, "there is no ssh"),
     ("network-plugin", true, "the pod network is part of this executable"),
-    ("rootless", true, "the driver decides"),
     ("trace", true, "nothing is sent anywhere"),
-    ("log_dir", true, "see coracle logs"),
-    ("alsologtostderr", false, "see coracle logs"),
-    ("v", true, "see coracle logs"),
+    ("host-dns-resolver", true, OTHERS),
+    ("dns-proxy", true, OTHERS),
+    ("no-vtx-check", true, OTHERS),
+    ("kvm-gpu", true, OTHERS),
+    ("kvm-hidden", true, OTHERS),
+    ("mdns", true, OTHERS),
+    ("rosetta", true, OTHERS),
+    ("vm", true, OTHERS),
+    ("vmnet-offloading", true, OTHERS),
+    ("hyperv-use-external-switch", true, OTHERS),
+    ("host-only-cidr", true, OTHERS),
+    ("host-only-nic-type", true, OTHERS),
+    ("nat-nic-type", true, OTHERS),
+    ("hyperkit-vpnkit-sock", true, OTHERS),
+    ("hyperkit-vsock-ports", true, OTHERS),
+    ("hyperv-external-adapter", true, OTHERS),
+    ("hyperv-virtual-switch", true, OTHERS),
+    ("kvm-network", true, OTHERS),
+    ("kvm-numa-count", true, OTHERS),
+    ("kvm-qemu-uri", true, OTHERS),
+    ("nfs-share", true, OTHERS),
+    ("nfs-shares-root", true, OTHERS),
+    ("qemu-firmware-path", true, OTHERS),
+    ("socket-vmnet-client-path", true, OTHERS),
+    ("socket-vmnet-path", true, OTHERS),
+    ("ssh-ip-address", true, OTHERS),
+    ("ssh-key", true, OTHERS),
+    ("ssh-port", true, OTHERS),
+    ("ssh-user", true, OTHERS),
+    ("uuid", true, OTHERS),
+    ("extra-disks", true, OTHERS),
+    ("dns-servers", true, OTHERS),
+    ("feature-gates", true, "there are no gates: what is built in is on"),
+    ("force-systemd", true, "there is no systemd in a node"),
+    ("disable-coredns-log", true, "cluster DNS logs no queries"),
+    ("docker-opt", true, "there is no Docker engine in a node"),
+    ("preload-source", true, "there is nothing to download"),
+    ("auto-pause-interval", true, "nothing is paused by itself"),
 ];
 
 /// Those that were given.

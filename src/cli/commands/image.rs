@@ -1,5 +1,6 @@
 //! `coracle image`: the node's image store, used in place; a running cluster sees the change at once.
 
+use super::super::table::framed;
 use super::super::{Context, Exit, Failure};
 use crate::base::Hint;
 use crate::images::{Error, Image, Reference, Store, logins};
@@ -54,6 +55,12 @@ enum Command {
         /// Given for minikube's sake: a cluster has one node
         #[arg(long, hide = true)]
         all: bool,
+        /// Given for minikube's sake, as above
+        #[arg(short, long, hide = true)]
+        node: Option<String>,
+        /// Push it as well
+        #[arg(long)]
+        push: bool,
     },
     /// Push an image with the Docker engine of this machine
     Push {
@@ -106,8 +113,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             self::pull(&store, &names, context).await?;
         }
         Command::Load { archives, daemon, .. } => load(&store, &archives, daemon, context)?,
-        Command::Build { folder, tag, file, build_opt, build_env, .. } => {
-            build(&store, &folder, tag, file, &build_opt, &build_env, context)?;
+        Command::Build { folder, tag, file, build_opt, build_env, push: is_pushed, .. } => {
+            build(&store, &folder, tag.clone(), file, &build_opt, &build_env, context)?;
+            if let Some(tag) = tag.filter(|_| is_pushed) {
+                push(&store, &[tag], context)?;
+            }
         }
         Command::Push { images } => push(&store, &images, context)?,
         Command::Ls { format } => context.printer.raw(&list(&store.list().map_err(failure)?, &format)?),
@@ -297,10 +307,16 @@ fn list(images: &[Image], format: &str) -> Result<String, Failure> {
 }
 
 fn table(names: &[(&str, &Image)]) -> String {
-    let width = names.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max("IMAGE".len());
-    let row = |name: &str, id: &str, size: &str| format!("{name:<width$}   {id:<13}   {size}\n");
-    let rows = names.iter().map(|(name, image)| row(name, &digits(image)[..13], &human(image.size)));
-    row("IMAGE", "IMAGE ID", "SIZE") + &rows.collect::<String>()
+    let parts = |name: &str| match name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+        Some((name, tag)) => (name.to_string(), tag.to_string()),
+        None => (name.to_string(), String::new()),
+    };
+    let row = |(name, image): &(&str, &Image)| {
+        let (name, tag) = parts(name);
+        vec![name, tag, digits(image)[..13].to_string(), human(image.size)]
+    };
+    let rows: Vec<Vec<String>> = names.iter().map(row).collect();
+    framed(&["IMAGE", "TAG", "IMAGE ID", "SIZE"], &rows)
 }
 
 fn digits(image: &Image) -> &str {

@@ -35,6 +35,9 @@ pub struct Arguments {
 /// Marks of a line that tells of a problem.
 const PROBLEMS: &[&str] = &["error", "Error", "ERROR", "WARN", "failed", "panicked", "cannot", "refused"];
 
+/// Rooms that are the node agent's, as lines of the log name them.
+const AGENT: &[&str] = &["coracle::node", "coracle::runtime", "coracle::images", "coracle::boot::node"];
+
 /// Prints the last lines of each log under a heading.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     if arguments.audit {
@@ -74,11 +77,11 @@ async fn all(cluster: &Cluster, arguments: &Arguments, context: &Context) -> Res
         let (name, release) = (system.sysname().to_string_lossy(), system.release().to_string_lossy());
         text += &format!("==> Audit <==\n{}\n", audit::table(&context.home, arguments.length.min(20)));
         text += &format!("==> {name} <==\n{name} {release} {}\n\n", system.machine().to_string_lossy());
-        text += &format!("==> Last Start <==\ncoracle v{}\n{}\n", env!("CARGO_PKG_VERSION"), tail(&node, arguments));
+        let mark = server.lines().rfind(|line| line.starts_with(NODE_STARTS)).unwrap_or("the node never started");
+        text += &format!("==> Last Start <==\n{mark}\n\n");
     }
-    let agent: String = lines_of(&server, &["node", "kubelet", "runtime", "pod"]);
-    for (title, log) in [("init", &node), ("apiserver, controllers, scheduler, kubelet", &server), ("kubelet", &agent)]
-    {
+    let (agent, control) = split(&server);
+    for (title, log) in [("init", &node), ("apiserver, controllers, scheduler", &control), ("kubelet", &agent)] {
         text += &format!("==> {title} <==\n{}\n", tail(log, arguments));
     }
     Ok(text)
@@ -89,8 +92,13 @@ fn since_last_start(log: &str) -> &str {
     log.rfind(NODE_STARTS).map_or(log, |at| &log[at..])
 }
 
-fn lines_of(log: &str, words: &[&str]) -> String {
-    log.lines().filter(|line| words.iter().any(|word| line.contains(word))).map(|line| format!("{line}\n")).collect()
+/// What the server and the supervisor said of pods and the node, and all the rest. The marks of starts are in neither.
+fn split(log: &str) -> (String, String) {
+    let lines = log.lines().filter(|line| !line.starts_with(NODE_STARTS));
+    let (agent, control): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| AGENT.iter().any(|module| line.contains(module)));
+    let text = |lines: Vec<&str>| lines.into_iter().map(|line| format!("{line}\n")).collect();
+    (text(agent), text(control))
 }
 
 /// The last lines that are asked for.
@@ -129,6 +137,16 @@ async fn follow(path: &Path, arguments: &Arguments, context: &Context) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_line_is_shown_once_and_marks_of_starts_never() {
+        let log = format!("{NODE_STARTS} v1\nINFO coracle::node::pods: a\nINFO coracle::control: node b\n");
+        let (agent, control) = split(&log);
+        assert_eq!(
+            (agent.as_str(), control.as_str()),
+            ("INFO coracle::node::pods: a\n", "INFO coracle::control: node b\n")
+        );
+    }
 
     #[test]
     fn only_what_is_behind_the_last_mark_is_of_the_last_start() {

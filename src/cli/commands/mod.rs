@@ -25,6 +25,7 @@ pub mod mount;
 pub mod node;
 pub mod nodes;
 pub mod options;
+mod output;
 pub mod pause;
 pub mod podman_env;
 pub mod profile;
@@ -49,7 +50,10 @@ use clap::CommandFactory;
 
 /// The cluster that the command line names.
 fn open(context: &Context) -> Result<Cluster, Failure> {
-    Cluster::open(&context.home, &context.profile).map_err(|error| cluster_failure(error, &context.profile))
+    let cluster = Cluster::open(&context.home, &context.profile);
+    let cluster = cluster.map_err(|error| cluster_failure(error, &context.profile))?;
+    cluster.keep_admin();
+    Ok(cluster)
 }
 
 /// The same, if it runs.

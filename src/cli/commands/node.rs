@@ -42,6 +42,13 @@ pub enum Part {
         #[arg(long)]
         root: PathBuf,
     },
+    /// Gives a node that runs its address again (native driver)
+    #[command(hide = true)]
+    NodeLink {
+        #[arg(long)]
+        profile_json: String,
+        pid: u32,
+    },
     /// Becomes PID 1 of a node (Docker driver)
     #[command(hide = true)]
     NodeContainer,
@@ -116,6 +123,7 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
             let profile: Profile = serde_json::from_str(&profile_json)?;
             native::launch::launch(&profile, &root)?;
         }
+        Part::NodeLink { profile_json, pid } => native::launch::link(&serde_json::from_str(&profile_json)?, pid)?,
         Part::NodeContainer => match docker::inside::main()? {},
         Part::NodeRoutes { profile_json } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;

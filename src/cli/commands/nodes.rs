@@ -26,7 +26,11 @@ enum Command {
     /// Delete a node: not built, a cluster has one
     Delete { name: String },
     /// Start a node: coracle start
-    Start { name: String },
+    Start {
+        name: String,
+        #[arg(long, hide = true)]
+        delete_on_failure: bool,
+    },
     /// Stop a node: coracle stop
     Stop { name: String },
 }
@@ -48,7 +52,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             super::check_node(&cluster, Some(node))?;
             (format!("`{node}` is the only node of `{name}`"), format!("coracle delete -p {name}"))
         }
-        Command::Start { name: node } | Command::Stop { name: node } => {
+        Command::Start { name: node, .. } | Command::Stop { name: node } => {
             super::check_node(&cluster, Some(node))?;
             let word = if matches!(arguments.command, Command::Start { .. }) { "start" } else { "stop" };
             (format!("`{node}` is the only node: the cluster {word}s with it"), format!("coracle {word} -p {name}"))

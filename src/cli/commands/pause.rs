@@ -1,6 +1,7 @@
 //! `coracle pause`: control plane and pods stand still; nothing is stopped and nothing is lost.
 
 use super::super::{Context, Exit, Failure, cluster_failure, events};
+use super::output::Output;
 use crate::cluster::Cluster;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::ListParams};
@@ -17,16 +18,13 @@ pub struct Arguments {
     /// The pods of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// Form of what is printed
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Freezes them.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    if arguments.output == "json" {
-        context.printer.speak_json();
-    }
+    arguments.output.tell(context);
     let cluster = super::open_up(context).await?;
     if cluster.is_paused() {
         context.printer.say(format!("`{}` is paused already", context.profile));
@@ -38,7 +36,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         true => None,
         false => Some(uids(&cluster, &arguments.namespaces).await?),
     };
-    cluster.pause(uids.as_deref()).map_err(|error| cluster_failure(error, &context.profile))?;
+    cluster.pause(uids.as_deref()).await.map_err(|error| cluster_failure(error, &context.profile))?;
     steps.note("done");
     drop(steps);
     context.printer.say(format!("`{}` is paused", context.profile));

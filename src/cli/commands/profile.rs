@@ -1,6 +1,8 @@
 //! `coracle profile`: which clusters there are, and which one is meant when none is named.
 
+use super::super::table::framed;
 use super::super::{Context, Exit, Failure, cluster_failure, complete};
+use super::start::KUBERNETES;
 use crate::cluster::{Cluster, kubeconfig};
 use crate::config::Profile;
 use crate::drivers::MachineState;
@@ -68,18 +70,45 @@ async fn list(output: &str, is_light: bool, context: &Context) -> Result<Exit, F
         context.printer.data(json!({"invalid": invalid, "valid": rows}).to_string());
         return Ok(Exit::Success);
     }
-    context.printer.data(format!("{:<20} {:<10} {:<16} {:<6} {}", "PROFILE", "DRIVER", "IP", "PORT", "STATUS"));
-    for (row, profile) in &valid {
-        let address = profile.network.node_address.to_string();
-        let status = row["Status"].as_str().unwrap_or_default();
-        let (name, driver, port) = (&profile.name, &profile.driver, profile.api_port);
-        context.printer.data(format!("{name:<20} {driver:<10} {address:<16} {port:<6} {status}"));
-    }
+    let rows: Vec<Vec<String>> = valid.iter().map(|(row, profile)| cells(row, profile)).collect();
+    context.printer.raw(&framed(&HEADINGS, &rows));
     for row in &invalid {
         let name = row["Name"].as_str().unwrap_or_default();
         context.printer.warn(format!("the profile `{name}` cannot be read: coracle delete -p {name}"));
     }
     Ok(Exit::Success)
+}
+
+const HEADINGS: [&str; 10] = [
+    "PROFILE",
+    "DRIVER",
+    "RUNTIME",
+    "IP",
+    "PORT",
+    "VERSION",
+    "STATUS",
+    "NODES",
+    "ACTIVE PROFILE",
+    "ACTIVE KUBECONTEXT",
+];
+
+/// The cells of a profile's row in the table.
+fn cells(row: &Value, profile: &Profile) -> Vec<String> {
+    let star = |name: &str| if row[name] == true { "*" } else { "" };
+    [
+        &profile.name,
+        &profile.driver,
+        "coracle",
+        &profile.network.node_address.to_string(),
+        &profile.api_port.to_string(),
+        KUBERNETES,
+        row["Status"].as_str().unwrap_or_default(),
+        "1",
+        star("Active"),
+        star("ActiveKubeContext"),
+    ]
+    .map(str::to_string)
+    .to_vec()
 }
 
 async fn row(profile: &Profile, is_light: bool, context: &Context) -> Value {
@@ -113,7 +142,7 @@ fn config(profile: &Profile) -> Value {
     config["Memory"] = json!(profile.memory.map_or(0, |bytes| bytes >> 20));
     config["APIServerPort"] = json!(profile.api_port);
     config["KubernetesConfig"] = json!({
-        "KubernetesVersion": "v1.36.0", "ClusterName": profile.name, "DNSDomain": profile.network.domain,
+        "KubernetesVersion": KUBERNETES, "ClusterName": profile.name, "DNSDomain": profile.network.domain,
         "ServiceCIDR": profile.network.service_cidr,
     });
     config["Nodes"] = json!([{

@@ -1,5 +1,6 @@
 //! `coracle service`: addresses at which services answer from this machine.
 
+use super::super::table::framed;
 use super::super::{Context, Exit, Failure, complete, template};
 use crate::base::Hint;
 use crate::client::Client;
@@ -112,7 +113,7 @@ async fn answered(client: &Client, service: &Service, minutes: u64) -> Result<()
     }
     let what = format!("service `{name}` has no pod that is ready after {minutes} minutes");
     let hint = format!("kubectl get pods -n {}", service.namespace().unwrap_or_default());
-    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Code(119) })
+    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Code(112) })
 }
 
 async fn wanted(arguments: &Arguments, client: Client) -> Result<Vec<Service>, Failure> {
@@ -158,16 +159,12 @@ async fn list(
         context.printer.data(serde_json::to_string(&rows)?);
         return Ok(Exit::Success);
     }
-    context.printer.data(format!("{:<20} {:<24} {:<16} {}", "NAMESPACE", "NAME", "TARGET PORT", "URL"));
-    for (service, urls) in rows {
+    let cells = |(service, urls): &(&Service, Vec<String>)| {
         let namespace = service.namespace().unwrap_or_default();
-        context.printer.data(format!(
-            "{namespace:<20} {:<24} {:<16} {}",
-            service.name_any(),
-            port_names(service).join(","),
-            urls.join(" ")
-        ));
-    }
+        vec![namespace, service.name_any(), port_names(service).join("\n"), urls.join("\n")]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    context.printer.raw(&framed(&["NAMESPACE", "NAME", "TARGET PORT", "URL"], &rows));
     Ok(Exit::Success)
 }
 

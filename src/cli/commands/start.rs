@@ -2,12 +2,14 @@
 
 use super::super::{Context, Exit, Failure, cluster_failure, content, events};
 use super::ignored::Ignored;
+use super::output::Output;
 use crate::cluster::change::Made;
 use crate::cluster::status::{self, LEAST_ROOM};
 use crate::cluster::{Cluster, Started, kubeconfig};
 use crate::config::profile::Proxy;
 use crate::config::{Change, Preferences, Wanted, file};
 use std::path::{Path, PathBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Start a cluster, or the one that was stopped
 #[derive(clap::Args, Clone)]
@@ -93,14 +95,53 @@ pub struct Arguments {
     /// Nodes; a cluster has one
     #[arg(short, long)]
     nodes: Option<u32>,
-    /// Form of what is printed
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
+    /// Variables of the node's own processes, which pull images: NAME=VALUE
+    #[arg(long)]
+    docker_env: Vec<String>,
+    #[command(flatten)]
+    refused: Refused,
     /// For CI jobs: plain progress, nothing that waits for a person, events as JSON on stdout
     #[arg(long)]
     ci: bool,
     #[command(flatten)]
     ignored: Ignored,
+}
+
+/// Flags of minikube that ask for what is not built.
+#[derive(clap::Args, Clone)]
+struct Refused {
+    #[arg(long, hide = true)]
+    no_kubernetes: bool,
+    #[arg(long, hide = true)]
+    ha: bool,
+    #[arg(short, long, hide = true)]
+    gpus: Option<String>,
+    #[arg(long, hide = true)]
+    network: Option<String>,
+    #[arg(long, hide = true)]
+    insecure_registry: Vec<String>,
+    #[arg(long, hide = true)]
+    registry_mirror: Vec<String>,
+}
+
+impl Refused {
+    /// Why the first of those that were given cannot be had.
+    fn why(&self) -> Option<&'static str> {
+        let asked = [
+            (self.no_kubernetes, "a node without Kubernetes is not built; coracle.local/hello runs in a cluster"),
+            (self.ha, "a cluster has one node; more are not built"),
+            (self.gpus.is_some(), "pods cannot be given GPUs; that is not built"),
+            (self.network.is_some(), "a cluster has a network of its own; see --subnet and --static-ip"),
+            (
+                !self.insecure_registry.is_empty(),
+                "registries without encryption are asked on this machine's loopback only",
+            ),
+            (!self.registry_mirror.is_empty(), "mirrors of registries are not built"),
+        ];
+        asked.iter().find(|(given, _)| *given).map(|(_, why)| *why)
+    }
 }
 
 /// The version of Kubernetes that this executable is.
@@ -121,7 +162,8 @@ const OPTIONS: &[(&str, &str)] = &[
 
 /// Starts it and says what to do next.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    if arguments.output == "json" || arguments.ci {
+    arguments.output.tell(context);
+    if arguments.ci {
         context.printer.speak_json();
     }
     check(&arguments)?;
@@ -148,6 +190,9 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
     let usage = |what: String| Err(Failure { error: what.into(), exit: Exit::Usage });
     if arguments.nodes.is_some_and(|nodes| nodes != 1) {
         return usage("a cluster has one node; more are not built".into());
+    }
+    if let Some(why) = arguments.refused.why() {
+        return usage(why.into());
     }
     match arguments.kubernetes_version.as_deref() {
         None | Some("stable" | "latest" | KUBERNETES | "1.36.0") => Ok(()),
@@ -185,6 +230,7 @@ fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
         ("cert-expiration", one(&arguments.cert_expiration)),
         ("addons", arguments.addons.clone()),
         ("images", arguments.images.clone()),
+        ("docker-env", arguments.docker_env.clone()),
     ] {
         wanted.set(key, value);
     }
@@ -245,6 +291,7 @@ pub fn print_changes(changes: &[Change], context: &Context) {
 
 async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Result<Exit, Failure> {
     let begun = std::time::Instant::now();
+    let mut interrupts = Interrupts::listen()?;
     let failure = |error| cluster_failure(error, &wanted.name);
     if arguments.ci {
         context.printer.speak_plainly();
@@ -262,11 +309,19 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     steps.note(&format!("using the driver {}", cluster.profile.driver));
     let say = |text: &str| steps.step(text);
     let changes = if is_new { Vec::new() } else { prepare(&mut cluster, wanted, context).await? };
-    set_proxy(&mut cluster, context).map_err(failure)?;
+    take_proxies(&mut cluster, context).await.map_err(failure)?;
     steps.note(&format!("starting `{}`", cluster.profile.name));
+    let making = async {
+        let started = cluster.start(is_new, &say).await.map_err(failure)?;
+        if started != Started::AlreadyRunning {
+            content::load_cached(&cluster, context)?;
+            content::bring(&cluster, &say, context).await?;
+        }
+        Ok::<_, Failure>(started)
+    };
     let started = tokio::select! {
-        started = cluster.start(is_new, &say) => started.map_err(failure)?,
-        _ = tokio::signal::ctrl_c() => {
+        started = making => started?,
+        () = interrupts.come() => {
             cluster.undo(is_new).await;
             return Err(Failure { error: "interrupted; the half-made start was undone".into(), exit: Exit::Code(2) });
         }
@@ -276,8 +331,6 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
         return running(&cluster, &changes, context).await;
     }
     cluster.cancel_scheduled_stop();
-    content::load_cached(&cluster, context)?;
-    content::bring(&cluster, &|text| steps.step(text), context).await?;
     if let Some(namespace) = &arguments.namespace {
         kubeconfig::set_namespace(&kubeconfig::path(), &name, namespace)?;
     }
@@ -295,6 +348,26 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
         context.printer.say("      curl $(coracle service web --url)");
     }
     Ok(Exit::Success)
+}
+
+/// Tells when somebody wants this command to end: a person, or what runs it.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    /// From now on such a wish does not end the process by itself.
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn come(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Makes a cluster that exists like what is wanted, before it is started.
@@ -334,19 +407,27 @@ async fn running(cluster: &Cluster, changes: &[Change], context: &Context) -> Re
     Ok(Exit::Success)
 }
 
-/// Takes the proxies of this machine over, as they are now.
-fn set_proxy(cluster: &mut Cluster, context: &Context) -> Result<(), crate::cluster::Error> {
+/// Takes the proxies of this machine over, as they are now; a node that runs has them at once.
+async fn take_proxies(cluster: &mut Cluster, context: &Context) -> Result<(), crate::cluster::Error> {
+    for (name, value) in Proxy::local_ones() {
+        context.printer.say(format!("Found network options: {name}={value}"));
+        let why = "a node has a loopback of its own; images are pulled without it";
+        context.printer.warn(format!("You appear to be using a proxy; it is not passed on to the node: {why}"));
+    }
     let proxy = Proxy::from_environment(&cluster.profile.network);
+    if !proxy.is_empty() {
+        context.printer.say(format!("Found network options: HTTP_PROXY={} HTTPS_PROXY={}", proxy.http, proxy.https));
+    }
     if !proxy.is_empty() && !proxy.reaches_node(&cluster.profile.network) {
         let node = cluster.profile.network.node_address;
-        context.printer.say(format!("Found network options: HTTP_PROXY={} HTTPS_PROXY={}", proxy.http, proxy.https));
         context.printer.warn(format!("You appear to be using a proxy, but NO_PROXY does not name the node ({node})"));
     }
     if proxy == cluster.profile.proxy {
         return Ok(());
     }
     cluster.profile.proxy = proxy;
-    cluster.save()
+    cluster.save()?;
+    cluster.renew_server().await
 }
 
 #[cfg(test)]

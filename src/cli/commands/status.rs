@@ -1,6 +1,7 @@
 //! `coracle status`: minikube's text, JSON and exit bits.
 
 use super::super::{Context, Exit, Failure, cluster_failure, template};
+use super::output::Output;
 use crate::cluster::status::{self, Status};
 use crate::config::values;
 use serde_json::Value;
@@ -8,9 +9,8 @@ use serde_json::Value;
 /// Show what runs of the cluster
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Form of the answer
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
     /// A line of fields: {{.Name}} {{.Host}} {{.Kubelet}} {{.APIServer}} {{.Kubeconfig}}
     #[arg(short, long)]
     format: Option<String>,
@@ -44,15 +44,18 @@ async fn once(arguments: &Arguments, context: &Context) -> Result<Exit, Failure>
     }
     let status = status::of(&cluster).await.map_err(|error| cluster_failure(error, &context.profile))?;
     let has_room = status::has_room(&cluster);
-    match (&arguments.format, arguments.output.as_str(), arguments.layout.as_str()) {
+    match (&arguments.format, arguments.output.is_json(), arguments.layout.as_str()) {
         (Some(format), ..) => context.printer.data(template::render(format, &fields(&status)?)?),
-        (_, "json", "cluster") => context.printer.data(status.layout(has_room).to_string()),
-        (_, "json", _) => context.printer.data(serde_json::to_string(&status)?),
+        (_, true, "cluster") => context.printer.data(status.layout(has_room).to_string()),
+        (_, true, _) => context.printer.data(serde_json::to_string(&status)?),
         (_, _, "cluster") => context.printer.data(whole(&status.layout(has_room))),
         _ => context.printer.data(text(&status)),
     }
     if matches!(status.kubeconfig, status::Word::Misconfigured) && status.host == status::Word::Running {
         context.printer.say("your kubeconfig does not point at this cluster: coracle update-context");
+    }
+    if let Some(detail) = status.detail {
+        context.printer.say(format!("`{}`: {detail}", status.name));
     }
     Ok(Exit::Code(status.exit_bits()))
 }

@@ -1,6 +1,7 @@
 //! `coracle stop`.
 
 use super::super::{Context, Exit, Failure, cluster_failure, events};
+use super::output::Output;
 use crate::cluster::{Cluster, kubeconfig};
 use crate::config::values;
 
@@ -19,16 +20,13 @@ pub struct Arguments {
     /// Leave the current context of the kubeconfig as it is
     #[arg(long)]
     keep_context_active: bool,
-    /// Form of what is printed
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Ends the node, now or later.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    if arguments.output == "json" {
-        context.printer.speak_json();
-    }
+    arguments.output.tell(context);
     let after = arguments.schedule.as_deref().map(values::duration).transpose();
     let after = after.map_err(|why| Failure { error: why.into(), exit: Exit::Usage })?;
     let names = if arguments.all { context.home.names()? } else { vec![context.profile.clone()] };

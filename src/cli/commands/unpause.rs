@@ -1,6 +1,7 @@
 //! `coracle unpause`.
 
 use super::super::{Context, Exit, Failure, cluster_failure, events};
+use super::output::Output;
 
 /// Let a paused cluster go on
 #[derive(clap::Args)]
@@ -11,16 +12,13 @@ pub struct Arguments {
     /// Given for minikube's sake, as above
     #[arg(short = 'A', long, hide = true)]
     all_namespaces: bool,
-    /// Form of what is printed
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Thaws everything.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    if arguments.output == "json" {
-        context.printer.speak_json();
-    }
+    arguments.output.tell(context);
     let cluster = super::open_up(context).await?;
     let steps = context.printer.plan(&events::UNPAUSE);
     steps.note(&format!("unpausing `{}`", context.profile));

@@ -1,6 +1,7 @@
 //! `coracle version`.
 
 use super::super::{Context, Exit, Failure};
+use super::output::Output;
 use serde_json::json;
 
 /// Print the version
@@ -12,9 +13,8 @@ pub struct Arguments {
     /// Print what is in this executable as well
     #[arg(long)]
     components: bool,
-    /// Form of the answer
-    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
-    output: String,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Parts of this executable that elsewhere are programs of their own; their version is its version.
@@ -23,9 +23,10 @@ const COMPONENTS: &[&str] = &["containerRuntime", "dns", "network", "storage"];
 /// Prints it.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let version = format!("v{}", env!("CARGO_PKG_VERSION"));
-    match (arguments.output.as_str(), arguments.short) {
-        ("json", _) => {
-            let mut all = json!({"coracleVersion": version, "minikubeVersion": version});
+    match (arguments.output.is_json(), arguments.short) {
+        (true, _) => {
+            let mut all =
+                json!({"commit": env!("CORACLE_COMMIT"), "coracleVersion": version, "minikubeVersion": version});
             if arguments.components {
                 all["kubernetesVersion"] = json!(super::start::KUBERNETES);
                 COMPONENTS.iter().for_each(|name| all[*name] = json!(version));
@@ -35,6 +36,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         (_, true) => context.printer.data(version),
         _ => {
             context.printer.data(format!("coracle version: {version}"));
+            context.printer.data(format!("commit: {}", env!("CORACLE_COMMIT")));
             if arguments.components {
                 context.printer.data(format!("kubernetes: {}", super::start::KUBERNETES));
                 COMPONENTS.iter().for_each(|name| context.printer.data(format!("{name}: {version}")));

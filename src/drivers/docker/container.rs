@@ -10,7 +10,7 @@ use bollard::errors::Error as Refusal;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, ContainerUpdateBody, DeviceMapping, EndpointIpamConfig,
     EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum, Mount, MountType, NetworkingConfig, PortBinding, PortMap,
-    RestartPolicy, RestartPolicyNameEnum,
+    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use futures::TryStreamExt;
@@ -45,6 +45,9 @@ pub struct Specification {
     pub folders: Vec<(String, String, bool)>,
     /// Ports of this machine that the engine leads to the node.
     pub ports: Vec<Published>,
+    /// Limits of open files and processes to ask for by name; found out when the engine is asked.
+    #[serde(skip)]
+    pub limits: Vec<(&'static str, i64)>,
     /// Limits can be changed while the container runs, so they are not part of its identity.
     #[serde(skip)]
     pub cpus: Option<u32>,
@@ -68,6 +71,7 @@ impl Specification {
             subnet: format!("{}/{}", profile.network.host_address, profile.network.prefix),
             capabilities: asked.names,
             unknown: Vec::new(),
+            limits: Vec::new(),
             devices: DEVICES.iter().filter(there).map(|path| path.to_string()).collect(),
             folders: HOST_FOLDERS
                 .iter()
@@ -149,6 +153,7 @@ impl Specification {
             // Without swap of its own beside the memory.
             memory_swap: self.memory.map(|bytes| bytes as i64),
             pids_limit: Some(-1),
+            ulimits: Some(self.limits.iter().map(|(name, most)| limit_named(name, *most)).collect()),
             ..HostConfig::default()
         }
     }
@@ -236,6 +241,10 @@ pub async fn limit(engine: &Engine, profile: &Profile) -> Result<(), Error> {
     changed.map_err(refused("cannot change the limits of the node's container"))
 }
 
+fn limit_named(name: &str, most: i64) -> ResourcesUlimits {
+    ResourcesUlimits { name: Some(name.into()), soft: Some(most), hard: Some(most) }
+}
+
 fn device(path: &str) -> DeviceMapping {
     DeviceMapping {
         path_on_host: Some(path.into()),
@@ -247,6 +256,7 @@ fn device(path: &str) -> DeviceMapping {
 /// Makes the container; it does not run yet. Capabilities that the engine is too old to know are left out one by one.
 pub async fn create(engine: &Engine, mut specification: Specification) -> Result<(), Error> {
     let options = CreateContainerOptionsBuilder::default().name(&specification.name).build();
+    specification.limits = engine.limits().await.iter().flatten().copied().collect();
     loop {
         let refusal = match engine.docker.create_container(Some(options.clone()), specification.body()).await {
             Ok(_) => return Ok(()),
@@ -308,6 +318,7 @@ mod tests {
             subnet: "192.168.49.1/24".into(),
             capabilities: vec!["SYS_ADMIN", "NET_ADMIN"],
             unknown: Vec::new(),
+            limits: Vec::new(),
             devices: vec!["/dev/fuse".into()],
             folders: vec![("/home/a".into(), "/data".into(), false)],
             ports: vec![Published { address: [127, 0, 0, 1].into(), host: 8080, node: 80, is_udp: false }],

@@ -172,11 +172,36 @@ impl Engine {
 
     /// The capabilities that the engine has itself, as the kernel's bits, where that can be seen: it can give no others.
     pub fn capabilities(&self) -> Option<u64> {
-        let stream = UnixStream::connect(&self.socket).ok()?;
-        let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
-        let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid.as_raw_nonzero())).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process()?)).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
         u64::from_str_radix(line.trim(), 16).ok()
+    }
+}
+
+impl Engine {
+    /// The engine's process, where it can be seen.
+    fn process(&self) -> Option<std::num::NonZeroI32> {
+        let stream = UnixStream::connect(&self.socket).ok()?;
+        Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid.as_raw_nonzero())
+    }
+
+    /// Most open files and processes that the engine itself may have, if it is podman: that one asks for more than it may give
+    /// unless it is told otherwise.
+    pub async fn limits(&self) -> Option<[(&'static str, i64); 2]> {
+        let version = self.docker.version().await.ok()?;
+        let mut components = version.components.iter().flatten();
+        components.find(|part| part.name.contains("Podman"))?;
+        let text = std::fs::read_to_string(format!("/proc/{}/limits", self.process()?)).ok()?;
+        Some([("nofile", hard_limit(&text, "Max open files")?), ("nproc", hard_limit(&text, "Max processes")?)])
+    }
+}
+
+/// The hard limit in a line of `/proc/PID/limits`; -1 is none.
+fn hard_limit(text: &str, name: &str) -> Option<i64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    match line.split_whitespace().nth(1)? {
+        "unlimited" => Some(-1),
+        number => number.parse().ok(),
     }
 }
 
@@ -287,6 +312,16 @@ mod tests {
         assert_eq!(trouble.health().id, "PROVIDER_DOCKER_ERROR");
         assert!(trouble.to_string().contains("ssh://far"));
         assert_eq!(Trouble::NotFound.health().id, "PROVIDER_DOCKER_NOT_FOUND");
+    }
+
+    #[test]
+    fn hard_limits_are_read_from_the_kernels_table() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max processes             32768                unlimited            processes \n\
+                    Max open files            1024                 20000                files     \n";
+        assert_eq!(hard_limit(text, "Max open files"), Some(20000));
+        assert_eq!(hard_limit(text, "Max processes"), Some(-1));
+        assert_eq!(hard_limit(text, "Max locked memory"), None);
     }
 
     #[test]

@@ -4,7 +4,9 @@
 use super::super::{Error, Machine, Say};
 use super::engine::{Engine, found, refused};
 use super::{LABEL_DIGEST, LABEL_PROFILE};
-use bollard::query_parameters::{CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions};
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
@@ -64,7 +66,16 @@ async fn make(engine: &Engine, executable: &Path, reference: &str, digest: &str)
         .build();
     let archive = archive(executable).await.map_err(Error::io(cannot))?;
     let answers = engine.docker.create_image(Some(options), Some(bollard::body_try_stream(archive)), None);
-    answers.try_collect::<Vec<_>>().await.map(drop).map_err(refused(cannot))
+    let answers = answers.try_collect::<Vec<_>>().await.map_err(refused(cannot))?;
+    if found(engine.docker.inspect_image(reference).await, cannot)?.is_some() {
+        return Ok(());
+    }
+    // Podman takes the name and leaves the tag: the image is known by its digest, which is the last thing that was said.
+    let digest =
+        answers.iter().rev().find_map(|said| said.status.as_deref().filter(|word| word.starts_with("sha256:")));
+    let digest = digest.ok_or_else(|| Error::Launch(format!("{cannot}: the engine made none")))?;
+    let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+    engine.docker.tag_image(digest, Some(options)).await.map_err(refused(cannot))
 }
 
 /// Images of other builds. One that a container uses is refused, and stays.

@@ -19,6 +19,8 @@ const ENGINE_MOUNTS: &[&str] = &["/etc/hosts", "/etc/hostname", "/etc/resolv.con
 /// Becomes PID 1 of the node; returns only when it cannot.
 pub fn main() -> io::Result<Infallible> {
     let profile: Profile = serde_json::from_slice(&std::fs::read(NodePaths::default().profile())?)?;
+    // Podman shows it read-only, whatever it is asked for.
+    rustix::mount::unmount("/proc/sys", UnmountFlags::DETACH).ok();
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
     for place in ENGINE_MOUNTS {
         // One that is not mounted is a plain file or folder, which is as good.

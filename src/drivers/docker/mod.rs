@@ -16,7 +16,7 @@ mod image;
 pub mod inside;
 mod network;
 
-use super::native::links;
+use super::native::{self, links};
 use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
 use crate::config::NodePaths;
 use crate::config::values::Port;
@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, VolumeCreateRequest};
 use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, InspectContainerOptions, RemoveVolumeOptions, StartContainerOptions,
-    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+    StopContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptions,
 };
 use container::Specification;
 use engine::{Engine, found, gone, is_missing, is_ours, refused, relative};
@@ -42,6 +42,9 @@ pub const LABEL_ROLE: &str = "local.coracle.role";
 pub const LABEL_DIGEST: &str = "local.coracle.digest";
 /// The checksum of what a container was made from.
 pub const LABEL_SPECIFICATION: &str = "local.coracle.specification";
+
+/// How long an engine may take to see that a process ended.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The driver.
 pub struct Docker;
@@ -70,7 +73,7 @@ impl Driver for Docker {
 
     async fn start(&self, machine: &Machine, say: Say<'_>) -> Result<(), Error> {
         let engine = Engine::connect().await?;
-        let there = inspect(&engine, machine).await?;
+        let there = settled(&engine, machine).await?;
         let image = match &there {
             // A node that runs is not replaced because the executable was: that is for the next start.
             Some(there) if is_running(there) => used_image(there),
@@ -89,7 +92,7 @@ impl Driver for Docker {
 
     async fn stop(&self, machine: &Machine) -> Result<(), Error> {
         let engine = Engine::connect().await?;
-        if let Some(there) = inspect(&engine, machine).await? {
+        if let Some(there) = settled(&engine, machine).await? {
             thaw(&engine, machine, &there).await?;
             let options = StopContainerOptionsBuilder::default().t(container::STOP_SECONDS).build();
             let stopped = engine.docker.stop_container(&machine.profile.name, Some(options)).await;
@@ -174,6 +177,20 @@ async fn inspect(engine: &Engine, machine: &Machine) -> Result<Option<ContainerI
         return Err(Error::Taken { what: "container", name: name.clone() });
     }
     Ok(there)
+}
+
+/// The same, after the engine has seen the end of a first process that was killed.
+async fn settled(engine: &Engine, machine: &Machine) -> Result<Option<ContainerInspectResponse>, Error> {
+    let there = inspect(engine, machine).await?;
+    let pid = there.as_ref().map_or(0, |there| state_of(there).pid());
+    if !native::is_ending(pid) {
+        return Ok(there);
+    }
+    native::ended(pid).await;
+    let seen = engine.docker.wait_container(&machine.profile.name, None::<WaitContainerOptions>);
+    // An end with an error is an end; one that does not come shows in what follows.
+    tokio::time::timeout(SETTLE, seen.try_collect::<Vec<_>>()).await.ok();
+    inspect(engine, machine).await
 }
 
 fn state_of(there: &ContainerInspectResponse) -> MachineState {
@@ -318,6 +335,14 @@ fn files(machine: &Machine) -> io::Result<Vec<u8>> {
         if entry.file_type()?.is_file() {
             add(&inside.pki().join(entry.file_name()), &std::fs::read(entry.path())?)?;
         }
+    }
+    let trust = NodePaths::new(&machine.root).trust();
+    if trust.exists() {
+        builder.append_dir_all(relative(&inside.trust()), trust)?;
+    }
+    if machine.files.exists() {
+        builder.follow_symlinks(false);
+        builder.append_dir_all("", &machine.files)?;
     }
     builder.into_inner()
 }

@@ -14,6 +14,27 @@ pub fn join(name: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// The node's folder in the hierarchy that makes processes stand still; version 1 alone has one.
+pub fn freezer(name: &str) -> Option<PathBuf> {
+    let memberships = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    folder(memberships.lines().find(|line| is_freezer(line))?, &mounts, name)
+}
+
+/// The folder of a process in that hierarchy, as this machine sees it.
+pub fn freezer_of(pid: u32) -> Option<PathBuf> {
+    let memberships = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let (controllers, path) = memberships.lines().find(|line| is_freezer(line))?.split_once(':')?.1.split_once(':')?;
+    let mount = mounts.lines().find_map(|mount| hierarchy(mount, controllers))?;
+    Some(mount.join(path.trim_start_matches('/')))
+}
+
+/// Whether a line of `/proc/PID/cgroup` is of the freezer.
+fn is_freezer(line: &str) -> bool {
+    line.split(':').nth(1).is_some_and(|controllers| controllers.split(',').any(|one| one == "freezer"))
+}
+
 /// Gives the node at most so many thousandths of processors and bytes of memory; no limit where there is none.
 pub fn limit(name: &str, cpus: Option<u32>, memory: Option<u64>) -> io::Result<()> {
     let folders = folders(name)?;

@@ -39,7 +39,7 @@ pub fn launch(profile: &Profile, root: &Path) -> io::Result<()> {
     // Bound before the node lives, and handed down to the server, so that a client's first connection waits instead of failing.
     let listener = std::net::TcpListener::bind(("0.0.0.0", profile.api_port))?;
     build_root(root, profile)?;
-    let init = Command::new("/coracle")
+    let mut init = Command::new("/coracle")
         .arg("init")
         .env_clear()
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -47,7 +47,24 @@ pub fn launch(profile: &Profile, root: &Path) -> io::Result<()> {
         .stdout(io::stderr())
         .current_dir("/")
         .spawn()?;
-    say(&format!("pid {}", init.id()))
+    let said = say(&format!("pid {}", init.id()));
+    if said.is_err() {
+        // Nobody would know of the node. It may have ended by itself, which is as good.
+        init.kill().and_then(|()| init.wait()).ok();
+    }
+    said
+}
+
+/// Gives the node whose PID 1 is `pid` its address and route again. Must be called with a single thread, and changes its
+/// network.
+pub fn link(profile: &Profile, pid: u32) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    let namespace = std::fs::File::open(format!("/proc/{pid}/ns/net"))?;
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime
+        .block_on(links::configure_node(&profile.network))
+        .map_err(|error| io::Error::other(crate::base::causes::chain(&error)))
 }
 
 /// Replaces this process by `argv` (a shell, when empty) in the namespaces of process `pid`. Where a person sits in front of

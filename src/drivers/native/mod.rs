@@ -16,7 +16,7 @@ pub mod mounts;
 mod sys;
 mod terminal;
 
-use super::{Driver, Error, Health, Machine, MachineState, Say};
+use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
 use crate::base::atomic;
 use crate::config::NodePaths;
 use crate::config::values::Port;
@@ -61,10 +61,13 @@ impl Driver for Native {
     }
 
     async fn start(&self, machine: &Machine, _: Say<'_>) -> Result<(), Error> {
-        if running(machine).is_some() {
-            return Ok(());
+        if let Some(pid) = running(machine) {
+            return heal_link(machine, pid).await;
         }
+        self::ended(noted_pid(machine)).await;
         std::fs::create_dir_all(&machine.root).map_err(Error::io("cannot make the node's root folder"))?;
+        let copied = etc::copy_files(&machine.files, &machine.root);
+        copied.map_err(Error::io(format!("cannot copy {} into the node", machine.files.display())))?;
         let result = launch_node(machine).await;
         if result.is_err() {
             undo(machine).await;
@@ -76,6 +79,7 @@ impl Driver for Native {
         if let Some(pid) = running(machine) {
             end(pid).await.map_err(Error::io("cannot end the node"))?;
         }
+        self::ended(noted_pid(machine)).await;
         undo(machine).await;
         Ok(())
     }
@@ -163,6 +167,8 @@ async fn launch_node(machine: &Machine) -> Result<(), Error> {
         .spawn()
         .map_err(Error::io("cannot run the node's launcher"))?;
     let pid = child.id().ok_or_else(|| Error::Launch("the launcher ended at once".into()))?;
+    // Before the pipes, so that it is dropped after them.
+    let _launcher = Launcher(pid);
     let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Error::Launch("the launcher has no pipes".into()));
     };
@@ -177,6 +183,16 @@ async fn launch_node(machine: &Machine) -> Result<(), Error> {
     atomic::write(&record_file(machine), &record, 0o600).map_err(Error::io("cannot note the node's process"))?;
     child.wait().await.map_err(Error::io("cannot wait for the launcher"))?;
     Ok(())
+}
+
+/// The launcher's process. When its start is given up it hears of that by its pipes, takes back what it did and ends, which is
+/// waited for: what it made can be removed then.
+struct Launcher(u32);
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        gone(self.0);
+    }
 }
 
 /// The rest of the next line that the launcher says, which must begin with `word`.
@@ -206,15 +222,69 @@ fn running(machine: &Machine) -> Option<u32> {
     (start_time(record.pid)? == record.started).then_some(record.pid)
 }
 
-/// When a process started, if it is there and no zombie.
+/// When a process started, if it is there, no zombie and not about to end.
 fn start_time(pid: u32) -> Option<u64> {
+    stat(pid).filter(|(_, is_ending)| !is_ending).map(|(started, _)| started)
+}
+
+/// When a process started, and whether it has ended but for the last of its duties: PID 1 of a node waits then until all
+/// others of the node have.
+fn stat(pid: u32) -> Option<(u64, bool)> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in brackets may hold blanks and brackets; fields are counted behind the last one.
     let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-    if fields.first() == Some(&"Z") {
-        return None;
+    let flags: u32 = fields.get(6)?.parse().ok()?;
+    let is_ending = fields.first() == Some(&"Z") || flags & EXITING != 0;
+    Some((fields.get(19)?.parse().ok()?, is_ending))
+}
+
+/// The flag `PF_EXITING` of a process (`linux/sched.h`).
+const EXITING: u32 = 4;
+
+/// Whether a process is there and about to end.
+pub fn is_ending(pid: u32) -> bool {
+    stat(pid).is_some_and(|(_, is_ending)| is_ending)
+}
+
+/// Waits until a process that is about to end has ended, but not for ever. One that is not about to is not waited for.
+pub async fn ended(pid: u32) {
+    if is_ending(pid) {
+        // It may be gone at any moment, which is what is wanted.
+        tokio::task::spawn_blocking(move || gone(pid)).await.ok();
     }
-    fields.get(19)?.parse().ok()
+}
+
+fn gone(pid: u32) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    let Some(Ok(process)) = Pid::from_raw(pid as i32).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
+    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience)).ok();
+}
+
+/// PID 1 of the node as it was noted, whether it lives or not; 0 if nothing was noted, or the pid is another's now.
+fn noted_pid(machine: &Machine) -> u32 {
+    let record = std::fs::read(record_file(machine)).ok();
+    let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
+    record
+        .filter(|record| stat(record.pid).is_some_and(|(started, _)| started == record.started))
+        .map_or(0, |one| one.pid)
+}
+
+/// Makes the link to a node that runs again, if somebody took it away.
+async fn heal_link(machine: &Machine, pid: u32) -> Result<(), Error> {
+    if links::has_routes(&machine.profile) {
+        return Ok(());
+    }
+    links::create(&machine.profile, pid).await?;
+    let profile = serde_json::to_string(&machine.profile).map_err(|error| Error::Launch(error.to_string()))?;
+    let mut command = tokio::process::Command::new(&machine.executable);
+    command.args(["node-link", "--profile-json", &profile, &pid.to_string()]).stdin(Stdio::null());
+    let output = command.output().await.map_err(Error::io("cannot join the node's network"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Error::Launch(String::from_utf8_lossy(&output.stderr).trim().to_string())),
+    }
 }
 
 /// Asks a process to end and waits for it; kills it when it takes too long.

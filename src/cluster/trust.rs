@@ -1,0 +1,143 @@
+//! What the node takes over of its machine's surroundings at every start: the authorities that the machine trusts, and the
+//! user's own files for nodes.
+//!
+//! Authorities: the machine's bundle, what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and `certs/` of the home.
+
+use super::life::{Cluster, Error};
+use crate::base::atomic;
+use crate::drivers::Say;
+use crate::pki::trust;
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where distributions keep all authorities in one file.
+const BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Ends of names of files with certificates.
+const ENDS: &[&str] = &["pem", "crt", "cer"];
+
+/// What a node is to trust.
+#[derive(Debug, Default)]
+struct Authorities {
+    /// The machine's own.
+    machine: Vec<String>,
+    /// Others, by a name for their files.
+    own: Vec<(String, String)>,
+}
+
+impl Cluster {
+    /// Writes what the node is to trust where its driver takes it from.
+    pub(super) fn hand_over_trust(&self, say: Say<'_>) -> Result<(), Error> {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let found = gather(
+            BUNDLES.iter().map(Path::new),
+            variable("SSL_CERT_FILE").as_deref(),
+            &[variable("SSL_CERT_DIR"), Some(self.home.certificates())].into_iter().flatten().collect::<Vec<_>>(),
+            say,
+        );
+        found.write(&self.paths().trust()).map_err(Error::io("cannot hand authorities over to the node"))
+    }
+}
+
+fn gather<'a>(
+    bundles: impl Iterator<Item = &'a Path>,
+    file: Option<&Path>,
+    folders: &[PathBuf],
+    say: Say<'_>,
+) -> Authorities {
+    let mut found = Authorities::default();
+    let read = |path: &Path| std::fs::read_to_string(path).map(|text| trust::certificates(&text));
+    if let Some(bundle) = bundles.into_iter().find(|path| path.exists()) {
+        // A machine whose bundle cannot be read trusts nobody, as it does itself.
+        found.machine = read(bundle).unwrap_or_default();
+    }
+    let known: BTreeSet<String> = found.machine.iter().cloned().collect();
+    let in_folders = folders.iter().flat_map(|folder| files(folder));
+    for path in file.map(Path::to_path_buf).into_iter().chain(in_folders) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        match read(&path) {
+            Ok(all) => {
+                let new: Vec<String> = all.into_iter().filter(|one| !known.contains(one)).collect();
+                let is_one = new.len() == 1;
+                let name = |number: usize| if is_one { stem.clone() } else { format!("{stem}-{number}") };
+                found.own.extend(new.into_iter().enumerate().map(|(number, text)| (name(number), text)));
+            }
+            Err(error) => say(&format!("{} is not taken over: {error}", path.display())),
+        }
+    }
+    found
+}
+
+/// Files of certificates in a folder, by name. Links are the names that OpenSSL looks for, and lead to other files.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_certificate =
+        |path: &PathBuf| path.extension().is_some_and(|end| ENDS.iter().any(|one| end.eq_ignore_ascii_case(one)));
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_certificate).collect();
+    found.sort();
+    found
+}
+
+impl Authorities {
+    /// One bundle of all, and a file for each that is not the machine's own; what was there before and is not now goes.
+    fn write(&self, folder: &Path) -> io::Result<()> {
+        let own = folder.join("own");
+        if own.exists() {
+            std::fs::remove_dir_all(&own)?;
+        }
+        std::fs::create_dir_all(&own)?;
+        for (name, text) in &self.own {
+            atomic::write(&own.join(format!("{name}.pem")), text.as_bytes(), 0o644)?;
+        }
+        let all: String =
+            self.machine.iter().chain(self.own.iter().map(|(_, text)| text)).map(String::as_str).collect();
+        let bundle = folder.join("ca-certificates.crt");
+        match all.is_empty() {
+            // What the node finds by itself is as good.
+            true if bundle.exists() => std::fs::remove_file(&bundle),
+            true => Ok(()),
+            false if std::fs::read(&bundle).is_ok_and(|there| there == all.as_bytes()) => Ok(()),
+            false => atomic::write(&bundle, all.as_bytes(), 0o644),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(body: &str) -> String {
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn authorities_come_from_the_machine_the_environment_and_the_home() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("certs")).unwrap();
+        std::fs::write(at("machine.crt"), certificate("machine")).unwrap();
+        std::fs::write(at("named.pem"), certificate("machine") + &certificate("proxy")).unwrap();
+        std::fs::write(at("certs/corp.crt"), certificate("one") + &certificate("two")).unwrap();
+        std::fs::write(at("certs/key.txt"), certificate("not taken")).unwrap();
+        let bundles = [at("nowhere.crt"), at("machine.crt")];
+        let found = gather(
+            bundles.iter().map(PathBuf::as_path),
+            Some(&at("named.pem")),
+            &[at("certs"), at("nowhere")],
+            &|text| panic!("{text}"),
+        );
+        let names: Vec<&str> = found.own.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["named", "corp-0", "corp-1"]);
+        found.write(&at("trust")).unwrap();
+        let bundle = std::fs::read_to_string(at("trust/ca-certificates.crt")).unwrap();
+        assert_eq!(bundle, ["machine", "proxy", "one", "two"].map(certificate).concat());
+        assert_eq!(std::fs::read_to_string(at("trust/own/corp-1.pem")).unwrap(), certificate("two"));
+        Authorities::default().write(&at("trust")).unwrap();
+        assert!(!at("trust/own/corp-1.pem").exists() && !at("trust/ca-certificates.crt").exists());
+    }
+}
