@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// How a registry is reached.
 #[derive(Clone, Default)]
 pub struct Access {
-    /// HTTP in place of HTTPS; registries of this machine are reached so anyway.
+    /// HTTP in place of HTTPS; registries of this machine are reached so anyway, unless one of the next two is said.
     pub plain_http: bool,
     /// Certificates are not checked.
     pub insecure: bool,
@@ -110,8 +110,17 @@ pub async fn tags(reference: &Reference, access: &Access) -> Result<Vec<String>,
 pub async fn check(reference: &Reference, access: &Access) -> Result<(), Error> {
     let Some(registry) = Registry::each(reference, access).next() else { return Ok(()) };
     let operation = oci_client::RegistryOperation::Pull;
-    let answered = registry.client.auth(&registry.reference, &registry.auth, operation).await;
-    answered.map(|_| ()).map_err(|error| registry.failed(&error).1)
+    let token = registry.client.auth(&registry.reference, &registry.auth, operation).await;
+    if token.map_err(|error| registry.failed(&error).1)?.is_some() {
+        return Ok(());
+    }
+    // A name and secret that no token is given for are looked at with the next request; whether that finds anything is
+    // another question.
+    let asked = registry.client.pull_manifest_raw(&registry.reference, &registry.auth, &[MANIFEST]).await;
+    match asked.map_err(|error| registry.failed(&error)) {
+        Err((true, error)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn problem(reference: &Reference, problem: impl Into<String>) -> Error {
@@ -140,7 +149,8 @@ impl<'a> Registry<'a> {
             (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.into()),
             (None, tag) => oci_client::Reference::with_tag(registry, repository, tag.unwrap_or("latest").into()),
         };
-        let plain = access.plain_http || is_local(wanted.registry());
+        let wants_tls = access.insecure || !access.authorities.is_empty();
+        let plain = access.plain_http || is_local(wanted.registry()) && !wants_tls;
         let trusted = access.authorities.iter().cloned();
         let config = ClientConfig {
             protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },

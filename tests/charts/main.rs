@@ -1,10 +1,12 @@
 //! `coracle chart` as a program: against Helm's own outputs where `../shared` is there, and against charts made here.
 
 mod own;
+mod registry;
 mod repository;
 mod shared;
+mod signing;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What a run of `coracle chart` printed, stdout and stderr in the order in which they came, and whether it succeeded.
@@ -15,16 +17,34 @@ pub struct Ran {
 
 /// Runs `coracle chart` with words as a shell takes them, in a folder, with Helm's files below `home`.
 pub fn helm(folder: &Path, home: &Path, words: &str) -> Ran {
+    run("exec \"$CORACLE\" chart", folder, home, words)
+}
+
+/// Helm itself: `CORACLE_TEST_HELM`, or the `helm` on the path.
+pub fn real_helm() -> Option<PathBuf> {
+    let named = std::env::var_os("CORACLE_TEST_HELM").map(PathBuf::from);
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = named.into_iter().chain(std::env::split_paths(&paths).map(|folder| folder.join("helm")));
+    let found = found.filter(|path| path.is_file()).next();
+    if found.is_none() {
+        println!("skipped: there is no helm");
+    }
+    found
+}
+
+/// Runs a program in the surroundings of [`helm`].
+pub fn run(program: &str, folder: &Path, home: &Path, words: &str) -> Ran {
     let both = tempfile::NamedTempFile::new().unwrap();
     let out = || Stdio::from(both.reopen_at_end());
     let status = Command::new("sh")
         .arg("-c")
-        .arg(format!("exec \"$CORACLE\" chart {words}"))
+        .arg(format!("{program} {words}"))
         .env("CORACLE", env!("CARGO_BIN_EXE_coracle"))
         .env("HELM_CACHE_HOME", home.join("cache"))
         .env("HELM_CONFIG_HOME", home.join("config"))
         .env("HELM_DATA_HOME", home.join("data"))
         .env("KUBECONFIG", home.join("no-kubeconfig"))
+        .env("DOCKER_CONFIG", home.join("docker"))
         .env_remove("HELM_NAMESPACE")
         .env_remove("HELM_DEBUG")
         .current_dir(folder)

@@ -70,6 +70,23 @@ impl Cluster {
         self.run(&mut command)
     }
 
+    /// Runs `coracle` on this cluster with variables of its own, words split at blanks.
+    pub fn coracle_with(&self, variables: &[(&str, &str)], words: &str) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+        command.args(["-p", &self.name]).args(words.split_whitespace()).envs(variables.iter().copied());
+        self.run(&mut command)
+    }
+
+    /// Runs a program in the surroundings of this cluster, words split at blanks.
+    pub fn program(&self, program: &Path, words: &str) -> Said {
+        self.run(Command::new(program).args(words.split_whitespace()))
+    }
+
+    /// The cluster's name, which is its context in the kubeconfig too.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs `kubectl` on this cluster, words split at blanks.
     pub fn kubectl(&self, words: &str) -> Said {
         self.kubectl_of(Path::new("kubectl"), words)

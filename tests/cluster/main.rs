@@ -11,6 +11,7 @@ mod docker;
 mod extension;
 mod faults;
 mod harness;
+mod helm;
 mod kubectls;
 mod life;
 mod life_commands;

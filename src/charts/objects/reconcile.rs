@@ -6,7 +6,7 @@ use crate::charts::Chart;
 use crate::charts::release::cluster::{Kind, Write};
 use crate::charts::release::source::ChartSource;
 use crate::charts::release::{Actions, Cluster, Error, Options, Release, Silent, Status};
-use crate::charts::repository::{self, Download, Settings};
+use crate::charts::repository::{self, Download, Settings, Trust};
 use crate::client::Client;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -209,7 +209,9 @@ async fn load(wanted: &Wanted) -> Result<Chart, Error> {
         version: wanted.version.clone(),
         repository: wanted.repo.clone(),
     };
-    let path =
-        repository::locate(&place, &Download::default(), &Settings::from_environment()).await.map_err(problem)?;
+    let path = repository::locate(&place, &Download::default(), &Settings::from_environment(), &Trust::Any)
+        .await
+        .map_err(problem)?
+        .path;
     Chart::load(&path).map_err(problem)
 }

@@ -8,7 +8,7 @@ use super::super::{Error, decode, package};
 use super::file::{Entry, File};
 use super::http::{Download, resolve_url, same_url};
 use super::index::Index;
-use super::locate::{Fetched, Wanted, fetch, update_repositories};
+use super::locate::{Fetched, Trust, Wanted, fetch, over_http, update_repositories};
 use super::settings::Settings;
 use super::{cache, oci};
 use std::collections::BTreeMap;
@@ -17,41 +17,24 @@ use std::path::{Path, PathBuf};
 /// How repositories are called that were not added.
 pub const UNMANAGED: &str = "helm-manager-";
 
-struct Manager<'a> {
-    folder: &'a Path,
-    download: &'a Download,
-    settings: &'a Settings,
-    skip_refresh: bool,
-    say: &'a dyn Fn(&str),
-}
-
-/// Finds the newest versions that fit, downloads them into `charts/` and writes the lock.
-pub async fn update(
-    folder: &Path,
-    download: &Download,
-    settings: &Settings,
-    skip_refresh: bool,
-    say: &dyn Fn(&str),
-) -> Result<(), Error> {
-    Manager { folder, download, settings, skip_refresh, say }.update().await
-}
-
-/// Downloads what the lock names into `charts/`; without a lock the same as [`update`].
-pub async fn build(
-    folder: &Path,
-    download: &Download,
-    settings: &Settings,
-    skip_refresh: bool,
-    say: &dyn Fn(&str),
-) -> Result<(), Error> {
-    Manager { folder, download, settings, skip_refresh, say }.build().await
+/// Filling the `charts/` of a chart's folder.
+pub struct Filling<'a> {
+    pub folder: &'a Path,
+    pub download: &'a Download,
+    pub settings: &'a Settings,
+    /// Cached indexes are taken as they are.
+    pub skip_refresh: bool,
+    /// What is to be done about signatures.
+    pub trust: &'a Trust,
+    /// What is told meanwhile.
+    pub say: &'a dyn Fn(&str),
 }
 
 fn problem<T>(text: impl Into<String>) -> Result<T, Error> {
     Err(Error::Repository(text.into()))
 }
 
-impl Manager<'_> {
+impl Filling<'_> {
     fn load(&self) -> Result<Chart, Error> {
         let path = self.folder.display();
         match std::fs::metadata(self.folder) {
@@ -61,7 +44,8 @@ impl Manager<'_> {
         }
     }
 
-    async fn build(&self) -> Result<(), Error> {
+    /// Downloads what the lock names; without a lock the same as [`Filling::update`].
+    pub async fn build(&self) -> Result<(), Error> {
         let chart = self.load()?;
         let Some(lock) = chart.lock.clone() else { return self.update().await };
         let mut wanted = chart.metadata.dependencies.clone();
@@ -93,7 +77,8 @@ impl Manager<'_> {
         self.download(&mut locked, &file.repositories).await
     }
 
-    async fn update(&self) -> Result<(), Error> {
+    /// Finds the newest versions that fit, downloads them and writes the lock.
+    pub async fn update(&self) -> Result<(), Error> {
         let chart = self.load()?;
         let mut wanted = chart.metadata.dependencies.clone();
         if wanted.is_empty() {
@@ -312,6 +297,9 @@ impl Manager<'_> {
         }
         (self.say)(&format!("Downloading {name} from repo {url}"));
         let fetched = self.fetch(dependency, entries).await?;
+        if let Some(why) = &fetched.unsigned {
+            (self.say)(&format!("WARNING: Verification not found for {name}: {why}"));
+        }
         let path = into.join(fetched.file_name.rsplit('/').next().unwrap_or_default());
         super::write_shared(&path, &fetched.data)?;
         done.push(key);
@@ -334,7 +322,7 @@ impl Manager<'_> {
         let (name, url, version) = (&dependency.name, &dependency.repository, &dependency.version);
         if oci::is_oci(url) {
             let wanted = Wanted { name: format!("{url}/{name}"), version: version.clone(), ..Wanted::default() };
-            return fetch(&wanted, self.download, self.settings, false).await;
+            return fetch(&wanted, self.download, self.settings, self.trust).await;
         }
         let missing = |what: &str| Error::Repository(format!("could not find {name} in {url}: {what}"));
         let entry =
@@ -343,14 +331,14 @@ impl Manager<'_> {
         let found = index.find(name, version).map_err(|error| missing(&error))?;
         let place = found.urls.first().ok_or_else(|| missing("no downloadable URLs"))?;
         let place = resolve_url(&entry.url, place)?;
-        let data = super::http::get_from(&place, &entry.url, &entry.download()).await;
-        let data = data.map_err(|error| Error::Repository(format!("could not download {place}: {error}")))?;
-        if !found.digest.is_empty() && !cache::digits(&found.digest)?.eq_ignore_ascii_case(&cache::digest(&data)) {
+        let fetched = over_http(&place, &entry.url, &entry.download(), self.trust).await;
+        let failed = |error: Error| Error::Repository(format!("could not download {place}: {error}"));
+        let fetched = fetched.map_err(failed)?;
+        let arrived = cache::digest(&fetched.data);
+        if !found.digest.is_empty() && !cache::digits(&found.digest)?.eq_ignore_ascii_case(&arrived) {
             return problem(format!("{place} has not the digest that the repository's index says"));
         }
-        let path = place.split(['?', '#']).next().unwrap_or(&place);
-        let file_name = path.rsplit('/').next().unwrap_or(path).to_string();
-        Ok(Fetched { file_name, data, provenance: None, digest: None })
+        fetched.trusted(self.trust, &place).map_err(failed)
     }
 
     /// Moves what arrived into `charts/` and deletes archives that are not asked for any more.

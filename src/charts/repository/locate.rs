@@ -4,6 +4,7 @@
 //! there is one, else an address, `oci://…`, or `REPOSITORY/CHART` of a repository that was added.
 
 use super::super::Error;
+use super::super::provenance::{self, Verified};
 use super::cache;
 use super::file::{Entry, File};
 use super::http::{Download, get_from, resolve_url, same_url};
@@ -32,8 +33,76 @@ pub struct Fetched {
     pub data: Vec<u8>,
     /// Its signature, if it was asked for and there is one.
     pub provenance: Option<Vec<u8>>,
-    /// The manifest's digest, if it came from a registry.
-    pub digest: Option<String>,
+    /// Why there is no signature although it was asked for.
+    pub unsigned: Option<String>,
+    /// Who signed it, if that was checked.
+    pub verified: Option<Verified>,
+    /// Where in a registry it came from.
+    pub origin: Option<Origin>,
+}
+
+/// Where a chart of a registry lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Registry, repository and tag.
+    pub reference: String,
+    /// The manifest's digest.
+    pub digest: String,
+}
+
+impl std::fmt::Display for Origin {
+    /// As Helm tells it.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Pulled: {}\nDigest: {}", self.reference, self.digest)
+    }
+}
+
+/// A chart that lies on disk.
+#[derive(Clone, Debug)]
+pub struct Located {
+    pub path: PathBuf,
+    /// Where in a registry it came from.
+    pub origin: Option<Origin>,
+}
+
+/// What is to be done about a chart's signature.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Trust {
+    /// Nothing.
+    #[default]
+    Any,
+    /// It is fetched along, if there is one.
+    Fetch,
+    /// If there is one, it must be good by the keys of a file.
+    IfSigned(PathBuf),
+    /// It must be there, and be good by the keys of a file.
+    Signed(PathBuf),
+}
+
+impl Fetched {
+    /// The chart, if its signature is as it has to be; `url` is where it came from.
+    pub fn trusted(mut self, trust: &Trust, url: &str) -> Result<Self, Error> {
+        let keyring = match trust {
+            Trust::Any | Trust::Fetch => None,
+            Trust::IfSigned(keyring) | Trust::Signed(keyring) => Some(keyring),
+        };
+        match (&self.provenance, keyring) {
+            (None, _) if *trust == Trust::Any => {}
+            (None, _) => {
+                let problem = format!("failed to fetch provenance {:?}", format!("{url}.prov"));
+                if matches!(trust, Trust::Signed(_)) {
+                    return Err(Error::Repository(problem));
+                }
+                self.unsigned.get_or_insert(problem);
+            }
+            (Some(_), None) => {}
+            (Some(signature), Some(keyring)) => {
+                let verified = provenance::verify_data(&self.data, signature, &self.file_name, keyring)?;
+                self.verified = Some(verified);
+            }
+        }
+        Ok(self)
+    }
 }
 
 /// A folder or archive of this name; an error for a name that can only be a path.
@@ -49,32 +118,30 @@ pub fn locate_local(name: &str) -> Result<Option<PathBuf>, Error> {
     Ok(None)
 }
 
-/// Downloads a chart into the cache, unless it is there; returns the path.
-pub async fn locate(wanted: &Wanted, download: &Download, settings: &Settings) -> Result<PathBuf, Error> {
-    let source = Source::find(wanted, download, settings).await?;
-    if let Some(digest) = &source.digest {
-        let path = cache::path(&settings.content_cache, cache::digits(digest)?);
-        if path.is_file() {
-            return Ok(path);
-        }
-    }
-    let fetched = source.fetch(false).await?;
-    let digest = cache::digest(&fetched.data);
-    source.check(&digest)?;
-    cache::put(&settings.content_cache, &digest, &fetched.data)
-}
-
-/// Downloads a chart, with its signature if asked for.
-pub async fn fetch(
+/// Downloads a chart into the cache, unless it is there.
+pub async fn locate(
     wanted: &Wanted,
     download: &Download,
     settings: &Settings,
-    provenance: bool,
-) -> Result<Fetched, Error> {
+    trust: &Trust,
+) -> Result<Located, Error> {
     let source = Source::find(wanted, download, settings).await?;
-    let fetched = source.fetch(provenance).await?;
-    source.check(&cache::digest(&fetched.data))?;
-    Ok(fetched)
+    if *trust == Trust::Any
+        && let Some(digest) = &source.digest
+    {
+        let path = cache::path(&settings.content_cache, cache::digits(digest)?);
+        if path.is_file() {
+            return Ok(Located { path, origin: None });
+        }
+    }
+    let fetched = source.fetch(trust).await?;
+    let path = cache::put(&settings.content_cache, &cache::digest(&fetched.data), &fetched.data)?;
+    Ok(Located { path, origin: fetched.origin })
+}
+
+/// Downloads a chart, and does with its signature what `trust` says.
+pub async fn fetch(wanted: &Wanted, download: &Download, settings: &Settings, trust: &Trust) -> Result<Fetched, Error> {
+    Source::find(wanted, download, settings).await?.fetch(trust).await
 }
 
 /// Where one archive comes from.
@@ -165,24 +232,14 @@ impl Source {
         })
     }
 
-    async fn fetch(&self, provenance: bool) -> Result<Fetched, Error> {
+    async fn fetch(&self, trust: &Trust) -> Result<Fetched, Error> {
         if oci::is_oci(&self.url) {
-            return oci::pull(&self.url, &self.version, &self.download, provenance).await;
+            let fetched = oci::pull(&self.url, &self.version, &self.download, *trust != Trust::Any).await?;
+            return fetched.trusted(trust, &self.url);
         }
-        let data = get_from(&self.url, &self.repository, &self.download).await?;
-        let path = self.url.split(['?', '#']).next().unwrap_or(&self.url);
-        let file_name = path.rsplit('/').next().unwrap_or(path).to_string();
-        let provenance = match provenance {
-            true => Some(self.provenance(path).await?),
-            false => None,
-        };
-        Ok(Fetched { file_name, data, provenance, digest: None })
-    }
-
-    async fn provenance(&self, path: &str) -> Result<Vec<u8>, Error> {
-        let url = format!("{path}.prov");
-        let got = get_from(&url, &self.repository, &self.download).await;
-        got.map_err(|_| Error::Repository(format!("failed to fetch provenance {url:?}")))
+        let fetched = over_http(&self.url, &self.repository, &self.download, trust).await?;
+        self.check(&cache::digest(&fetched.data))?;
+        fetched.trusted(trust, &self.url)
     }
 
     /// What arrived must be what the index promised.
@@ -194,6 +251,21 @@ impl Source {
         let url = &self.url;
         Err(Error::Repository(format!("{url} arrived with the digest {found}, the repository's index says {wanted}")))
     }
+}
+
+/// An archive that a repository names, with its signature if that is wanted and there is one.
+pub async fn over_http(url: &str, repository: &str, download: &Download, trust: &Trust) -> Result<Fetched, Error> {
+    let data = get_from(url, repository, download).await?;
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let file_name = path.rsplit('/').next().unwrap_or(path).to_string();
+    let (mut provenance, mut unsigned) = (None, None);
+    if *trust != Trust::Any {
+        match get_from(&format!("{path}.prov"), repository, download).await {
+            Ok(signature) => provenance = Some(signature),
+            Err(error) => unsigned = Some(error.to_string()),
+        }
+    }
+    Ok(Fetched { file_name, data, provenance, unsigned, verified: None, origin: None })
 }
 
 /// What the flags say goes over what is remembered of a repository.

@@ -19,10 +19,12 @@ mod oci;
 mod settings;
 
 pub use file::{Entry, File as RepositoryFile};
-pub use fill::{build, update};
+pub use fill::Filling;
 pub use http::{Download, get, resolve_url};
 pub use index::{ChartVersion, Index};
-pub use locate::{Fetched, Wanted, fetch, locate, locate_local, update_repositories, update_repository};
+pub use locate::{
+    Fetched, Located, Origin, Trust, Wanted, fetch, locate, locate_local, update_repositories, update_repository,
+};
 pub use oci::{check_login, is_oci, login, logout, push};
 pub use settings::Settings;
 

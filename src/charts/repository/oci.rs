@@ -6,7 +6,7 @@ use super::super::chart::Metadata;
 use super::super::version::{Constraints, Version};
 use super::super::{Error, decode};
 use super::http::Download;
-use super::locate::Fetched;
+use super::locate::{Fetched, Origin};
 use super::settings::Settings;
 use crate::images::artifact::{self, Access, Part};
 use crate::images::{Login, Reference, logins};
@@ -30,6 +30,11 @@ pub fn is_oci(url: &str) -> bool {
 }
 
 fn access(registry: &str, download: &Download) -> Result<Access, Error> {
+    if download.cert_file.is_some() || download.key_file.is_some() {
+        let problem =
+            "certificates of clients are not supported for registries: leave out '--cert-file' and '--key-file'";
+        return Err(Error::Repository(problem.into()));
+    }
     let settings = Settings::from_environment();
     let mut known = Vec::new();
     if !download.username.is_empty() {
@@ -103,7 +108,7 @@ impl Place {
     }
 }
 
-/// Fetches a chart.
+/// Fetches a chart, with its signature if that is wanted and there is one.
 pub async fn pull(url: &str, version: &str, download: &Download, provenance: bool) -> Result<Fetched, Error> {
     let place = Place::parse(url)?;
     let access = access(place.reference.registry(), download)?;
@@ -115,9 +120,8 @@ pub async fn pull(url: &str, version: &str, download: &Download, provenance: boo
         .or_else(|| part(OLD_CHART))
         .ok_or_else(|| Error::Repository(format!("manifest does not contain a layer with mediatype {CHART}")))?;
     let signature = part(PROVENANCE).map(|layer| layer.data.clone());
-    if provenance && signature.is_none() {
-        return Err(Error::Repository(format!("failed to fetch provenance {:?}", format!("{url}.prov"))));
-    }
+    let unsigned = (provenance && signature.is_none())
+        .then(|| format!("manifest does not contain a layer with mediatype {PROVENANCE}"));
     let name = reference.repository().rsplit('/').next().unwrap_or_default();
     let found = serde_json::from_slice::<Metadata>(&pulled.config.data).unwrap_or_default().version;
     let tag = reference.tag().map(|tag| tag.replace('_', "+"));
@@ -126,7 +130,9 @@ pub async fn pull(url: &str, version: &str, download: &Download, provenance: boo
         file_name: format!("{name}-{found}.tgz"),
         data: chart.data.clone(),
         provenance: signature,
-        digest: Some(pulled.digest),
+        unsigned,
+        verified: None,
+        origin: Some(Origin { reference: reference.to_string(), digest: pulled.digest }),
     })
 }
 

@@ -1,13 +1,13 @@
 //! `dependency`: what a chart needs, and getting it.
 
-use super::flags::ChartOptions;
+use super::flags::{Reaching, Verifying};
 use super::table::Table;
 use super::{Outcome, Scope};
+use crate::charts::Chart;
 use crate::charts::chart::archive::clean;
 use crate::charts::chart::{Dependency, pattern};
-use crate::charts::repository;
+use crate::charts::repository::{Filling, Trust};
 use crate::charts::version::{Constraints, Version};
-use crate::charts::{Chart, provenance};
 use std::path::{Path, PathBuf};
 
 /// Manage a chart's dependencies
@@ -48,7 +48,9 @@ struct Flags {
     #[arg(long)]
     skip_refresh: bool,
     #[command(flatten)]
-    options: ChartOptions,
+    verifying: Verifying,
+    #[command(flatten)]
+    reaching: Reaching,
 }
 
 /// Lists or gets dependencies.
@@ -58,17 +60,24 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         Action::Build(flags) => (flags, true),
         Action::Update(flags) => (flags, false),
     };
-    if flags.options.verify {
-        return Err(provenance::verify(Path::new("charts"), &flags.options.keyring())
-            .err()
-            .map_or_else(|| "signatures of dependencies cannot be checked".into(), |error| error.to_string().into()));
-    }
     let folder = PathBuf::from(clean(flags.chart.as_deref().unwrap_or(".")));
-    let download = flags.options.download();
+    let download = flags.reaching.download();
     let say = |text: &str| scope.print(&format!("{text}\n"));
+    let trust = match flags.verifying.trust() {
+        Trust::Signed(keyring) if only_locked => Trust::IfSigned(keyring),
+        trust => trust,
+    };
+    let filling = Filling {
+        folder: &folder,
+        download: &download,
+        settings: &scope.settings,
+        skip_refresh: flags.skip_refresh,
+        trust: &trust,
+        say: &say,
+    };
     match only_locked {
-        true => scope.wait(repository::build(&folder, &download, &scope.settings, flags.skip_refresh, &say)),
-        false => scope.wait(repository::update(&folder, &download, &scope.settings, flags.skip_refresh, &say)),
+        true => scope.wait(filling.build()),
+        false => scope.wait(filling.update()),
     }
 }
 

@@ -1,10 +1,10 @@
 //! Flags that several of Helm's commands share.
 
-use super::{Problem, Scope};
-use crate::charts::repository::{self, Download};
+use super::{Outcome, Problem, Scope};
+use crate::charts::repository::{self, Download, Trust};
 use crate::charts::values::{Map, ValueFlags};
-use crate::charts::{KubeVersion, values};
-use std::path::PathBuf;
+use crate::charts::{KubeVersion, provenance, values};
+use std::path::{Path, PathBuf};
 
 /// Flags that set values.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -62,21 +62,9 @@ fn read_source(name: &str, scope: &Scope) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| crate::charts::Error::io("open", path, &error).to_string())
 }
 
-/// Flags that say where a chart comes from.
+/// Flags of how repositories and registries are reached.
 #[derive(clap::Args, Clone, Debug, Default)]
-pub struct ChartOptions {
-    /// Specify a version constraint for the chart version to use; the latest version if left out
-    #[arg(long)]
-    pub version: Option<String>,
-    /// Verify the package before using it
-    #[arg(long)]
-    pub verify: bool,
-    /// Location of public keys used for verification
-    #[arg(long)]
-    pub keyring: Option<String>,
-    /// Chart repository url where to locate the requested chart
-    #[arg(long)]
-    pub repo: Option<String>,
+pub struct Reaching {
     /// Chart repository username where to locate the requested chart
     #[arg(long)]
     pub username: Option<String>,
@@ -89,33 +77,86 @@ pub struct ChartOptions {
     /// Identify HTTPS client using this SSL key file
     #[arg(long)]
     pub key_file: Option<String>,
-    /// Skip tls certificate checks for the chart download
+    /// Skip tls certificate checks for the transfer
     #[arg(long)]
     pub insecure_skip_tls_verify: bool,
-    /// Use insecure HTTP connections for the chart download
+    /// Use insecure HTTP connections for the transfer
     #[arg(long)]
     pub plain_http: bool,
     /// Verify certificates of HTTPS-enabled servers using this CA bundle
     #[arg(long)]
     pub ca_file: Option<String>,
+}
+
+impl Reaching {
+    /// How to download, and upload.
+    pub fn download(&self) -> Download {
+        let path = |text: &Option<String>| text.as_ref().filter(|text| !text.is_empty()).map(PathBuf::from);
+        Download {
+            username: self.username.clone().unwrap_or_default(),
+            password: self.password.clone().unwrap_or_default(),
+            ca_file: path(&self.ca_file),
+            cert_file: path(&self.cert_file),
+            key_file: path(&self.key_file),
+            insecure: self.insecure_skip_tls_verify,
+            plain_http: self.plain_http,
+            pass_credentials: false,
+        }
+    }
+
+    /// Gets what a chart's folder needs into its `charts/`.
+    pub fn fill(&self, folder: &Path, scope: &Scope, say: &dyn Fn(&str)) -> Outcome {
+        let (download, settings, trust) = (&self.download(), &scope.settings, &Trust::Any);
+        let filling = repository::Filling { folder, download, settings, skip_refresh: false, trust, say };
+        scope.wait(filling.update())
+    }
+}
+
+/// Flags of checking signatures.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Verifying {
+    /// Verify the package before using it
+    #[arg(long)]
+    pub verify: bool,
+    /// Location of public keys used for verification
+    #[arg(long)]
+    pub keyring: Option<String>,
+}
+
+impl Verifying {
+    /// The keys that signatures are checked with.
+    pub fn keyring(&self) -> PathBuf {
+        self.keyring.as_ref().map_or_else(provenance::default_keyring, PathBuf::from)
+    }
+
+    /// What is to be done about a chart's signature.
+    pub fn trust(&self) -> Trust {
+        if self.verify { Trust::Signed(self.keyring()) } else { Trust::Any }
+    }
+}
+
+/// Flags that say where a chart comes from.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct ChartOptions {
+    /// Specify a version constraint for the chart version to use; the latest version if left out
+    #[arg(long)]
+    pub version: Option<String>,
+    /// Chart repository url where to locate the requested chart
+    #[arg(long)]
+    pub repo: Option<String>,
     /// Pass credentials to all domains
     #[arg(long)]
     pub pass_credentials: bool,
+    #[command(flatten)]
+    pub verifying: Verifying,
+    #[command(flatten)]
+    pub reaching: Reaching,
 }
 
 impl ChartOptions {
     /// How to download.
     pub fn download(&self) -> Download {
-        Download {
-            username: self.username.clone().unwrap_or_default(),
-            password: self.password.clone().unwrap_or_default(),
-            ca_file: self.ca_file.as_ref().map(PathBuf::from),
-            cert_file: self.cert_file.as_ref().map(PathBuf::from),
-            key_file: self.key_file.as_ref().map(PathBuf::from),
-            insecure: self.insecure_skip_tls_verify,
-            plain_http: self.plain_http,
-            pass_credentials: self.pass_credentials,
-        }
+        Download { pass_credentials: self.pass_credentials, ..self.reaching.download() }
     }
 
     /// The version that is asked for; `--devel` takes pre-releases too.
@@ -131,26 +172,28 @@ impl ChartOptions {
             "" => repository::locate_local(name)?,
             _ => None,
         };
-        let path = match found {
-            Some(path) => path,
+        match found {
+            Some(path) => {
+                if self.verifying.verify {
+                    provenance::verify(&path, &self.verifying.keyring())?;
+                }
+                Ok(path)
+            }
             None => {
                 let wanted = repository::Wanted {
                     name: name.to_string(),
                     version: self.wanted(devel),
                     repository: self.repo.clone().unwrap_or_default(),
                 };
-                scope.wait(repository::locate(&wanted, &self.download(), &scope.settings))?
+                let trust = self.verifying.trust();
+                let download = self.download();
+                let located = scope.wait(repository::locate(&wanted, &download, &scope.settings, &trust))?;
+                if let Some(origin) = located.origin {
+                    eprintln!("{origin}");
+                }
+                Ok(located.path)
             }
-        };
-        if self.verify {
-            crate::charts::provenance::verify(&path, &self.keyring())?;
         }
-        Ok(path)
-    }
-
-    /// The keys that signatures are checked with.
-    pub fn keyring(&self) -> PathBuf {
-        self.keyring.as_ref().map_or_else(crate::charts::provenance::default_keyring, PathBuf::from)
     }
 }
 

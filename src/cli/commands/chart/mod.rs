@@ -3,6 +3,7 @@
 //! The tree of commands is apart from coracle's own, because flags of the same name mean other things there. Errors look
 //! like Helm's (`Error: …`) and every failure exits with 1.
 
+mod completion;
 mod create;
 mod dependency;
 mod diff;
@@ -62,6 +63,7 @@ struct Helm {
 
 #[derive(Subcommand)]
 enum Command {
+    Completion(completion::Arguments),
     Create(create::Arguments),
     #[command(visible_aliases = ["dep", "dependencies"])]
     Dependency(dependency::Arguments),
@@ -69,6 +71,9 @@ enum Command {
     Graph(graph::Arguments),
     Lint(lint::Arguments),
     Package(package::Arguments),
+    /// Plugins of Helm's, which this executable does not run
+    #[command(hide = true)]
+    Plugin(Words),
     #[command(visible_alias = "fetch")]
     Pull(pull::Arguments),
     Push(push::Arguments),
@@ -93,6 +98,13 @@ enum Command {
     #[command(visible_aliases = ["del", "delete", "un"])]
     Uninstall(uninstall::Arguments),
     Upgrade(Box<upgrade::Arguments>),
+}
+
+/// Words that are read and not understood.
+#[derive(clap::Args)]
+struct Words {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    _words: Vec<String>,
 }
 
 /// What a command of Helm's ends with: nothing, or the text behind `Error: `.
@@ -148,12 +160,18 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
 
 fn dispatch(command: Command, scope: &Scope) -> Outcome {
     match command {
+        Command::Completion(arguments) => completion::run(&arguments),
         Command::Create(arguments) => create::run(arguments, scope),
         Command::Dependency(arguments) => dependency::run(arguments, scope),
         Command::Env(arguments) => env::run(arguments, scope),
         Command::Graph(arguments) => graph::run(arguments, scope),
         Command::Lint(arguments) => lint::run(arguments, scope),
         Command::Package(arguments) => package::run(arguments, scope),
+        Command::Plugin(_) => Err(Problem(
+            "plugins are not run by this executable: start a plugin's program by itself, or give a post-renderer as a program \
+             ('--post-renderer PROGRAM')"
+                .into(),
+        )),
         Command::Pull(arguments) => pull::run(arguments, scope),
         Command::Push(arguments) => push::run(arguments, scope),
         Command::Registry(arguments) => registry::run(arguments, scope),

@@ -1,10 +1,10 @@
 //! `package`: a chart's folder as an archive.
 
-use super::flags::ValueOptions;
+use super::flags::Reaching;
 use super::{Outcome, Problem, Scope};
-use crate::charts::repository::{self, Download};
 use crate::charts::version::Version;
 use crate::charts::{Chart, Error, dependencies, package, provenance};
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 /// Package a chart directory into a chart archive
@@ -37,22 +37,8 @@ pub struct Arguments {
     /// Update dependencies from "Chart.yaml" to dir "charts/" before packaging
     #[arg(short = 'u', long)]
     dependency_update: bool,
-    #[arg(long, hide = true)]
-    username: Option<String>,
-    #[arg(long, hide = true)]
-    password: Option<String>,
-    #[arg(long, hide = true)]
-    cert_file: Option<String>,
-    #[arg(long, hide = true)]
-    key_file: Option<String>,
-    #[arg(long, hide = true)]
-    ca_file: Option<String>,
-    #[arg(long, hide = true)]
-    insecure_skip_tls_verify: bool,
-    #[arg(long, hide = true)]
-    plain_http: bool,
     #[command(flatten)]
-    values: ValueOptions,
+    reaching: Reaching,
 }
 
 /// Packs charts.
@@ -61,38 +47,73 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         return Err(Problem("need at least one argument, the path to the chart".into()));
     }
     let epoch = epoch()?;
-    if arguments.sign {
-        if arguments.key.as_deref().unwrap_or_default().is_empty() {
-            return Err(Problem("--key is required for signing a package".into()));
-        }
-        return Err(provenance::sign().into());
-    }
+    let signing = arguments.signing()?;
     for name in &arguments.paths {
         let path = Path::new(name);
         std::fs::metadata(path).map_err(|error| Error::io("stat", path, &error))?;
         if arguments.dependency_update {
-            let download = arguments.download();
-            scope.wait(repository::update(path, &download, &scope.settings, false, &|_| {}))?;
+            arguments.reaching.fill(path, scope, &|_| {})?;
         }
         let packed = arguments.pack(path, epoch)?;
+        if let Some(signing) = &signing {
+            provenance::sign(&packed, &signing.keyring, signing.key, &|name| signing.passphrase(name))?;
+        }
         scope.print(&format!("Successfully packaged chart and saved it to: {}\n", packed.display()));
     }
     Ok(())
 }
 
-impl Arguments {
-    fn download(&self) -> Download {
-        let path = |text: &Option<String>| text.as_ref().map(PathBuf::from);
-        Download {
-            username: self.username.clone().unwrap_or_default(),
-            password: self.password.clone().unwrap_or_default(),
-            ca_file: path(&self.ca_file),
-            cert_file: path(&self.cert_file),
-            key_file: path(&self.key_file),
-            insecure: self.insecure_skip_tls_verify,
-            plain_http: self.plain_http,
-            pass_credentials: false,
+/// What charts are signed with.
+struct Signing<'a> {
+    key: &'a str,
+    keyring: PathBuf,
+    /// The key's passphrase if a file says it; else it is asked for.
+    passphrase: Option<Vec<u8>>,
+}
+
+impl Signing<'_> {
+    fn passphrase(&self, name: &str) -> Result<Vec<u8>, Error> {
+        if let Some(passphrase) = &self.passphrase {
+            return Ok(passphrase.clone());
         }
+        let asked = super::registry::ask(&format!("Password for key {name:?} >  "), true);
+        asked.map(String::into_bytes).map_err(|Problem(text)| Error::Io(text))
+    }
+}
+
+/// The first line of a file; `-` is what is piped in.
+fn passphrase(file: &str) -> Result<Vec<u8>, Problem> {
+    let data = match file {
+        "-" if std::io::stdin().is_terminal() => {
+            return Err(Problem("specified reading passphrase from stdin, without input on stdin".into()));
+        }
+        "-" => {
+            let mut data = Vec::new();
+            std::io::stdin().read_to_end(&mut data)?;
+            data
+        }
+        file => std::fs::read(file).map_err(|error| Error::io("open", Path::new(file), &error))?,
+    };
+    let line = data.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+}
+
+impl Arguments {
+    /// What to sign with, if that is asked for. The passphrase's file is read once for all charts.
+    fn signing(&self) -> Result<Option<Signing<'_>>, Problem> {
+        if !self.sign {
+            return Ok(None);
+        }
+        let given = |text: &'_ Option<String>| text.clone().filter(|text| !text.is_empty());
+        let key = self.key.as_deref().filter(|key| !key.is_empty());
+        let key = key.ok_or_else(|| Problem("--key is required for signing a package".into()))?;
+        let keyring = given(&self.keyring).map_or_else(provenance::default_keyring, PathBuf::from);
+        if !keyring.exists() {
+            let missing = std::io::Error::from_raw_os_error(2);
+            return Err(Error::io("open", &keyring, &missing).into());
+        }
+        let passphrase = given(&self.passphrase_file).map(|file| passphrase(&file)).transpose()?;
+        Ok(Some(Signing { key, keyring, passphrase }))
     }
 
     fn pack(&self, path: &Path, epoch: Option<u64>) -> Result<PathBuf, Problem> {

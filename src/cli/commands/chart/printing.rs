@@ -114,6 +114,8 @@ fn values(release: &Release) -> String {
         coalesce(&mut computed, &chart.values);
     }
     let yaml = |value: &Value| format!("{}\n", decode::to_yaml(value).trim_end());
+    // Go's nil map: nothing was given.
+    let given = if release.config.is_empty() { Value::Null } else { given };
     format!("USER-SUPPLIED VALUES:\n{}\nCOMPUTED VALUES:\n{}\n", yaml(&given), yaml(&computed))
 }
 

@@ -2,8 +2,8 @@
 
 use super::flags::ChartOptions;
 use super::{Outcome, Problem, Scope, at_least};
-use crate::charts::repository::{self, Wanted};
-use crate::charts::{Error, package};
+use crate::charts::repository::{self, Trust, Wanted};
+use crate::charts::{Error, package, provenance};
 use std::path::{Path, PathBuf};
 
 /// Download a chart from a repository and (optionally) unpack it in local directory
@@ -44,12 +44,20 @@ impl Arguments {
             version: self.chart.wanted(self.devel),
             repository: self.chart.repo.clone().unwrap_or_default(),
         };
-        let signed = self.prov || self.chart.verify;
+        let trust = match self.chart.verifying.trust() {
+            Trust::Any if self.prov => Trust::Fetch,
+            trust => trust,
+        };
         let download = self.chart.download();
-        let fetched = scope.wait(repository::fetch(&wanted, &download, &scope.settings, signed))?;
-        if let Some(digest) = &fetched.digest {
-            let reference = name.strip_prefix("oci://").unwrap_or(name);
-            eprintln!("Pulled: {reference}\nDigest: {digest}");
+        let fetched = scope.wait(repository::fetch(&wanted, &download, &scope.settings, &trust))?;
+        if let Some(origin) = &fetched.origin {
+            scope.print(&format!("{origin}\n"));
+        }
+        if let Some(why) = &fetched.unsigned {
+            scope.print(&format!("WARNING: Verification not found for {name}: {why}\n"));
+        }
+        if let Some(verified) = &fetched.verified {
+            scope.print(&verified.to_string());
         }
         let folder = PathBuf::from(&self.destination);
         if self.untar {
@@ -57,13 +65,10 @@ impl Arguments {
         }
         let path = folder.join(&fetched.file_name);
         write(&path, &fetched.data)?;
-        if let Some(signature) = &fetched.provenance {
-            write(&PathBuf::from(format!("{}.prov", path.display())), signature)?;
+        match &fetched.provenance {
+            Some(signature) => write(&provenance::signature_path(&path), signature),
+            None => Ok(()),
         }
-        if self.chart.verify {
-            crate::charts::provenance::verify(&path, &self.chart.keyring())?;
-        }
-        Ok(())
     }
 
     fn unpack(&self, name: &str, data: &[u8], folder: &Path) -> Outcome {

@@ -36,10 +36,12 @@ struct LoginFlags {
     /// Allow connections to TLS registry without certs
     #[arg(long)]
     insecure: bool,
-    #[arg(long, hide = true)]
-    cert_file: Option<String>,
-    #[arg(long, hide = true)]
-    key_file: Option<String>,
+    /// Identify registry client using this SSL certificate file
+    #[arg(long)]
+    cert_file: Option<std::path::PathBuf>,
+    /// Identify registry client using this SSL key file
+    #[arg(long)]
+    key_file: Option<std::path::PathBuf>,
     /// Verify certificates of HTTPS-enabled servers using this CA bundle
     #[arg(long)]
     ca_file: Option<std::path::PathBuf>,
@@ -93,6 +95,8 @@ fn login(flags: LoginFlags, scope: &Scope) -> Outcome {
         username: username.clone(),
         password: password.clone(),
         ca_file: flags.ca_file,
+        cert_file: flags.cert_file,
+        key_file: flags.key_file,
         insecure: flags.insecure,
         plain_http: flags.plain_http,
         ..repository::Download::default()

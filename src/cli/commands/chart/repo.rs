@@ -61,12 +61,14 @@ struct AddFlags {
     /// Skip tls certificate checks for the repository
     #[arg(long)]
     insecure_skip_tls_verify: bool,
-    #[arg(long, hide = true)]
+    /// By default, this command will not allow adding official repos that have been permanently deleted
+    #[arg(long)]
     allow_deprecated_repos: bool,
     /// Pass credentials to all domains
     #[arg(long)]
     pass_credentials: bool,
-    #[arg(long, hide = true)]
+    /// Time to wait for the index file download to complete
+    #[arg(long)]
     timeout: Option<String>,
 }
 
@@ -108,7 +110,8 @@ struct UpdateFlags {
     /// Names; all if left out
     #[arg(value_name = "REPO")]
     names: Vec<String>,
-    #[arg(long, hide = true)]
+    /// Time to wait for the index file download to complete
+    #[arg(long)]
     timeout: Option<String>,
     #[arg(long, hide = true)]
     fail_on_repo_update_fail: bool,

@@ -61,7 +61,7 @@ pub struct Globals {
     #[arg(long, global = true, default_value_t = 0.0, hide_default_value = true)]
     pub qps: f32,
     /// Use colored output (never, auto, always)
-    #[arg(long, global = true, alias = "colour", default_value = "auto", hide_default_value = true)]
+    #[arg(long, global = true, visible_alias = "colour", default_value = "auto", hide_default_value = true)]
     pub color: String,
     /// The cluster of coracle's to use, by its profile
     #[arg(long, global = true, env = "CORACLE_PROFILE", hide_env = true)]

@@ -47,6 +47,10 @@ impl Session {
             None => own,
         };
         let driver = std::env::var("HELM_DRIVER").unwrap_or_default();
+        if driver == "memory" {
+            let why = "would forget the release when this command ends: use `secret` or `configmap`";
+            return Err(Problem(format!("HELM_DRIVER `memory` {why}")));
+        }
         let live = Arc::new(Live::new(globals.debug));
         let actions = Actions::new(Cluster::new(client, namespace), &driver, live.clone())?;
         Ok(Self { runtime, actions, live })

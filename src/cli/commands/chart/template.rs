@@ -89,35 +89,50 @@ struct Install {
     render_subchart_notes: bool,
     #[arg(long, hide = true)]
     hide_notes: bool,
-    #[arg(long, hide = true)]
+    /// Create the release namespace if not present
+    #[arg(long)]
     create_namespace: bool,
-    #[arg(long, hide = true)]
+    /// If set, objects are not checked against the OpenAPI schema
+    #[arg(long)]
     disable_openapi_validation: bool,
-    #[arg(long, hide = true)]
+    /// Reuse the given name, only if that name is a deleted release which remains in the history
+    #[arg(long)]
     replace: bool,
-    #[arg(long, hide = true)]
+    /// If set, existing resources are taken over
+    #[arg(long)]
     take_ownership: bool,
-    #[arg(long, hide = true, alias = "force")]
+    /// Force resource updates by replacement
+    #[arg(long, alias = "force")]
     force_replace: bool,
-    #[arg(long, hide = true)]
+    /// If set server-side apply will force changes against conflicts
+    #[arg(long)]
     force_conflicts: bool,
-    #[arg(long, hide = true, alias = "atomic")]
+    /// If set, the installation is deleted on failure
+    #[arg(long, alias = "atomic")]
     rollback_on_failure: bool,
-    #[arg(long, hide = true)]
+    /// If set and --wait enabled, will wait until all Jobs have been completed
+    #[arg(long)]
     wait_for_jobs: bool,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "watcher")]
+    /// Wait until resources are ready
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "watcher")]
     wait: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    /// Object updates run in the server instead of the client
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     server_side: Option<String>,
-    #[arg(long, hide = true)]
+    /// Time to wait for any individual Kubernetes operation
+    #[arg(long)]
     timeout: Option<String>,
-    #[arg(long, hide = true)]
+    /// Add a custom description
+    #[arg(long)]
     description: Option<String>,
-    #[arg(short, long, hide = true, value_delimiter = ',')]
+    /// Labels that would be added to release metadata
+    #[arg(short, long, value_delimiter = ',')]
     labels: Vec<String>,
-    #[arg(long, hide = true)]
+    /// The path to an executable to be used for post rendering
+    #[arg(long)]
     post_renderer: Option<String>,
-    #[arg(long, hide = true, allow_hyphen_values = true)]
+    /// An argument to the post-renderer (can specify multiple)
+    #[arg(long, allow_hyphen_values = true)]
     post_renderer_args: Vec<String>,
 }
 
@@ -209,7 +224,7 @@ pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) ->
             return Err(Problem(format!("{problem}: {error}")));
         }
         let say = |text: &str| eprintln!("{text}");
-        scope.wait(crate::charts::repository::update(path, &options.download(), &scope.settings, false, &say))?;
+        options.reaching.fill(path, scope, &say)?;
         chart = Chart::load(path).map_err(|error| format!("failed reloading chart after repo update: {error}"))?;
     }
     Ok(chart)

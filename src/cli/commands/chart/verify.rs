@@ -16,8 +16,10 @@ pub struct Arguments {
 }
 
 /// Checks a signature.
-pub fn run(arguments: Arguments, _scope: &Scope) -> Outcome {
+pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     exactly(1, &arguments.arguments, "verify", "PATH [flags]")?;
     let keyring = arguments.keyring.map_or_else(provenance::default_keyring, PathBuf::from);
-    Ok(provenance::verify(Path::new(&arguments.arguments[0]), &keyring)?)
+    let verified = provenance::verify(Path::new(&arguments.arguments[0]), &keyring)?;
+    scope.print(&verified.to_string());
+    Ok(())
 }
