@@ -1,4 +1,5 @@
-//! `chart graph`: what a chart makes, drawn as SVG: objects by kind, lines from who uses to what is used.
+//! `chart graph`: what a chart makes, or what a release has on a cluster, drawn as SVG: objects by kind, lines from who
+//! uses to what is used, thick ones from owners to what they own, and how far each object is.
 
 use super::manifests::{Hook, Manifest};
 use super::values::Value;
@@ -14,12 +15,45 @@ const MARGIN: usize = 30;
 const COLUMNS: &[(&str, &[&str])] = &[
     ("Traffic", &["Ingress", "HTTPRoute", "Gateway", "IngressClass", "NetworkPolicy"]),
     ("Services", &["Service", "ServiceMonitor", "PodMonitor", "HorizontalPodAutoscaler", "PodDisruptionBudget"]),
-    ("Workloads", &["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"]),
+    ("Workloads", &["Deployment", "StatefulSet", "DaemonSet", "CronJob", "ReplicationController"]),
+    ("Replicas and jobs", &["ReplicaSet", "Job"]),
+    ("Pods", &["Pod"]),
     ("Configuration", &["ConfigMap", "Secret", "PersistentVolumeClaim", "PersistentVolume", "StorageClass"]),
     ("Accounts", &["ServiceAccount", "RoleBinding", "ClusterRoleBinding", "Role", "ClusterRole"]),
     ("Other", &[]),
 ];
-const COLORS: &[&str] = &["#7c3aed", "#2563eb", "#0f766e", "#b45309", "#be185d", "#475569"];
+const COLORS: &[&str] = &["#7c3aed", "#2563eb", "#0f766e", "#0e7490", "#4d7c0f", "#b45309", "#be185d", "#475569"];
+
+/// How far an object of a cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    Good,
+    Underway,
+    Bad,
+    /// It is in the release and not on the cluster.
+    Missing,
+}
+
+impl Health {
+    fn color(self) -> &'static str {
+        match self {
+            Health::Good => "#16a34a",
+            Health::Underway => "#d97706",
+            Health::Bad => "#dc2626",
+            Health::Missing => "#94a3b8",
+        }
+    }
+}
+
+/// An object of a cluster to draw.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// As the cluster has it, or as it should be.
+    pub object: Value,
+    pub health: Health,
+    /// Why it is so.
+    pub message: String,
+}
 
 struct Node {
     kind: String,
@@ -27,11 +61,32 @@ struct Node {
     column: usize,
     is_hook: bool,
     object: Value,
+    health: Option<(Health, String)>,
+}
+
+impl Node {
+    fn new(kind: &str, name: &str, object: Value) -> Self {
+        let column = COLUMNS.iter().position(|(_, kinds)| kinds.contains(&kind)).unwrap_or(COLUMNS.len() - 1);
+        Self { kind: kind.into(), name: name.into(), column, is_hook: false, object, health: None }
+    }
 }
 
 /// A picture of everything that was rendered.
 pub fn svg(title: &str, rendered: &Rendered) -> String {
-    let nodes = nodes(&rendered.manifests, &rendered.hooks);
+    picture(title, &nodes(&rendered.manifests, &rendered.hooks))
+}
+
+/// A picture of objects of a cluster.
+pub fn svg_of_objects(title: &str, objects: Vec<Live>) -> String {
+    let node = |live: Live| {
+        let text = |pointer: &str| live.object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_string();
+        let (kind, name) = (text("/kind"), text("/metadata/name"));
+        Node { health: Some((live.health, live.message)), ..Node::new(&kind, &name, live.object) }
+    };
+    picture(title, &objects.into_iter().map(node).collect::<Vec<_>>())
+}
+
+fn picture(title: &str, nodes: &[Node]) -> String {
     let mut rows = vec![0; COLUMNS.len()];
     let places: Vec<(usize, usize)> = nodes
         .iter()
@@ -64,7 +119,11 @@ pub fn svg(title: &str, rendered: &Rendered) -> String {
         let (name, x, y) = (COLUMNS[*column].0, x(*column), MARGIN + 46);
         let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"12\" fill=\"#64748b\">{name}</text>");
     }
-    for (from, to) in edges(&nodes) {
+    let owned = owned(nodes);
+    let uses: BTreeSet<(usize, usize)> = edges(nodes).difference(&owned).copied().collect();
+    let lines =
+        uses.iter().map(|edge| (edge, "#94a3b8", "1.5")).chain(owned.iter().map(|edge| (edge, "#0f766e", "2.5")));
+    for ((from, to), color, thickness) in lines.map(|((from, to), color, thickness)| ((*from, *to), color, thickness)) {
         let ((from_column, from_row), (to_column, to_row)) = (places[from], places[to]);
         let forward = x(to_column) > x(from_column);
         let start = (if forward { x(from_column) + BOX.0 } else { x(from_column) }, y(from_row) + BOX.1 / 2);
@@ -73,7 +132,7 @@ pub fn svg(title: &str, rendered: &Rendered) -> String {
         let bend = if same { end.0.saturating_sub(GAP.0 / 2) } else { usize::midpoint(start.0, end.0) };
         let _ = writeln!(
             out,
-            "<path d=\"M {} {} C {bend} {}, {bend} {}, {} {}\" fill=\"none\" stroke=\"#94a3b8\" stroke-width=\"1.5\"/>",
+            "<path d=\"M {} {} C {bend} {}, {bend} {}, {} {}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"{thickness}\"/>",
             start.0, start.1, start.1, end.1, end.0, end.1
         );
     }
@@ -84,13 +143,33 @@ pub fn svg(title: &str, rendered: &Rendered) -> String {
     out
 }
 
+/// From owners to what they own, by places in the list.
+fn owned(nodes: &[Node]) -> BTreeSet<(usize, usize)> {
+    let uid = |node: &Node| node.object.pointer("/metadata/uid").and_then(Value::as_str).map(String::from);
+    let by_uid: BTreeMap<String, usize> =
+        nodes.iter().enumerate().filter_map(|(index, node)| Some((uid(node)?, index))).collect();
+    let mut found = BTreeSet::new();
+    for (index, node) in nodes.iter().enumerate() {
+        let owners = node.object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        for owner in owners.into_iter().flatten() {
+            let owner = owner.get("uid").and_then(Value::as_str).and_then(|uid| by_uid.get(uid));
+            found.extend(owner.map(|owner| (*owner, index)));
+        }
+    }
+    found
+}
+
 fn draw(out: &mut String, node: &Node, x: usize, y: usize) {
     let color = COLORS[node.column];
+    let told = match &node.health {
+        Some((_, message)) if !message.is_empty() => format!(": {message}"),
+        _ => String::new(),
+    };
     let dashes = if node.is_hook { " stroke-dasharray=\"5 3\"" } else { "" };
     let kind = if node.is_hook { format!("{} (hook)", node.kind) } else { node.kind.clone() };
     let _ = writeln!(
         out,
-        "<g><title>{kind} {name}</title><rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" rx=\"8\" fill=\"{color}\" \
+        "<g><title>{kind} {name}{told}</title><rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" rx=\"8\" fill=\"{color}\" \
          fill-opacity=\"0.08\" stroke=\"{color}\"{dashes}/><text x=\"{}\" y=\"{}\" font-size=\"11\" \
          fill=\"{color}\">{kind}</text><text x=\"{}\" y=\"{}\" font-size=\"13\" fill=\"#0f172a\">{short}</text></g>",
         BOX.0,
@@ -102,7 +181,12 @@ fn draw(out: &mut String, node: &Node, x: usize, y: usize) {
         kind = escaped(&kind),
         name = escaped(&node.name),
         short = escaped(&shortened(&node.name)),
+        told = escaped(&told),
     );
+    if let Some((health, _)) = &node.health {
+        let (x, y, color) = (x + BOX.0 - 16, y + 16, health.color());
+        let _ = writeln!(out, "<circle cx=\"{x}\" cy=\"{y}\" r=\"5\" fill=\"{color}\"/>");
+    }
 }
 
 fn shortened(name: &str) -> String {
@@ -121,15 +205,9 @@ fn nodes(manifests: &[Manifest], hooks: &[Hook]) -> Vec<Node> {
     let plain = manifests.iter().map(|one| (&one.kind, &one.name, &one.text, false));
     let hooks = hooks.iter().map(|one| (&one.kind, &one.name, &one.manifest, true));
     let all = plain.chain(hooks).filter(|(kind, ..)| !kind.is_empty());
-    all.map(|(kind, name, text, is_hook)| Node {
-        kind: kind.clone(),
-        name: name.clone(),
-        column: COLUMNS.iter().position(|(_, kinds)| kinds.contains(&kind.as_str())).unwrap_or(COLUMNS.len() - 1),
-        is_hook,
-        // It was read before; what could not be read has no lines.
-        object: decode::yaml(text).unwrap_or_default(),
-    })
-    .collect()
+    // It was read before; what could not be read has no lines.
+    let read = |text: &str| decode::yaml(text).unwrap_or_default();
+    all.map(|(kind, name, text, is_hook)| Node { is_hook, ..Node::new(kind, name, read(text)) }).collect()
 }
 
 /// Who uses what, by places in the list.
@@ -212,5 +290,30 @@ mod tests {
         assert_eq!(picture.matches("<rect x=").count(), 5);
         assert_eq!(picture.matches("<path ").count(), 3);
         assert!(picture.contains("Odd&lt;Kind&gt;"));
+    }
+
+    #[test]
+    fn owners_are_tied_to_what_they_own_and_states_are_dots() {
+        let object = |text: &str| decode::yaml(text).unwrap();
+        let live = |text: &str, health, message: &str| Live { object: object(text), health, message: message.into() };
+        let picture = svg_of_objects(
+            "web",
+            vec![
+                live("{kind: Deployment, metadata: {name: d, uid: 1a}}", Health::Underway, "Available: 0/1"),
+                live(
+                    "{kind: ReplicaSet, metadata: {name: r, uid: 2a, ownerReferences: [{uid: 1a}]}}",
+                    Health::Good,
+                    "",
+                ),
+                live(
+                    "{kind: Pod, metadata: {name: p, uid: 3a, ownerReferences: [{uid: 2a}]}}",
+                    Health::Bad,
+                    "ErrImagePull",
+                ),
+            ],
+        );
+        assert_eq!(picture.matches("stroke-width=\"2.5\"").count(), 2);
+        assert_eq!(picture.matches("<circle ").count(), 3);
+        assert!(picture.contains("<title>Pod p: ErrImagePull</title>"), "{picture}");
     }
 }

@@ -115,6 +115,11 @@ fn a_release_lives_from_install_to_uninstall() {
     let status = chart_command(&cluster, "status web -n sea").ok();
     assert!(status.contains("DESCRIPTION: Rollback to 1\n") && status.contains("==> v1/ConfigMap\nNAME"), "{status}");
 
+    let picture = chart_command(&cluster, "graph web -n sea").ok();
+    assert!(picture.starts_with("<svg ") && picture.contains("<title>Deployment web"), "{picture}");
+    assert!(picture.contains("web (site-1.2.3), revision 3: deployed"), "{picture}");
+    assert!(picture.matches("stroke-width=\"2.5\"").count() >= 2, "Deployment, ReplicaSet and Pod are tied: {picture}");
+
     assert_eq!(chart_command(&cluster, "uninstall web -n sea").ok(), "release \"web\" uninstalled\n");
     assert_eq!(
         cluster

@@ -25,6 +25,7 @@ mod install;
 mod list;
 pub mod manifest;
 mod merge;
+mod objects;
 mod observer;
 mod options;
 mod ownership;
