@@ -24,8 +24,8 @@ pub fn helm(folder: &Path, home: &Path, words: &str) -> Ran {
 pub fn real_helm() -> Option<PathBuf> {
     let named = std::env::var_os("CORACLE_TEST_HELM").map(PathBuf::from);
     let paths = std::env::var_os("PATH").unwrap_or_default();
-    let found = named.into_iter().chain(std::env::split_paths(&paths).map(|folder| folder.join("helm")));
-    let found = found.filter(|path| path.is_file()).next();
+    let mut found = named.into_iter().chain(std::env::split_paths(&paths).map(|folder| folder.join("helm")));
+    let found = found.find(|path| path.is_file());
     if found.is_none() {
         println!("skipped: there is no helm");
     }
