@@ -2,6 +2,7 @@
 //!
 //! Every path is relative to the node's own cgroup, for example `kubepods/burstable/podUID/CONTAINER`.
 
+use super::devices::{Guard, Rule};
 use super::spec::{Resources, Stats};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Controllers of version 1 that are used; containers stay in the node's own cgroup of every other one.
-const USED: &[&str] = &["cpu", "cpuacct", "memory", "pids", "hugetlb"];
+const USED: &[&str] = &["cpu", "cpuacct", "memory", "pids", "hugetlb", "devices"];
 /// The cgroup that `coracle init` moves the node's own processes to in version 2.
 const INIT: &str = "init";
 /// How often processes that fork while they are killed are looked for again.
@@ -55,6 +56,15 @@ impl Cgroups {
         match self {
             Self::One(_) => self.limit_one(path, resources),
             Self::Two(root) => limit_two(&root.join(path), resources),
+        }
+    }
+
+    /// Lets what is in a cgroup open no device but those of the rules. Where version 1 has no devices controller nothing is done.
+    pub fn protect(&self, path: &str, guard: &Guard, rules: &[Rule]) -> io::Result<()> {
+        match (self, self.folder(path, "devices")) {
+            (Self::One(_), Some(folder)) => guard.protect_one(&folder, rules),
+            (Self::Two(_), Some(folder)) => guard.protect_two(&folder, rules),
+            (_, None) => Ok(()),
         }
     }
 

@@ -15,13 +15,14 @@
 //!
 //! What keeps a container in: namespaces, a root from which no path leads out (everything is mounted after the pivot, by
 //! descriptor, following neither links out of the root nor links to open files), no device files but the harmless ones
-//! (every mount is `nodev`, which holds in both versions of cgroups), a bounding set of capabilities, a seccomp filter, masked
-//! and read-only parts of `/proc` and `/sys`, and no inherited descriptor.
+//! (every mount is `nodev`, and the cgroup says no as well: [`devices`]), a bounding set of capabilities, a seccomp filter,
+//! masked and read-only parts of `/proc` and `/sys`, and no inherited descriptor.
 
 mod capabilities;
 mod cgroups;
 mod child;
 mod client;
+mod devices;
 mod seccomp;
 pub mod spec;
 mod streams;

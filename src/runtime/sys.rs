@@ -1,5 +1,6 @@
 //! The kernel calls of this room that Rust cannot check.
 
+use super::devices::Instruction;
 use rustix::mount::MountAttrFlags;
 use rustix::process::{Pid, Signal};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
@@ -235,5 +236,68 @@ pub fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut() };
     // SAFETY: the kernel copies the program, which lives until after the call; it never writes to it.
     let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What a request to the kernel's virtual machine says, as far as it is used here (linux/bpf.h: `union bpf_attr`).
+#[repr(C)]
+#[derive(Default)]
+struct ProgramArguments {
+    kind: u32,
+    length: u32,
+    program: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct AttachArguments {
+    target: u32,
+    program: u32,
+    place: u32,
+    flags: u32,
+}
+
+const BPF_PROG_LOAD: libc::c_int = 5;
+const BPF_PROG_ATTACH: libc::c_int = 8;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+/// Programs of cgroups above are asked too, and all of them must agree.
+const BPF_F_ALLOW_MULTI: u32 = 2;
+
+/// Gives the kernel a program that decides about devices.
+pub fn load_device_program(program: &[Instruction]) -> io::Result<OwnedFd> {
+    let arguments = ProgramArguments {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        length: program.len() as u32,
+        program: program.as_ptr() as u64,
+        license: c"Apache-2.0".as_ptr() as u64,
+        ..ProgramArguments::default()
+    };
+    // SAFETY: the kernel copies instructions and license, which live until after the call, and checks the program.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const arguments, size_of::<ProgramArguments>()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel made the descriptor for this process, closed on exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(result as i32) })
+}
+
+/// Lets a program decide for a cgroup of version 2 and those below.
+pub fn attach_device_program(program: impl AsFd, cgroup: impl AsFd) -> io::Result<()> {
+    let arguments = AttachArguments {
+        target: cgroup.as_fd().as_raw_fd() as u32,
+        program: program.as_fd().as_raw_fd() as u32,
+        place: BPF_CGROUP_DEVICE,
+        flags: BPF_F_ALLOW_MULTI,
+    };
+    // SAFETY: only numbers are passed.
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_ATTACH, &raw const arguments, size_of::<AttachArguments>()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -6,6 +6,7 @@ use super::{Exit, Filter, Supervisor, Told, new_id, other, told};
 use crate::images::Hold;
 use crate::runtime::capabilities;
 use crate::runtime::child::{self, ContainerPlan, Process, Rootfs, Stdio};
+use crate::runtime::devices;
 use crate::runtime::seccomp;
 use crate::runtime::spec::*;
 use crate::runtime::sys;
@@ -190,6 +191,7 @@ impl Supervisor {
         self.cgroups.create(&cgroup).map_err(start("cannot make the container's cgroup"))?;
         self.cgroups.limit(&cgroup, &spec.resources).map_err(start("cannot limit the container"))?;
         self.cgroups.kill_together(&cgroup);
+        self.guard_devices(&cgroup, &spec)?;
         let log = owner.known.borrow().spec.log_directory.join(&spec.log_path);
         let output = Rc::new(Output::open(&log).map_err(start("cannot open the log"))?);
         let (ends, stdio) = streams(&spec).map_err(start("cannot make pipes"))?;
@@ -214,6 +216,19 @@ impl Supervisor {
             return Err(Failure::Start(why));
         }
         self.started(entry, (pid, process), output, ends, told, exit);
+        Ok(())
+    }
+
+    /// A kernel or an engine around the node that does not let it decide about devices leaves that to the mounts, all `nodev`.
+    fn guard_devices(&self, cgroup: &str, spec: &ContainerSpec) -> Result<(), Failure> {
+        if spec.security.privileged {
+            return Ok(());
+        }
+        let rules = devices::rules(&spec.devices);
+        let rules = rules.map_err(|error| Failure::Start(format!("cannot look at the container's devices: {error}")))?;
+        if let Err(error) = self.cgroups.protect(cgroup, &self.devices, &rules) {
+            tracing::warn!(%error, cgroup, "devices are kept from the container by its mounts alone");
+        }
         Ok(())
     }
 

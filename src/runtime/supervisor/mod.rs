@@ -19,6 +19,7 @@ mod records;
 mod sandboxes;
 
 use super::cgroups::Cgroups;
+use super::devices::Guard;
 use super::spec::*;
 use super::wire::{self, Failure, Reply, Request};
 use crate::images::Store;
@@ -66,6 +67,7 @@ struct Supervisor {
     paths: Paths,
     records: Records,
     cgroups: Cgroups,
+    devices: Guard,
     images: Store,
     /// The pid namespace that it is in itself.
     own_processes: OwnedFd,
@@ -106,6 +108,7 @@ impl Supervisor {
         let supervisor = Self {
             records,
             cgroups: Cgroups::discover()?,
+            devices: Guard::default(),
             images,
             own_processes: File::open("/proc/self/ns/pid")?.into(),
             paths,
