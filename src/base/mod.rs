@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod causes;
+pub mod clock;
 pub mod component;
 pub mod crypto;
 pub mod disk;
@@ -10,6 +11,7 @@ pub mod memory;
 pub mod shutdown;
 mod sys;
 
+pub use clock::Jumps;
 pub use component::Component;
 pub use hint::Hint;
 pub use shutdown::Shutdown;

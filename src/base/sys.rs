@@ -1,5 +1,15 @@
 //! The kernel and library calls of this room that Rust cannot check.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use tokio::io::unix::AsyncFd;
+
+/// Tells when a descriptor can be read.
+pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is open and answers the same descriptor until it is dropped, and the `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register(descriptor) }?)
+}
+
 /// Unmaps the pages from `start` to `end` of a file mapping of which no page was changed; touching them brings them back.
 pub fn forget(start: usize, end: usize) {
     // SAFETY: the caller knows the range as a mapping of a file without changed pages, so every page that is touched again is

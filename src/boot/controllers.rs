@@ -1,6 +1,6 @@
 //! What the controllers are given beyond objects: the cluster's authority and its keys, as functions.
 
-use crate::base::Shutdown;
+use crate::base::{Jumps, Shutdown};
 use crate::client::Client;
 use crate::config::{NodePaths, Profile};
 use crate::control::controllers::{self, ControllerConfig, SigningRequest, TokenRequest};
@@ -23,6 +23,7 @@ pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: S
         load_balancer_cidr: profile.network.load_balancer_cidr,
         signer: Arc::new(move |request| sign(&authority, request)),
         tokens: Arc::new(move |request| token(&tokens, request)),
+        jumps: Jumps::watch(),
     };
     controllers::run(client, config, shutdown).await;
     Ok(())

@@ -1,6 +1,6 @@
 //! The node agent joined to its neighbours: the image store, the pods' links and the container runtime.
 
-use crate::base::Shutdown;
+use crate::base::{Jumps, Shutdown};
 use crate::client::Client;
 use crate::config::{NodePaths, Profile};
 use crate::images::{self, Reference, Store};
@@ -44,6 +44,7 @@ pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: S
         runtime: Arc::new(runtime),
         images: Arc::new(ImageStore(store)),
         links: Arc::new(PodNetwork(links)),
+        jumps: Jumps::watch(),
         listener: Some(listener),
     };
     Ok(node::run(setup, shutdown).await?)

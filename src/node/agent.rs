@@ -13,7 +13,7 @@ use super::pod::worker::{Message, Worker};
 use super::pods::{Pods, Seen};
 use super::pressure::{self, Order, Pressure};
 use super::{register, server};
-use crate::base::Shutdown;
+use crate::base::{Jumps, Shutdown};
 use crate::client::follow::Selection;
 use crate::client::{Cache, Caches, Change, Client, Level, Recorder};
 use crate::config::{NodePaths, Profile};
@@ -42,6 +42,8 @@ pub struct Setup {
     pub runtime: Arc<dyn Runtime>,
     pub images: Arc<dyn Images>,
     pub links: Arc<dyn Links>,
+    /// Tells when the clock was set or the machine slept.
+    pub jumps: Jumps,
     /// The socket of the kubelet API; without one it is not served.
     pub listener: Option<std::net::TcpListener>,
 }
@@ -107,6 +109,7 @@ pub(super) fn node(setup: Setup) -> Node {
         runtime: setup.runtime,
         images: setup.images,
         links: setup.links,
+        jumps: setup.jumps,
     }
 }
 

@@ -5,6 +5,7 @@ use super::machine::Machine;
 use super::objects::Objects;
 use super::pods::Pods;
 use super::pressure::Pressure;
+use crate::base::Jumps;
 use crate::client::{Caches, Client, Recorder};
 use crate::config::{NodePaths, Profile};
 use crate::runtime::Runtime;
@@ -31,6 +32,8 @@ pub struct Node {
     pub images: Arc<dyn Images>,
     pub links: Arc<dyn Links>,
     pub events: Recorder,
+    /// Tells when the clock was set or the machine slept.
+    pub jumps: Jumps,
     /// Told when the list of images, or what the node is short of, changed.
     pub images_changed: Arc<Notify>,
 }

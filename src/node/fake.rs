@@ -5,6 +5,7 @@ use super::agent::{self, Setup};
 use super::border::{Credentials, Failure, Image, ImageConfig, ImageError, Images, Links};
 use super::context::Node;
 use super::machine::Machine;
+use crate::base::Jumps;
 use crate::client::Client;
 use crate::config::{NodePaths, Wanted};
 use crate::runtime::*;
@@ -336,6 +337,7 @@ pub fn setup(api: &FakeApi, runtime: &FakeRuntime) -> (Setup, tempfile::TempDir)
         runtime: Arc::new(runtime.clone()),
         images: Arc::new(FakeImages),
         links: Arc::new(FakeLinks),
+        jumps: Jumps::of(watch::channel(()).1),
         listener: None,
     };
     (setup, folder)

@@ -3,6 +3,7 @@
 //! ```text
 //! create or adopt ──▶ status ──▶ every 10 s: renew the lease (kube-node-lease)
 //!                                on change of images, and every 5 min: status
+//!                                when the clock jumped: both, as others compare their time stamps with the time of day
 //! ```
 
 use super::border::Image;
@@ -65,6 +66,7 @@ pub async fn keep_alive(node: Arc<Node>, images_changed: Arc<tokio::sync::Notify
     let mut renewals = 0u32;
     let own = node.caches.of::<NodeObject>();
     let mut changes = own.changes();
+    let mut jumps = node.jumps.clone();
     loop {
         tokio::select! {
             () = shutdown.wait() => return,
@@ -76,6 +78,10 @@ pub async fn keep_alive(node: Arc<Node>, images_changed: Arc<tokio::sync::Notify
                 }
             }
             () = images_changed.notified() => log(report(&node).await, "status"),
+            () = jumps.next() => {
+                log(renew(&node).await, "lease");
+                log(report(&node).await, "status");
+            }
             _ = timer.tick() => {
                 log(renew(&node).await, "lease");
                 renewals += 1;

@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime};
 
 /// How long an authority is valid.
 const AUTHORITY_DAYS: u64 = 3650;
-/// Clocks of client and server may differ this much.
-const SKEW: Duration = Duration::from_secs(3600);
+/// How far a clock may be set back until certificates that were just made are none yet: a machine whose hardware clock has
+/// local time is hours off until it is told better.
+const SKEW: Duration = Duration::from_secs(86_400);
 
 /// Who a certificate is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

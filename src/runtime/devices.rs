@@ -106,8 +106,7 @@ impl Guard {
 fn line(rule: &Rule) -> String {
     let number = |number: Option<u32>| number.map_or_else(|| "*".to_string(), |number| number.to_string());
     let letters = [(READ, 'r'), (WRITE, 'w'), (MAKE, 'm')];
-    let access: String =
-        letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| *letter).collect();
+    let access: String = letters.iter().filter(|(bit, _)| rule.access & bit != 0).map(|(_, letter)| *letter).collect();
     let kind = if rule.is_block { 'b' } else { 'c' };
     format!("{kind} {}:{} {access}", number(rule.major), number(rule.minor))
 }

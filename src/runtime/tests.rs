@@ -448,8 +448,7 @@ async fn devices_of_the_node_are_opened_only_by_who_was_given_them() {
     let spec = ContainerSpec { security, ..world.spec("strict", script) };
     let (_, text) = world.outcome(&sandbox, spec.clone()).await;
     assert_eq!(text, "4\nhead: log: Operation not permitted\n");
-    let log =
-        Device { container_path: "/dev/log".into(), host_path: "/dev/kmsg".into(), permissions: "r".into() };
+    let log = Device { container_path: "/dev/log".into(), host_path: "/dev/kmsg".into(), permissions: "r".into() };
     let given = ContainerSpec { name: "given".into(), devices: vec![log], log_path: "given/0.log".into(), ..spec };
     let (_, text) = world.outcome(&sandbox, given).await;
     assert_eq!(text, "4\nopened\n");

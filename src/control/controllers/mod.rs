@@ -34,7 +34,7 @@ mod volumes;
 mod watches;
 mod write;
 
-use crate::base::Shutdown;
+use crate::base::{Jumps, Shutdown};
 use crate::client::{Caches, Client, Level, Recorder};
 use futures::future::{BoxFuture, join_all};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -132,6 +132,8 @@ pub struct ControllerConfig {
     pub signer: Signer,
     /// Makes the tokens of Secrets of type `kubernetes.io/service-account-token`.
     pub tokens: Tokens,
+    /// Tells when the clock was set or the machine slept.
+    pub jumps: Jumps,
 }
 
 /// What can go wrong in a reconcile. Every error is tried again after a delay.

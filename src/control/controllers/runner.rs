@@ -8,7 +8,8 @@
 //!                              +----- failed, or asked for later: after a delay
 //! ```
 //!
-//! A key is in the queue once, with the earliest time that was asked for, and runs once at a time.
+//! A key is in the queue once, with the earliest time that was asked for, and runs once at a time. Most of these times are
+//! times of day (a schedule, a deadline, the end of a certificate), so when the clock jumps every key is due at once.
 
 use super::{Context, Controller, Error, Key};
 use crate::base::Shutdown;
@@ -48,6 +49,7 @@ pub async fn run(controller: &'static Controller, context: Arc<Context>, shutdow
     let mut queue = Queue::default();
     let mut runs = JoinSet::new();
     let mut keys: HashMap<Id, Key> = HashMap::new();
+    let mut jumps = context.config.jumps.clone();
     loop {
         while runs.len() < WORKERS
             && let Some(key) = queue.take(Instant::now())
@@ -67,6 +69,7 @@ pub async fn run(controller: &'static Controller, context: Arc<Context>, shutdow
                 queue.finish(key, outcome.ok(), Instant::now());
             }
             () = sleep_until(wake) => {}
+            () = jumps.next() => queue.hurry(Instant::now()),
             () = shutdown.wait() => return,
         }
     }
@@ -108,6 +111,12 @@ impl Queue {
         }
         self.due.insert(key.clone(), when);
         self.order.insert((when, key));
+    }
+
+    /// Makes everything that waits due.
+    fn hurry(&mut self, now: Instant) {
+        let waiting: Vec<Key> = self.due.keys().cloned().collect();
+        waiting.into_iter().for_each(|key| self.add(key, now));
     }
 
     /// The first key that is due and not running; it counts as running from now on.
@@ -161,6 +170,16 @@ mod tests {
         queue.add(key("a"), now + Duration::from_secs(9));
         assert_eq!(queue.take(now), Some(key("a")));
         assert_eq!(queue.take(now + Duration::from_secs(10)), None);
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_time_of_day_is_due_when_the_clock_jumps() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.finish(key("a"), Some(Next::After(Duration::from_secs(3600))), now);
+        queue.add(key("b"), now);
+        assert_eq!((queue.take(now), queue.take(now)), (Some(key("b")), None));
+        queue.hurry(now);
+        assert_eq!((queue.take(now), queue.take(now)), (Some(key("a")), None));
     }
 
     #[tokio::test]

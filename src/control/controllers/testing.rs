@@ -5,6 +5,7 @@ pub use whole::{PATIENCE, World, deployment, eventually, make_ready, with_node, 
 #[cfg(test)]
 mod whole {
     use super::super::*;
+    use crate::base::Jumps;
     use crate::base::shutdown::Trigger;
     use crate::client::wait;
     use crate::control::server::{Identity, tests};
@@ -34,6 +35,7 @@ mod whole {
             load_balancer_cidr: "192.0.2.128/25".into(),
             signer: Arc::new(|_| Err("no signer here".into())),
             tokens: Arc::new(|request| Ok(format!("token of {}", request.account))),
+            jumps: Jumps::of(tokio::sync::watch::channel(()).1),
         };
         let (trigger, shutdown) = Shutdown::new();
         let identity = Identity::new("system:kube-controller-manager", &["system:masters"]);

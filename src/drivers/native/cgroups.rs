@@ -1,4 +1,5 @@
-//! The node's cgroup on the host: `coracle-NAME` below the cgroup of whoever starts it, in every hierarchy.
+//! The node's cgroup on the host: `coracle-NAME` below the cgroup of whoever starts it, in every hierarchy of version 1. In
+//! version 2 alone it is below the root instead: a cgroup with processes (a session's scope of systemd) hands no controllers on.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,9 @@ use std::time::Duration;
 pub fn join(name: &str) -> io::Result<()> {
     for folder in folders(name)? {
         std::fs::create_dir_all(&folder)?;
+        if let Some(root) = folder.parent().filter(|root| root.join("cgroup.subtree_control").exists()) {
+            hand_on(root)?;
+        }
         inherit_cpuset(&folder);
         std::fs::write(folder.join("cgroup.procs"), "0")?;
     }
@@ -33,6 +37,69 @@ pub fn freezer_of(pid: u32) -> Option<PathBuf> {
 /// Whether a line of `/proc/PID/cgroup` is of the freezer.
 fn is_freezer(line: &str) -> bool {
     line.split(':').nth(1).is_some_and(|controllers| controllers.split(',').any(|one| one == "freezer"))
+}
+
+/// Controllers of version 2 without which pods have no limits.
+const NEEDED: &[&str] = &["cpu", "memory", "pids"];
+/// Where the processes of a container in which coracle runs go, so that its cgroup may hand controllers on.
+const OUTSIDE: &str = "coracle-outside";
+
+/// Hands the controllers of version 2 on to the cgroups below `root`. In a hybrid there are none.
+fn hand_on(root: &Path) -> io::Result<()> {
+    let list = |file: &str| std::fs::read_to_string(root.join(file));
+    let (available, given) = (list("cgroup.controllers")?, list("cgroup.subtree_control")?);
+    let is_in = |list: &str, name: &str| list.split_whitespace().any(|one| one == name);
+    for name in NEEDED.iter().filter(|name| is_in(&available, name) && !is_in(&given, name)) {
+        let give = || write_named(&root.join("cgroup.subtree_control"), &format!("+{name}"));
+        match give() {
+            // The real root may have processes; that of a container may not.
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                move_all(root, &root.join(OUTSIDE))?;
+                give()?;
+            }
+            given => given?,
+        }
+    }
+    Ok(())
+}
+
+/// Undoes what [`hand_on`] had to move, once no node is left below `root`.
+fn let_back(root: &Path) -> io::Result<()> {
+    let outside = root.join(OUTSIDE);
+    if !outside.exists() {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("coracle-") && entry.path() != outside {
+            return Ok(());
+        }
+    }
+    let given = std::fs::read_to_string(root.join("cgroup.subtree_control"))?;
+    given
+        .split_whitespace()
+        .try_for_each(|name| write_named(&root.join("cgroup.subtree_control"), &format!("-{name}")))?;
+    move_all(&outside, root)?;
+    std::fs::remove_dir(&outside)
+}
+
+fn move_all(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    // Processes that are forked while others are moved are found the next time.
+    loop {
+        let text = std::fs::read_to_string(from.join("cgroup.procs"))?;
+        // Those of other pid namespaces are 0: they can only be moved from there.
+        let mut pids = text.lines().filter(|pid| *pid != "0").peekable();
+        if pids.peek().is_none() {
+            return Ok(());
+        }
+        for pid in pids {
+            match std::fs::write(to.join("cgroup.procs"), pid) {
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                moved => moved?,
+            }
+        }
+    }
 }
 
 /// Gives the node at most so many thousandths of processors and bytes of memory; no limit where there is none.
@@ -85,6 +152,9 @@ pub async fn remove(name: &str) -> io::Result<()> {
                 _ => break,
             }
         }
+        if let Some(root) = folder.parent() {
+            let_back(root)?;
+        }
     }
     Ok(())
 }
@@ -115,7 +185,13 @@ fn inherit_cpuset(folder: &Path) {
 fn folders(name: &str) -> io::Result<Vec<PathBuf>> {
     let memberships = std::fs::read_to_string("/proc/self/cgroup")?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    Ok(memberships.lines().filter_map(|line| folder(line, &mounts, name)).collect())
+    Ok(folders_of(&memberships, &mounts, name))
+}
+
+fn folders_of(memberships: &str, mounts: &str, name: &str) -> Vec<PathBuf> {
+    let is_version_2 = memberships.lines().all(|line| line.starts_with("0::"));
+    let lines = memberships.lines().map(|line| if is_version_2 { "0::/" } else { line });
+    lines.filter_map(|line| folder(line, mounts, name)).collect()
 }
 
 /// `line` is `ID:CONTROLLERS:PATH` of `/proc/PID/cgroup`.
@@ -152,6 +228,30 @@ mod tests {
         assert_eq!(folder("4:cpu:/user", MOUNTS, "x"), Some("/sys/fs/cgroup/cpu/user/coracle-x".into()));
         assert_eq!(folder("0::/", MOUNTS, "x"), Some("/sys/fs/cgroup/unified/coracle-x".into()));
         assert_eq!(folder("5:memory:/", MOUNTS, "x"), None);
+    }
+
+    #[test]
+    fn version_two_alone_has_the_node_below_the_root_whatever_session_starts_it() {
+        let mounts = "30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+        let folders = folders_of("0::/user.slice/user-0.slice/session-3.scope\n", mounts, "x");
+        assert_eq!(folders, [Path::new("/sys/fs/cgroup/coracle-x")]);
+        assert_eq!(folders_of("4:cpu:/a\n0::/b\n", MOUNTS, "x")[1], Path::new("/sys/fs/cgroup/unified/b/coracle-x"));
+    }
+
+    #[test]
+    fn processes_that_were_moved_out_come_back_with_the_last_node() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = root.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("cgroup.subtree_control", "");
+        write("coracle-outside/cgroup.procs", "");
+        write("coracle-other/cgroup.procs", "");
+        let_back(root.path()).unwrap();
+        assert!(root.path().join(OUTSIDE).exists(), "another node is left");
+        assert!(let_back(&root.path().join("coracle-other")).is_ok(), "nothing was moved there");
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl Content {
         let volumes: Vec<Volume> = volumes.into_iter().filter(content::is_written).collect();
         let follows_pod = volumes.iter().any(content::follows_pod);
         let mut retry = None;
+        let mut jumps = self.node.jumps.clone();
         loop {
             let wake = self.tokens.next_renewal().into_iter().chain(retry).min();
             tokio::select! {
@@ -179,6 +180,7 @@ impl Content {
                     Err(_) => return,
                 },
                 () = sleep_until(wake) => {}
+                () = jumps.next() => self.tokens.doubt(),
             }
             retry = None;
             let mut failures = Failures::new();

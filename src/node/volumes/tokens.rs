@@ -61,6 +61,12 @@ impl Tokens {
         }
     }
 
+    /// The clock jumped, so the tokens' ends came nearer or went away: each is asked for anew, and serves until then.
+    pub fn doubt(&mut self) {
+        let now = Instant::now();
+        self.0.values_mut().for_each(|token| token.renew = now);
+    }
+
     /// When the next one is to be renewed.
     pub fn next_renewal(&self) -> Option<Instant> {
         self.0.values().map(|token| token.renew).min()

@@ -225,7 +225,8 @@ impl Supervisor {
             return Ok(());
         }
         let rules = devices::rules(&spec.devices);
-        let rules = rules.map_err(|error| Failure::Start(format!("cannot look at the container's devices: {error}")))?;
+        let rules =
+            rules.map_err(|error| Failure::Start(format!("cannot look at the container's devices: {error}")))?;
         if let Err(error) = self.cgroups.protect(cgroup, &self.devices, &rules) {
             tracing::warn!(%error, cgroup, "devices are kept from the container by its mounts alone");
         }
