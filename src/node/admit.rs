@@ -15,8 +15,7 @@ use std::sync::Arc;
 
 /// Why the pod may not run here; nothing if it may. `own` is the Node object.
 pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> {
-    let others: Vec<Arc<Seen>> =
-        node.pods.list().into_iter().filter(|seen| !seen.is_over && !parts::is_terminal(&seen.pod)).collect();
+    let others = others(node, pod);
     let found = under_pressure(node, pod)
         .or_else(|| resources_fit(node, pod, &others))
         .or_else(|| {
@@ -30,7 +29,33 @@ pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> 
     found.map(|(reason, message)| Ended { reason, message: format!("Pod was rejected: {message}") })
 }
 
+/// The pods that have something of the node beside this one.
+pub fn others(node: &Node, pod: &Pod) -> Vec<Arc<Seen>> {
+    let is_other = |seen: &Arc<Seen>| parts::uid(&seen.pod) != parts::uid(pod);
+    let all = node.pods.list().into_iter().filter(is_other);
+    all.filter(|seen| !seen.is_over && !parts::is_terminal(&seen.pod)).collect()
+}
+
 type Reason = (String, String);
+
+/// A resource of which a node has too little.
+#[derive(Debug)]
+pub struct Lack {
+    pub name: &'static str,
+    pub requested: i64,
+    pub used: i64,
+    pub capacity: i64,
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, requested, used, capacity } = self;
+        write!(
+            f,
+            "Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+        )
+    }
+}
 
 fn predicate(name: &str, why: &str) -> Reason {
     (name.to_string(), format!("Predicate {name} failed: {why}"))
@@ -64,8 +89,13 @@ fn resources_fit(node: &Node, pod: &Pod, others: &[Arc<Seen>]) -> Option<Reason>
     let limit = i64::from(node.profile.max_pods);
     let count = others.len() as i64;
     if count + 1 > limit {
-        return Some(lacking("pods", 1, count, limit));
+        return Some(lacking(&Lack { name: "pods", requested: 1, used: count, capacity: limit }));
     }
+    lack(node, pod, others).map(|lack| lacking(&lack))
+}
+
+/// What the node has too little of for a pod beside some others.
+pub fn lack(node: &Node, pod: &Pod, others: &[Arc<Seen>]) -> Option<Lack> {
     let whole = |value: u64| Amount::units(i64::try_from(value).unwrap_or(i64::MAX));
     let machine = &node.machine;
     let offered =
@@ -74,15 +104,13 @@ fn resources_fit(node: &Node, pod: &Pod, others: &[Arc<Seen>]) -> Option<Reason>
         let wanted = resources::request(pod, name);
         let used = others.iter().fold(Amount::default(), |sum, other| sum + resources::request(&other.pod, name));
         let number = |amount: Amount| if name == "cpu" { amount.milli() } else { amount.value() };
-        (wanted.is_positive() && used + wanted > capacity)
-            .then(|| lacking(name, number(wanted), number(used), number(capacity)))
+        let lack = || Lack { name, requested: number(wanted), used: number(used), capacity: number(capacity) };
+        (wanted.is_positive() && used + wanted > capacity).then(lack)
     })
 }
 
-fn lacking(name: &str, requested: i64, used: i64, capacity: i64) -> Reason {
-    let message =
-        format!("Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}");
-    (format!("OutOf{name}"), message)
+fn lacking(lack: &Lack) -> Reason {
+    (format!("OutOf{}", lack.name), lack.to_string())
 }
 
 /// Whether the node is one that the pod's selector and required affinity allow.

@@ -230,7 +230,14 @@ impl Runtime for FakeRuntime {
         things.containers.iter().find(|one| one.id == id).cloned().ok_or_else(|| Error::NotFound(id.into()))
     }
 
-    async fn update_container(&self, _: &str, _: Resources) -> Result<(), Error> {
+    async fn update_container(&self, id: &str, resources: Resources) -> Result<(), Error> {
+        let mut things = self.things.lock();
+        let found = things.containers.iter_mut().find(|one| one.id == id).ok_or_else(|| Error::NotFound(id.into()))?;
+        found.spec.resources = resources;
+        Ok(())
+    }
+
+    async fn update_sandbox(&self, _: &str, _: Resources) -> Result<(), Error> {
         Ok(())
     }
 

@@ -119,6 +119,10 @@ impl Runtime for Supervised {
         self.done(Request::Update { id: id.into(), resources }).await
     }
 
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<(), Error> {
+        self.done(Request::UpdateSandbox { id: id.into(), resources }).await
+    }
+
     async fn events(&self) -> Result<BoxStream<'static, Event>, Error> {
         let (stream, reply, _) = self.ask(&Request::Events, &[]).await?;
         let Reply::Done = reply else { return Err(unexpected(reply)) };

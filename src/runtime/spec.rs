@@ -288,6 +288,8 @@ pub trait Runtime: Send + Sync {
     async fn container(&self, id: &str) -> Result<Container, Error>;
     /// Changes limits of a running container.
     async fn update_container(&self, id: &str, resources: Resources) -> Result<(), Error>;
+    /// Changes limits of the pod's cgroup.
+    async fn update_sandbox(&self, id: &str, resources: Resources) -> Result<(), Error>;
     /// State changes from now on.
     async fn events(&self) -> Result<futures::stream::BoxStream<'static, Event>, Error>;
     /// Runs a command with streams.

@@ -442,13 +442,13 @@ async fn devices_of_the_node_are_opened_only_by_who_was_given_them() {
     let sandbox = world.sandbox("devices").await;
     // One that may mount has a folder of its own where device files work; the numbers are the kernel's log and /dev/zero.
     let script = "mount -t tmpfs none /tmp 2>&1; cd /tmp; mknod log c 1 11; mknod zero c 1 5; \
-        head -c 4 zero | wc -c; head -n 1 log > line && echo opened; true";
-    let mounting = ["MKNOD", "SYS_ADMIN", "SYSLOG"].map(String::from).to_vec();
+        head -c 4 zero | wc -c; (echo a test of devices > log) 2>&1 && echo opened; true";
+    let mounting = ["MKNOD", "SYS_ADMIN"].map(String::from).to_vec();
     let security = Security { capabilities: mounting, ..Security::default() };
     let spec = ContainerSpec { security, ..world.spec("strict", script) };
     let (_, text) = world.outcome(&sandbox, spec.clone()).await;
-    assert_eq!(text, "4\nhead: log: Operation not permitted\n");
-    let log = Device { container_path: "/dev/log".into(), host_path: "/dev/kmsg".into(), permissions: "r".into() };
+    assert!(text.starts_with("4\n") && text.contains("log: Operation not permitted"), "{text}");
+    let log = Device { container_path: "/dev/log".into(), host_path: "/dev/kmsg".into(), permissions: "w".into() };
     let given = ContainerSpec { name: "given".into(), devices: vec![log], log_path: "given/0.log".into(), ..spec };
     let (_, text) = world.outcome(&sandbox, given).await;
     assert_eq!(text, "4\nopened\n");

@@ -40,6 +40,10 @@ pub enum Request {
     },
     Remove(String),
     Container(String),
+    UpdateSandbox {
+        id: String,
+        resources: Resources,
+    },
     Update {
         id: String,
         resources: Resources,

@@ -108,6 +108,13 @@ impl Cluster {
         self.kubectl(&format!("{words} -f {}", file.display()))
     }
 
+    /// Runs `kubectl` with a script as its last word.
+    pub fn kubectl_with_script(&self, words: &str, script: &str) -> Said {
+        let mut command = Command::new("kubectl");
+        command.args(["--context", &self.name]).args(words.split_whitespace()).arg(script);
+        self.run(&mut command)
+    }
+
     /// A folder of this test's own.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -185,8 +192,9 @@ pub fn traces(name: &str) -> Vec<String> {
     found.extend(mentions(run("ip", &["route"]), &format!("cor-{name}")));
     found.extend(mentions(run("nft", &["list", "tables"]), &format!("coracle-{name}")));
     found.extend(mentions(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), &format!("profiles/{name}/")));
-    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        let folder = hierarchy.path().join(format!("coracle-{name}"));
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
+        let folder = hierarchy.join(format!("coracle-{name}"));
         if folder.exists() {
             found.push(folder.display().to_string());
         }

@@ -69,10 +69,18 @@ impl Resources {
 type Read<'a> = &'a dyn Fn(&Container) -> Resources;
 
 /// What a pod asks for: what its node must have free for it. A container that was resized in place counts with what it has
-/// until the node has made it smaller.
+/// until the node has made it smaller, and where the node never can give it what it asks for.
 pub fn asked(pod: &Pod) -> Resources {
     let Some(spec) = &pod.spec else { return Resources::default() };
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let is_infeasible = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == "PodResizePending" && condition.reason.as_deref() == Some("Infeasible"));
     total(spec, &|container| {
+        if is_infeasible {
+            return allocated(pod, &container.name);
+        }
         let mut asked = requests(container.resources.as_ref());
         asked.raise(&allocated(pod, &container.name));
         asked
@@ -173,6 +181,16 @@ mod tests {
         let pod = json!({"spec": {"containers": [container("1")]},
             "status": {"containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0,
                 "resources": {"requests": {"cpu": "2"}}}]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        assert_eq!(asked(&pod).get("cpu"), 2000);
+    }
+
+    #[test]
+    fn what_a_node_can_never_give_is_not_counted() {
+        let pod = json!({"spec": {"containers": [container("90000")]},
+            "status": {"conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+                "containerStatuses": [{"name": "c", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                    "allocatedResources": {"cpu": "2"}}]}});
         let pod: Pod = serde_json::from_value(pod).unwrap();
         assert_eq!(asked(&pod).get("cpu"), 2000);
     }

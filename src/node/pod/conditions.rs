@@ -96,6 +96,11 @@ pub fn disrupted(pod: &Pod, message: &str) -> PodCondition {
     verdict.into_condition(pod, "DisruptionTarget")
 }
 
+/// A condition that is there only while it holds.
+pub fn holding(pod: &Pod, kind: &str, reason: Option<&'static str>, message: Option<&str>) -> PodCondition {
+    Verdict { holds: true, reason, message: message.map(String::from) }.into_condition(pod, kind)
+}
+
 /// True or false, and why.
 #[derive(Default)]
 struct Verdict {

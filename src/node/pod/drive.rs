@@ -2,6 +2,7 @@
 
 use super::history::is_running;
 use super::plan::{self, Health, Kill};
+use super::resize::{self, Resize};
 use super::start::{self, Start};
 use super::status::{Ended, Waiting};
 use super::worker::{Outcome, Stage, Starting, Step, Worker};
@@ -22,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 /// Names of waits that no container can have.
 const SANDBOX: &str = "<sandbox>";
 const DELETION: &str = "<deletion>";
+pub(super) const RESIZE: &str = "<resize>";
+/// After the node had too little for a resize, or it could not be written.
+const PENDING_RETRY: Duration = Duration::from_secs(10);
 /// After a sandbox, a cleaning or a deletion failed.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -56,6 +60,7 @@ impl Worker {
             return self.end();
         }
         self.measure();
+        self.resize();
         let plan = plan::next(&self.pod, &self.history, &self.healths);
         plan.kill.into_iter().for_each(|kill| self.kill(kill));
         if self.starting.is_some() {
@@ -72,6 +77,52 @@ impl Worker {
             self.link();
         } else if let Some(name) = plan.start.into_iter().find(|name| self.may_start(name)) {
             self.start(&name);
+        }
+    }
+
+    /// Brings running containers to what they ask for now.
+    fn resize(&mut self) {
+        if self.resizing.is_some() || self.is_held(RESIZE) {
+            return;
+        }
+        let changes = resize::changes(&self.node, &self.pod, &self.history);
+        let names: Vec<String> = changes.iter().map(|change| change.name.clone()).collect();
+        if changes.is_empty() {
+            self.resize = (Resize::Done, names);
+            return;
+        }
+        if let Some(pending) = resize::pending(&self.node, &self.pod) {
+            // Nobody tells when other pods leave.
+            self.hold(RESIZE, PENDING_RETRY);
+            self.resize = (pending, names);
+            return;
+        }
+        let error = match std::mem::take(&mut self.resize.0) {
+            Resize::InProgress(error) => error,
+            _ => None,
+        };
+        self.resize = (Resize::InProgress(error), names);
+        let (restarts, changes): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.restarts);
+        restarts.iter().for_each(|change| self.kill(change.kill()));
+        let Some(sandbox) = self.history.ready_sandbox().map(|sandbox| sandbox.id.clone()) else { return };
+        let (node, pod) = (self.node.clone(), self.pod.clone());
+        self.resizing = Some(resize::apply(node, pod, sandbox, changes).boxed());
+    }
+
+    pub(super) fn take_resized(&mut self, resized: Result<Vec<Container>, String>) {
+        match resized {
+            Ok(containers) => {
+                containers.into_iter().for_each(|container| self.observe(container));
+                self.resize = (Resize::InProgress(None), std::mem::take(&mut self.resize.1));
+                // One that is being restarted is looked at again when it has ended.
+                if !self.stopping_ids.is_empty() {
+                    self.hold(RESIZE, RETRY);
+                }
+            }
+            Err(why) => {
+                self.resize.0 = Resize::InProgress(Some(why));
+                self.hold(RESIZE, PENDING_RETRY);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub mod messages;
 pub mod parts;
 pub mod plan;
 pub mod publish;
+mod resize;
 pub mod resources;
 pub mod room;
 pub mod sandbox;

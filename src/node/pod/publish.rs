@@ -1,6 +1,6 @@
 //! Writing a pod's status: only what changed, by strategic merge, so that conditions of others stay.
 
-use super::parts;
+use super::{parts, resize};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Map, Value, json};
@@ -22,6 +22,8 @@ const FIELDS: &[&str] = &[
     "ephemeralContainerStatuses",
     "qosClass",
 ];
+/// Conditions that are the node's to take away.
+const OWN: &[&str] = &[resize::PENDING, resize::IN_PROGRESS];
 /// Lists that are merged by this key: what left must be named. Conditions of others are not the node's to take away.
 const MERGED: &[(&str, &str, bool)] = &[("hostIPs", "ip", true), ("podIPs", "ip", true), ("conditions", "type", false)];
 
@@ -64,7 +66,7 @@ fn with_deletions(field: &str, old: &Value, new: &Value) -> Value {
                     one[name] = Value::Null;
                 }
             }
-        } else if *own {
+        } else if *own || left["type"].as_str().is_some_and(|kind| OWN.contains(&kind)) {
             let mut deletion = Map::new();
             deletion.insert("$patch".into(), json!("delete"));
             deletion.insert(key.to_string(), left[*key].clone());

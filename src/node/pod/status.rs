@@ -6,6 +6,7 @@ use super::conditions::{self, Overall};
 use super::history::History;
 use super::parts::{self, Kind};
 use super::plan::{Healths, should_start};
+use super::resize::{IN_PROGRESS, PENDING, Resize};
 use super::{resources, seconds};
 use crate::runtime::{self, State};
 use jiff::Timestamp;
@@ -46,6 +47,10 @@ pub struct Facts<'a> {
     pub sandbox_ready: bool,
     pub start_time: Time,
     pub ended: Option<&'a Ended>,
+    /// How far a resize of its containers is.
+    pub resize: &'a Resize,
+    /// Containers by name that are not held to what they ask for.
+    pub unsized_: &'a [String],
     /// Nothing of the pod runs any more, nor ever will.
     pub is_over: bool,
 }
@@ -70,6 +75,8 @@ pub fn of(facts: &Facts) -> PodStatus {
         conditions.retain(|condition| condition.type_ != "DisruptionTarget");
         conditions.push(conditions::disrupted(facts.pod, &ended.message));
     }
+    conditions.retain(|condition| ![PENDING, IN_PROGRESS].contains(&condition.type_.as_str()));
+    conditions.extend(facts.resize.condition(facts.pod));
     let pod_ips = match parts::host_network(facts.pod) {
         true => Some(vec![PodIP { ip: facts.node_address.to_string() }]),
         false if facts.addresses.is_empty() => known.pod_ips.clone(),
@@ -108,6 +115,13 @@ fn container_status(facts: &Facts, kind: Kind, container: &Container) -> Contain
         started: Some(false),
         ..ContainerStatus::default()
     };
+    // What is not in force is not told; what is was told before.
+    if let Some(known) = known.filter(|_| facts.unsized_.contains(&container.name)) {
+        status.resources = known.resources.clone();
+        if matches!(facts.resize, Resize::Pending(..)) {
+            status.allocated_resources = known.allocated_resources.clone();
+        }
+    }
     match facts.history.latest(&container.name) {
         Some(latest) => observed(facts, kind, container, latest, &mut status),
         None => unobserved(facts, kind, known, &mut status),
@@ -257,6 +271,8 @@ mod tests {
             sandbox_ready: true,
             start_time: seconds(Timestamp::UNIX_EPOCH),
             ended: None,
+            resize: &Resize::Done,
+            unsized_: &[],
             is_over,
         };
         serde_json::to_value(of(&facts)).unwrap()

@@ -22,6 +22,7 @@ use super::history::{History, is_running};
 use super::image::Pulls;
 use super::parts;
 use super::plan::{Failed, Health, Healths};
+use super::resize::{self, Resize};
 use super::start::Refused;
 use super::status::{self, Ended, Facts, Waiting};
 use super::{messages, publish};
@@ -129,6 +130,10 @@ pub struct Worker {
     started: Instant,
     /// The next measuring of what the pod takes on disk, if that is limited.
     pub(super) measuring: Option<BoxFuture<'static, Option<String>>>,
+    /// The writing of new limits, if they changed.
+    pub(super) resizing: Option<BoxFuture<'static, Result<Vec<Container>, String>>>,
+    /// How far that is, and the containers by name that wait for it.
+    pub(super) resize: (Resize, Vec<String>),
     pub(super) ended: Option<Ended>,
     /// Seconds that an eviction leaves at most.
     pub(super) last_grace: Option<i64>,
@@ -173,6 +178,8 @@ impl Worker {
             started: earlier(start_time.0),
             start_time,
             measuring: None,
+            resizing: None,
+            resize: (Resize::Done, Vec::new()),
             ended: refused,
             last_grace: None,
             stage: Stage::Running,
@@ -294,6 +301,10 @@ impl Worker {
                 self.measuring = None;
                 self.take_measured(exceeded);
             }
+            resized = resized(&mut self.resizing) => {
+                self.resizing = None;
+                self.take_resized(resized);
+            }
             next = next_stage(&mut self.stage) => self.enter(next),
             () = sleep_until(wake) => {}
         }
@@ -339,6 +350,9 @@ impl Worker {
         }
         if let Some(volumes) = &self.volumes {
             volumes.pod_changed(pod.clone());
+        }
+        if pod.metadata.generation != self.pod.metadata.generation {
+            self.not_before.remove(super::drive::RESIZE);
         }
         self.pod = pod;
     }
@@ -437,7 +451,10 @@ impl Worker {
             log: folder.join(&one.spec.log_path),
         };
         self.node.pods.set(Seen {
-            pod: self.pod.clone(),
+            pod: match &self.resize {
+                (Resize::Pending(..), names) => Arc::new(resize::without(&self.pod, names)),
+                _ => self.pod.clone(),
+            },
             sandbox: self.history.ready_sandbox().map(|sandbox| sandbox.id.clone()),
             attempts: self.history.all().map(attempt).collect(),
             is_over: self.is_over(),
@@ -460,6 +477,8 @@ impl Worker {
             sandbox_ready: self.history.ready_sandbox().is_some() && !self.addresses.is_empty(),
             start_time: self.start_time.clone(),
             ended: self.ended.as_ref(),
+            resize: &self.resize.0,
+            unsized_: &self.resize.1,
             is_over: self.is_over(),
         }
     }
@@ -489,6 +508,15 @@ async fn written(writing: &mut Option<BoxFuture<'static, kube::Result<Pod>>>) ->
 async fn measured(measuring: &mut Option<BoxFuture<'static, Option<String>>>) -> Option<String> {
     match measuring {
         Some(measuring) => measuring.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn resized(
+    resizing: &mut Option<BoxFuture<'static, Result<Vec<Container>, String>>>,
+) -> Result<Vec<Container>, String> {
+    match resizing {
+        Some(resizing) => resizing.await,
         None => std::future::pending().await,
     }
 }

@@ -230,6 +230,7 @@ impl Supervisor {
             Request::Stop { id, grace } => self.stop_container(&id, grace).await.map(|()| Reply::Done),
             Request::Remove(id) => self.remove_container(&id).await.map(|()| Reply::Done),
             Request::Container(id) => Ok(Reply::Container(Box::new(self.entry(&id)?.known.borrow().clone()))),
+            Request::UpdateSandbox { id, resources } => self.update_sandbox(&id, resources).map(|()| Reply::Done),
             Request::Update { id, resources } => self.update_container(&id, resources).map(|()| Reply::Done),
             Request::ReopenLog(id) => self.reopen_log(&id).map(|()| Reply::Done),
             Request::Stats(id) => Ok(Reply::Stats(self.stats(&id)?)),

@@ -236,6 +236,14 @@ impl Supervisor {
         }
     }
 
+    pub(super) fn update_sandbox(&self, id: &str, resources: Resources) -> Result<(), Failure> {
+        let entry = self.sandbox(id)?;
+        self.cgroups.limit(&entry.cgroup(), &resources).map_err(other("cannot limit the pod"))?;
+        entry.known.borrow_mut().spec.resources = resources;
+        let known = entry.known.borrow().clone();
+        self.records.save_sandbox(&known).map_err(other("cannot record the sandbox"))
+    }
+
     pub(super) async fn stop_sandbox(&self, id: &str) -> Result<(), Failure> {
         let Ok(entry) = self.sandbox(id) else { return Ok(()) };
         let _busy = entry.busy.lock().await;
