@@ -54,6 +54,11 @@ impl NodePaths {
         self.below("var/lib/kubelet/pods")
     }
 
+    /// Files that are pods of this node.
+    pub fn manifests(&self) -> PathBuf {
+        self.below("etc/kubernetes/manifests")
+    }
+
     /// Volumes of pods that the node agent writes (tokens, secrets, configuration): in memory, `UID/VOLUME`.
     pub fn memory_volumes(&self) -> PathBuf {
         self.below("run/coracle/volumes")

@@ -12,7 +12,7 @@ use super::pod::status::Ended;
 use super::pod::worker::{Message, Worker};
 use super::pods::{Pods, Seen};
 use super::pressure::{self, Order, Pressure};
-use super::{register, server};
+use super::{register, server, static_pods};
 use crate::base::{Jumps, Shutdown};
 use crate::client::follow::Selection;
 use crate::client::{Cache, Caches, Change, Client, Level, Recorder};
@@ -59,6 +59,7 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     let alive = tokio::spawn(register::keep_alive(node.clone(), node.images_changed.clone(), shutdown.clone()));
     let (orders, evictions) = mpsc::unbounded_channel();
     let watching = tokio::spawn(pressure::watch(node.clone(), orders, shutdown.clone()));
+    let files = tokio::spawn(static_pods::follow(node.clone(), shutdown.clone()));
     let serving = {
         let (node, shutdown) = (node.clone(), shutdown.clone());
         async move {
@@ -77,6 +78,7 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     };
     alive.abort();
     watching.abort();
+    files.abort();
     agent.tasks.shutdown().await;
     result
 }
@@ -102,6 +104,7 @@ pub(super) fn node(setup: Setup) -> Node {
         pressure: Pressure::default(),
         machine: Machine::look(&setup.paths.pods()),
         images_changed: Arc::new(Notify::new()),
+        pods_changed: Notify::new(),
         name,
         client: setup.client,
         profile: setup.profile,
@@ -138,6 +141,7 @@ impl Agent {
         self.own.ready().await;
         let (mut events, sandboxes, containers) = self.runtime().await;
         self.adopt(&pods, sandboxes, containers);
+        self.node.pods_changed.notify_one();
         let mut changes = pods.changes();
         loop {
             tokio::select! {
@@ -267,6 +271,7 @@ impl Agent {
             Ok(uid) => {
                 self.workers.remove(&uid);
                 self.node.pods.forget(&uid);
+                self.node.pods_changed.notify_one();
             }
             Err(error) => tracing::error!(%error, "a pod worker broke"),
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! agent ── watches pods of this node ──▶ pod::worker (one per pod) ── plan ▶ operations ▶ status
 //!   ├── register: the Node object and its lease
+//!   ├── static_pods: files of this node that are pods
 //!   ├── pressure: what the node is short of; images and pods that go for it
 //!   └── runtime events ──▶ the worker of the container's pod
 //! ```
@@ -24,6 +25,7 @@ mod probes;
 mod quantity;
 mod register;
 mod server;
+mod static_pods;
 mod sys;
 mod volumes;
 

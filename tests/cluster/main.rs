@@ -22,6 +22,7 @@ mod network;
 mod objects;
 mod pressure;
 mod release;
+mod static_pods;
 mod streams;
 mod surroundings;
 mod surviving;
