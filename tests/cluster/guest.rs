@@ -135,9 +135,9 @@ fn initial_file_system(folder: &Path, kernel: &Path) -> PathBuf {
         &format!("{RUN}{INSIDE}=1 tests --test-threads=1 --nocapture {tests}\necho {ENDED} $?\npoweroff -f\n"),
     );
     let archive = folder.join("archive");
-    let pack = "find . | /bin/busybox cpio -o -H newc";
-    let packed = Command::new("sh").args(["-c", pack]).current_dir(&root).stderr(Stdio::null());
-    let status = packed.stdout(std::fs::File::create(&archive).unwrap()).status().unwrap();
+    let mut pack = Command::new("sh");
+    pack.args(["-c", "find . | /bin/busybox cpio -o -H newc"]).current_dir(&root).stderr(Stdio::null());
+    let status = pack.stdout(std::fs::File::create(&archive).unwrap()).status().unwrap();
     assert!(status.success());
     archive
 }

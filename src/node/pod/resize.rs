@@ -195,8 +195,8 @@ mod tests {
             "resizePolicy": [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]}]}))
     }
 
-    #[test]
-    fn running_containers_follow_what_they_ask_for() {
+    #[tokio::test]
+    async fn running_containers_follow_what_they_ask_for() {
         let (api, runtime) = (FakeApi::default(), FakeRuntime::default());
         let (node, _folder) = node(&api, &runtime);
         let before = asking(json!({"limits": {"cpu": "1", "memory": "64Mi"}}));
@@ -224,8 +224,8 @@ mod tests {
         assert_eq!(resources::request(&without(&pod, &[]), "cpu").milli(), 90_000_000);
     }
 
-    #[test]
-    fn a_node_that_has_too_little_says_so() {
+    #[tokio::test]
+    async fn a_node_that_has_too_little_says_so() {
         let (api, runtime) = (FakeApi::default(), FakeRuntime::default());
         let (node, _folder) = node(&api, &runtime);
         assert_eq!(pending(&node, &asking(json!({"requests": {"cpu": "1m"}}))), None);
