@@ -222,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_of_version_two_does_as_the_program_says() {
+        let roots = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].map(Path::new);
+        let Some(root) = roots.into_iter().find(|root| root.join("cgroup.procs").exists()) else {
+            println!("skipped: there is no cgroup of version 2");
+            return;
+        };
+        let folder = root.join(format!("coracle-devices-{}", std::process::id()));
+        if std::fs::create_dir(&folder).is_err() {
+            println!("skipped: making a cgroup needs root");
+            return;
+        }
+        let protected = Guard::default().protect_two(&folder, &rules(&[]).unwrap());
+        // Everybody may write to the kernel's log whom devices do not keep from it; `:` writes nothing.
+        let script =
+            format!("echo $$ >{}/cgroup.procs && : >/dev/null && ! (: >/dev/kmsg) 2>/dev/null", folder.display());
+        let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+        std::fs::remove_dir(&folder).unwrap();
+        protected.unwrap();
+        assert!(status.success());
+    }
+
+    #[test]
     fn a_device_of_the_node_is_used_as_far_as_it_was_given() {
         let device = |permissions: &str| Device {
             container_path: "/dev/x".into(),

@@ -11,21 +11,21 @@ fn manifest(image: &str) -> String {
 
 #[test]
 fn a_file_of_the_node_is_a_pod_for_as_long_as_it_is_there() {
-    let Some(cluster) = Cluster::started("files") else { return };
+    let Some(cluster) = Cluster::started("manifest") else { return };
     let file = cluster.folder().join("web.yaml");
     let place = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        cluster.coracle(&format!("cp {} files:/etc/kubernetes/manifests/web.yaml", file.display())).ok();
+        cluster.coracle(&format!("cp {} manifest:/etc/kubernetes/manifests/web.yaml", file.display())).ok();
     };
     place(&manifest("coracle.local/hello"));
-    let pod = "get pod -n kube-system web-files -o jsonpath=";
+    let pod = "get pod -n kube-system web-manifest -o jsonpath=";
     until("the pod is ready", || {
         cluster.kubectl(&format!("{pod}{{.status.containerStatuses[0].ready}}")).out == "true"
     });
     let uid = || cluster.kubectl(&format!("{pod}{{.metadata.uid}}")).out;
     let first = uid();
 
-    cluster.kubectl("delete pod -n kube-system web-files --wait=false").ok();
+    cluster.kubectl("delete pod -n kube-system web-manifest --wait=false").ok();
     until("one that was deleted is there again", || ![first.clone(), String::new()].contains(&uid()));
 
     place(&manifest("coracle.local/hello:latest"));
