@@ -5,8 +5,8 @@
 
 mod apply;
 mod charts;
-mod completion;
 mod clock;
+mod completion;
 mod custom;
 mod docker;
 mod extension;
