@@ -1,6 +1,6 @@
 //! Clusters in containers of a real engine. Without an engine that can be used these say that they are skipped.
 
-use super::harness::{Cluster, Said, forgotten, get, kill, traces, until, until_changed};
+use super::harness::{Cluster, Said, forgotten, get, kill, traces, until};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -228,11 +228,9 @@ impl Engine {
         command.arg("--data-root").arg(place("data")).arg("--exec-root").arg(place("exec"));
         command.arg("--pidfile").arg(place("pid")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().unwrap());
-        // Whoever connects before the engine serves is served when it does.
+        // A socket has its name a moment before it listens, and the latter is no event. Whoever connects is served when the engine does.
         let socket = place("docker.sock");
-        until_changed(self.folder.path(), "the engine listens", || {
-            std::os::unix::net::UnixStream::connect(&socket).is_ok()
-        });
+        until("the engine listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
         said(Command::new("docker").args(["--host", &self.address(), "version"])).ok();
     }
 
@@ -270,70 +268,4 @@ fn a_cluster_comes_back_with_its_engine() {
     get(&format!("{service}:80"), "hello from web-");
     cluster.coracle("delete").ok();
     assert_eq!(traces("back"), Vec::<String>::new());
-}
-
-/// Podman's service, of a test's own, in a folder of its own.
-struct Podman {
-    folder: tempfile::TempDir,
-    process: Child,
-}
-
-impl Podman {
-    fn new() -> Option<Self> {
-        let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
-        let mut helpers = ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"].iter();
-        let has_network = helpers.any(|path| std::path::Path::new(path).exists());
-        if !rustix::process::geteuid().is_root() || !is_there("podman") || !is_there("runc") || !has_network {
-            println!("skipped: there is no `podman` with `runc` and `netavark` that this test may start");
-            return None;
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let place = |name: &str| -> PathBuf { folder.path().join(name) };
-        std::fs::write(place("containers.conf"), "[network]\nnetwork_backend = \"netavark\"\n").unwrap();
-        let log = std::fs::File::create(place("log")).unwrap();
-        let mut command = Command::new("podman");
-        command.arg("--root").arg(place("root")).arg("--runroot").arg(place("run"));
-        command.args(["--cgroup-manager=cgroupfs", "--runtime=runc", "system", "service", "--time=0"]);
-        command.arg(format!("unix://{}", place("podman.sock").display()));
-        command.env("CONTAINERS_CONF", place("containers.conf"));
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let socket = place("podman.sock");
-        until_changed(folder.path(), "podman listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
-        Some(Self { folder, process })
-    }
-}
-
-impl Drop for Podman {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        self.process.kill().ok();
-        self.process.wait().ok();
-        // Its storage stays mounted where it was.
-        let storage = self.folder.path().join("root/overlay");
-        rustix::mount::unmount(&storage, rustix::mount::UnmountFlags::DETACH).ok();
-    }
-}
-
-#[test]
-fn a_node_runs_in_podman_as_well() {
-    let Some(podman) = Podman::new() else { return };
-    let address = format!("unix://{}", podman.folder.path().join("podman.sock").display());
-    let cluster = Cluster::new("pod").unwrap().with_variable("DOCKER_HOST", address);
-    let Some(cluster) = usable(cluster) else { return };
-    cluster.coracle("start --driver=docker").ok();
-    deploy(&cluster);
-    let url = cluster.coracle("service web --url").ok();
-    get(url.trim().trim_start_matches("http://"), "hello from web-");
-    cluster.coracle("pause -A").ok();
-    kill(cluster.init());
-    assert_ne!(cluster.coracle("status").code, 0);
-    cluster.coracle("start").ok();
-    available(&cluster);
-    cluster.coracle("stop").ok();
-    assert_eq!(host(&cluster), "Stopped");
-    cluster.coracle("start").ok();
-    available(&cluster);
-    cluster.coracle("delete").ok();
-    assert_eq!(traces("pod"), Vec::<String>::new());
-    assert_eq!(forgotten(&cluster, "pod"), Vec::<String>::new());
 }
