@@ -23,6 +23,8 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("Other", &[]),
 ];
 const COLORS: &[&str] = &["#7c3aed", "#2563eb", "#0f766e", "#0e7490", "#4d7c0f", "#b45309", "#be185d", "#475569"];
+/// The same, faint: the ground of a box, which hides the lines behind it.
+const TINTS: &[&str] = &["#f4effd", "#eef3fd", "#ecf4f4", "#ecf4f6", "#f1f5ec", "#f9f3ec", "#faedf4", "#f1f2f4"];
 
 /// How far an object of a cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +122,10 @@ fn picture(title: &str, nodes: &[Node]) -> String {
         let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" font-size=\"12\" fill=\"#64748b\">{name}</text>");
     }
     let owned = owned(nodes);
-    let uses: BTreeSet<(usize, usize)> = edges(nodes).difference(&owned).copied().collect();
+    let children: BTreeSet<usize> = owned.iter().map(|(_, child)| *child).collect();
+    // Who uses an owner uses what it owns: one line says both.
+    let uses: BTreeSet<(usize, usize)> =
+        edges(nodes).into_iter().filter(|(from, to)| !children.contains(from) && !children.contains(to)).collect();
     let lines =
         uses.iter().map(|edge| (edge, "#94a3b8", "1.5")).chain(owned.iter().map(|edge| (edge, "#0f766e", "2.5")));
     for ((from, to), color, thickness) in lines.map(|((from, to), color, thickness)| ((*from, *to), color, thickness)) {
@@ -160,7 +165,7 @@ fn owned(nodes: &[Node]) -> BTreeSet<(usize, usize)> {
 }
 
 fn draw(out: &mut String, node: &Node, x: usize, y: usize) {
-    let color = COLORS[node.column];
+    let (color, tint) = (COLORS[node.column], TINTS[node.column]);
     let told = match &node.health {
         Some((_, message)) if !message.is_empty() => format!(": {message}"),
         _ => String::new(),
@@ -169,8 +174,8 @@ fn draw(out: &mut String, node: &Node, x: usize, y: usize) {
     let kind = if node.is_hook { format!("{} (hook)", node.kind) } else { node.kind.clone() };
     let _ = writeln!(
         out,
-        "<g><title>{kind} {name}{told}</title><rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" rx=\"8\" fill=\"{color}\" \
-         fill-opacity=\"0.08\" stroke=\"{color}\"{dashes}/><text x=\"{}\" y=\"{}\" font-size=\"11\" \
+        "<g><title>{kind} {name}{told}</title><rect x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{}\" rx=\"8\" fill=\"{tint}\" \
+         stroke=\"{color}\"{dashes}/><text x=\"{}\" y=\"{}\" font-size=\"11\" \
          fill=\"{color}\">{kind}</text><text x=\"{}\" y=\"{}\" font-size=\"13\" fill=\"#0f172a\">{short}</text></g>",
         BOX.0,
         BOX.1,
@@ -299,21 +304,27 @@ mod tests {
         let picture = svg_of_objects(
             "web",
             vec![
-                live("{kind: Deployment, metadata: {name: d, uid: 1a}}", Health::Underway, "Available: 0/1"),
+                live("{kind: Service, metadata: {name: s}, spec: {selector: {app: x}}}", Health::Good, ""),
+                live(
+                    "{kind: Deployment, metadata: {name: d, uid: 1a}, spec: {template: {metadata: {labels: {app: x}}}}}",
+                    Health::Underway,
+                    "Available: 0/1",
+                ),
                 live(
                     "{kind: ReplicaSet, metadata: {name: r, uid: 2a, ownerReferences: [{uid: 1a}]}}",
                     Health::Good,
                     "",
                 ),
                 live(
-                    "{kind: Pod, metadata: {name: p, uid: 3a, ownerReferences: [{uid: 2a}]}}",
+                    "{kind: Pod, metadata: {name: p, uid: 3a, labels: {app: x}, ownerReferences: [{uid: 2a}]}}",
                     Health::Bad,
                     "ErrImagePull",
                 ),
             ],
         );
         assert_eq!(picture.matches("stroke-width=\"2.5\"").count(), 2);
-        assert_eq!(picture.matches("<circle ").count(), 3);
+        assert_eq!(picture.matches("stroke-width=\"1.5\"").count(), 1, "the Service is tied to the Deployment only");
+        assert_eq!(picture.matches("<circle ").count(), 4);
         assert!(picture.contains("<title>Pod p: ErrImagePull</title>"), "{picture}");
     }
 }
