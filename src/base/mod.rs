@@ -6,6 +6,7 @@ pub mod clock;
 pub mod component;
 pub mod crypto;
 pub mod disk;
+pub mod folder_changes;
 pub mod hint;
 pub mod memory;
 pub mod shutdown;
@@ -13,5 +14,6 @@ mod sys;
 
 pub use clock::Jumps;
 pub use component::Component;
+pub use folder_changes::FolderChanges;
 pub use hint::Hint;
 pub use shutdown::Shutdown;

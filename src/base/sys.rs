@@ -21,6 +21,8 @@ pub fn forget(start: usize, end: usize) {
 pub fn one_heap(brief: bool) {
     const STEP: libc::c_int = 4 << 20;
     const NEVER: libc::c_int = 1 << 30;
+    // The most that the allocator takes.
+    const LARGE: libc::c_int = 32 << 20;
     #[cfg(target_env = "gnu")]
     // SAFETY: sets how the allocator grows; it is called before there are threads.
     unsafe {
@@ -28,7 +30,7 @@ pub fn one_heap(brief: bool) {
         if brief {
             libc::mallopt(libc::M_TOP_PAD, STEP);
             libc::mallopt(libc::M_TRIM_THRESHOLD, NEVER);
-            libc::mallopt(libc::M_MMAP_THRESHOLD, NEVER);
+            libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         }
     };
 }

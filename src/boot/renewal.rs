@@ -1,13 +1,12 @@
 //! Certificates of a node that runs are made anew before their end. Servers take theirs when they begin, so the server process
 //! ends then, and PID 1 starts it again at once; the listening socket and the pods outlive it.
 
+use crate::base::Jumps;
 use crate::base::causes::chain;
 use crate::config::{NodePaths, Profile};
 use crate::pki::{self, ClusterNames};
 use std::time::Duration;
 
-/// The longest wait at once: a machine that sleeps stops the clock of timers, and not that of certificates.
-const LONGEST: Duration = Duration::from_secs(6 * 3600);
 /// When what failed is tried again.
 const AGAIN: Duration = Duration::from_secs(60);
 
@@ -15,10 +14,15 @@ const AGAIN: Duration = Duration::from_secs(60);
 pub async fn renewed(profile: &Profile, paths: &NodePaths) {
     let (names, valid) = (ClusterNames::of(profile), pki::valid(profile));
     let folder = paths.pki();
+    // A machine that sleeps stops the clock of timers, and not that of certificates.
+    let mut jumps = Jumps::watch();
     loop {
         let left = pki::until_renewal(&folder, &names, valid);
         if !left.is_zero() {
-            tokio::time::sleep(left.min(LONGEST)).await;
+            tokio::select! {
+                () = tokio::time::sleep(left) => {}
+                () = jumps.next() => {}
+            }
             continue;
         }
         match pki::ensure_cluster_for(&folder, &names, valid) {

@@ -1,10 +1,12 @@
 //! The authorities that a node's programs trust: those that the command line handed over are laid over the node's own, under
 //! the names where OpenSSL and others look for them.
 
+use crate::base::disk;
 use crate::config::NodePaths;
 use crate::pki::trust::subject_hash;
 use rustix::mount::{MountFlags, mount};
 use std::ffi::CString;
+use std::fs::DirEntry;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,14 +32,7 @@ pub fn install() -> io::Result<()> {
 }
 
 fn certificates(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut found = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    found.sort();
-    Ok(found)
+    Ok(disk::entries(folder)?.iter().map(DirEntry::path).collect())
 }
 
 /// Each certificate under its own name and under OpenSSL's, and the bundle of all.

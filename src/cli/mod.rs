@@ -1,6 +1,7 @@
 //! Words, flags, exit codes and all printing.
 //!
-//! stdout is data, stderr is talk; of commands without data (start, stop, …) what they do is the output. A command is one file in `commands/` and one line in the table below.
+//! stdout is data, stderr is talk; of commands without data (start, stop, …) what they do is the output. A command is one file
+//! in `commands/` and one line in the table below.
 
 mod audit;
 mod commands;

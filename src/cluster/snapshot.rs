@@ -4,6 +4,7 @@
 //! while it is read, so what is read is what one moment was.
 
 use super::life::{Cluster, Error};
+use crate::base::disk;
 use crate::config::Profile;
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -173,14 +174,8 @@ fn relocate(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry?;
+    for entry in disk::entries(folder)? {
         let file = entry.file_name().to_string_lossy().into_owned();
         let Some(name) = file.strip_suffix(END) else { continue };
         let metadata = entry.metadata()?;

@@ -1,5 +1,6 @@
 //! A node's own `/etc`, whatever made the node: written at every start, because the machine's resolvers may have changed.
 
+use crate::base::disk;
 use crate::config::Profile;
 use std::io;
 use std::net::IpAddr;
@@ -34,13 +35,7 @@ pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> 
 
 /// Copies the user's files for nodes to below `root`: folders, files with their modes, and links.
 pub fn copy_files(from: &Path, root: &Path) -> io::Result<()> {
-    let entries = match std::fs::read_dir(from) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
+    for entry in disk::entries(from)? {
         let (kind, target) = (entry.file_type()?, root.join(entry.file_name()));
         if kind.is_dir() {
             std::fs::create_dir_all(&target)?;

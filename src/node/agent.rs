@@ -59,7 +59,7 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     let alive = tokio::spawn(register::keep_alive(node.clone(), node.images_changed.clone(), shutdown.clone()));
     let (orders, evictions) = mpsc::unbounded_channel();
     let watching = tokio::spawn(pressure::watch(node.clone(), orders, shutdown.clone()));
-    let files = tokio::spawn(static_pods::follow(node.clone(), shutdown.clone()));
+    let files = tokio::spawn(static_pods::follow(node.clone(), node.pods.changes(), shutdown.clone()));
     let serving = {
         let (node, shutdown) = (node.clone(), shutdown.clone());
         async move {
@@ -104,7 +104,6 @@ pub(super) fn node(setup: Setup) -> Node {
         pressure: Pressure::default(),
         machine: Machine::look(&setup.paths.pods()),
         images_changed: Arc::new(Notify::new()),
-        pods_changed: Notify::new(),
         name,
         client: setup.client,
         profile: setup.profile,
@@ -141,7 +140,8 @@ impl Agent {
         self.own.ready().await;
         let (mut events, sandboxes, containers) = self.runtime().await;
         self.adopt(&pods, sandboxes, containers);
-        self.node.pods_changed.notify_one();
+        // Also where there are none.
+        self.node.pods.tell();
         let mut changes = pods.changes();
         loop {
             tokio::select! {
@@ -271,7 +271,6 @@ impl Agent {
             Ok(uid) => {
                 self.workers.remove(&uid);
                 self.node.pods.forget(&uid);
-                self.node.pods_changed.notify_one();
             }
             Err(error) => tracing::error!(%error, "a pod worker broke"),
         }
@@ -404,6 +403,39 @@ mod tests {
         pod["metadata"]["deletionTimestamp"] = json!("2026-11-24T00:00:00Z");
         world.api.put(PATH, pod);
         world.api.until(PATH, |pod| pod.is_none()).await;
+    }
+
+    fn has_condition_type(pod: &Value, kind: &str) -> bool {
+        pod["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(|one| one["type"] == kind))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resize_waits_until_another_pod_leaves() {
+        const OTHER: &str = "/api/v1/namespaces/default/pods/q";
+        let asking = |milli: usize| json!({"containers": [{"name": "web", "image": "i", "resources": {"requests": {"cpu": format!("{milli}m")}}}]});
+        let (api, runtime) = (FakeApi::default(), FakeRuntime::default());
+        let all = usize::try_from(crate::node::fake::machine().cpus).unwrap() * 1000;
+        api.put(PATH, serde_json::to_value(pod(asking(50))).unwrap());
+        let mut other = serde_json::to_value(pod(asking(all - 100))).unwrap();
+        other["metadata"]["name"] = json!("q");
+        other["metadata"]["uid"] = json!("u2");
+        api.put(OTHER, other);
+        let world = start(api, runtime);
+        world.api.until(PATH, is_ready).await;
+        world.api.until(OTHER, is_ready).await;
+
+        let mut wanted = world.api.get(PATH).unwrap();
+        wanted["spec"] = serde_json::to_value(pod(asking(200)).spec).unwrap();
+        wanted["metadata"]["generation"] = json!(2);
+        world.api.put(PATH, wanted);
+        world.api.until(PATH, |pod| has_condition_type(pod.unwrap(), "PodResizePending")).await;
+        let mut leaving = world.api.get(OTHER).unwrap();
+        leaving["metadata"]["deletionTimestamp"] = json!("2026-11-24T00:00:00Z");
+        leaving["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        world.api.put(OTHER, leaving);
+        let given =
+            |pod: Option<&Value>| pod.unwrap()["status"]["containerStatuses"][0]["allocatedResources"]["cpu"] == "200m";
+        world.api.until(PATH, given).await;
     }
 
     #[tokio::test(start_paused = true)]

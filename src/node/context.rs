@@ -34,8 +34,6 @@ pub struct Node {
     pub events: Recorder,
     /// Tells when the clock was set or the machine slept.
     pub jumps: Jumps,
-    /// Told when a pod of this node is gone, and when all that there are were found.
-    pub pods_changed: Notify,
     /// Told when the list of images, or what the node is short of, changed.
     pub images_changed: Arc<Notify>,
 }

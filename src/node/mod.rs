@@ -26,7 +26,6 @@ mod quantity;
 mod register;
 mod server;
 mod static_pods;
-mod sys;
 mod volumes;
 
 pub use agent::{Setup, run};

@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// One attempt of a container.
 #[derive(Clone, Debug)]
@@ -40,27 +41,49 @@ impl Seen {
 
 /// Every pod that has a worker, by uid.
 #[derive(Default)]
-pub struct Pods(RwLock<BTreeMap<String, Arc<Seen>>>);
+pub struct Pods {
+    known: RwLock<BTreeMap<String, Arc<Seen>>>,
+    /// Told when pods came or went, or have something else of the node than before.
+    changed: watch::Sender<()>,
+}
 
 impl Pods {
     /// Replaces what is known of a pod.
     pub fn set(&self, seen: Seen) {
-        self.0.write().insert(parts::uid(&seen.pod).to_string(), Arc::new(seen));
+        let seen = Arc::new(seen);
+        let before = self.known.write().insert(parts::uid(&seen.pod).to_string(), seen.clone());
+        let has_same = |before: &Seen| {
+            before.is_over == seen.is_over && (Arc::ptr_eq(&before.pod, &seen.pod) || before.pod.spec == seen.pod.spec)
+        };
+        if !before.is_some_and(|before| has_same(&before)) {
+            self.tell();
+        }
     }
 
     /// Forgets a pod.
     pub fn forget(&self, uid: &str) {
-        self.0.write().remove(uid);
+        self.known.write().remove(uid);
+        self.tell();
+    }
+
+    /// Tells when pods came or went, or have something else of the node than before; from now on.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Tells those who wait for changes to look again.
+    pub fn tell(&self) {
+        self.changed.send_replace(());
     }
 
     /// Every pod, by uid.
     pub fn list(&self) -> Vec<Arc<Seen>> {
-        self.0.read().values().cloned().collect()
+        self.known.read().values().cloned().collect()
     }
 
     /// The pod of this name; of several, one that is not over.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Seen>> {
-        let pods = self.0.read();
+        let pods = self.known.read();
         let named =
             pods.values().filter(|one| parts::namespace(&one.pod) == namespace && parts::name(&one.pod) == name);
         named.min_by_key(|one| one.is_over).cloned()

@@ -13,23 +13,21 @@
 use super::context::Node;
 use super::pod::parts;
 use super::pods::Seen;
-use super::sys;
 use crate::api::yaml;
-use crate::base::Shutdown;
 use crate::base::causes::chain;
+use crate::base::{FolderChanges, Shutdown};
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
 use kube::Api;
 use kube::api::{DeleteParams, PostParams, Preconditions};
-use rustix::fs::inotify::{self, WatchFlags};
+use rustix::fs::inotify::WatchFlags;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
 
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const HASH: &str = "kubernetes.io/config.hash";
@@ -43,26 +41,28 @@ const LARGEST: u64 = 3 << 20;
 /// Namespace and name.
 type Key = (String, String);
 
-/// Follows the folder until shutdown. Begins when the agent has told for the first time that pods came or went.
-pub async fn follow(node: Arc<Node>, shutdown: Shutdown) {
-    if let Err(error) = try_follow(&node, &shutdown).await {
+/// Follows the folder until shutdown. Begins when the agent has told for the first time which pods there are.
+pub async fn follow(node: Arc<Node>, pods: watch::Receiver<()>, shutdown: Shutdown) {
+    if let Err(error) = try_follow(&node, pods, &shutdown).await {
         tracing::warn!(%error, "the folder of static pods is not followed");
     }
 }
 
-async fn try_follow(node: &Node, shutdown: &Shutdown) -> io::Result<()> {
+async fn try_follow(node: &Node, mut pods: watch::Receiver<()>, shutdown: &Shutdown) -> io::Result<()> {
     let folder = node.paths.manifests();
     std::fs::create_dir_all(&folder)?;
-    let changes = watch(&folder)?;
-    let mut retry = false;
+    let which = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
+    let changes = FolderChanges::of(&folder, which)?;
+    // The sender is the node's own.
+    pods.changed().await.ok();
     loop {
+        let retry = settle(node, read(&folder, &node.name)).await.is_err();
         tokio::select! {
             () = shutdown.wait() => return Ok(()),
-            () = node.pods_changed.notified() => {}
-            changed = drain(&changes) => changed?,
+            _ = pods.changed() => {}
+            changed = changes.next() => changed?,
             () = tokio::time::sleep(RETRY), if retry => {}
         }
-        retry = settle(node, read(&folder, &node.name)).await.is_err();
     }
 }
 
@@ -164,28 +164,6 @@ fn mirror(text: &str, node: &str) -> Result<(Key, Value), String> {
     // Typed once, so that what is wrong is told with the file.
     serde_json::from_value::<Pod>(pod.clone()).map_err(|error| error.to_string())?;
     Ok(((namespace, name), pod))
-}
-
-fn watch(folder: &Path) -> io::Result<AsyncFd<OwnedFd>> {
-    let changes = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
-    let which = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
-    inotify::add_watch(&changes, folder, which)?;
-    sys::watch(changes)
-}
-
-/// Waits for the next change, and takes all there are.
-async fn drain(changes: &AsyncFd<OwnedFd>) -> io::Result<()> {
-    let mut ready = changes.readable().await?;
-    loop {
-        match rustix::io::read(changes.get_ref(), &mut [0u8; 4096]) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::AGAIN) => {
-                ready.clear_ready();
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct File {
     /// Length after the last time that it was written anew.
     compact: u64,
     /// How long the last sync took.
-    last_sync: Duration,
+    pub(super) last_sync: Duration,
 }
 
 impl File {
@@ -89,11 +89,6 @@ impl File {
         if end > self.reserved && self.file.write_all_at(&AHEAD, end).is_ok() {
             self.reserved = end + AHEAD.len() as u64;
         }
-    }
-
-    /// How long the disk took the last time.
-    pub fn last_sync(&self) -> Duration {
-        self.last_sync
     }
 
     /// Whether most of the file is history.

@@ -105,7 +105,7 @@ impl Desk {
             return None;
         }
         let file = queue.file.take()?;
-        if file.last_sync() <= SHORT {
+        if file.last_sync <= SHORT {
             return Some(Turn { desk: self, file: Some(file) });
         }
         queue.hand(file, &self.handed);
@@ -154,6 +154,11 @@ impl Turn<'_> {
     fn once(mut self) {
         let requests = self.desk.queue.lock().take();
         self.batch(requests);
+        self.end();
+    }
+
+    /// Leaves the file at rest, or to the thread where there is more to do.
+    fn end(mut self) {
         let mut queue = self.desk.queue.lock();
         let Some(file) = self.file.take() else { return };
         if queue.requests.is_empty() && !file.is_bloated() {
@@ -291,5 +296,108 @@ fn refuse(accepted: Vec<Accepted>, error: std::io::Error) {
     let error = Arc::new(error);
     for request in accepted {
         request.answer.send(Err(Error::Full(error.clone()))).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Draft, Selection};
+    use super::*;
+
+    /// A desk without its thread, and the folder of its file.
+    fn desk() -> (Desk, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, tables) = File::open(folder.path()).unwrap();
+        let shared = Arc::new(Shared { tables: parking_lot::RwLock::new(tables) });
+        let queue = Queue { requests: Vec::new(), file: Some(file), is_for_thread: false, is_closed: false };
+        (Desk { shared, queue: Mutex::new(queue), handed: Condvar::new() }, folder)
+    }
+
+    /// A request for one object, and its answer.
+    fn request(name: &str) -> (Request, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        let key = Key { resource: "configmaps".into(), namespace: "default".into(), name: name.into() };
+        let draft = Draft { bytes: b"{\"v\":}".to_vec(), gap: 5 };
+        let op = Op { key, expected: Expected::Absent, draft, selection: Selection::default(), is_delete: false };
+        (Request { ops: vec![op], answer }, answered)
+    }
+
+    /// Asks at a disk that was quick the last time.
+    fn submit(desk: &Desk, request: Request) -> Option<Turn<'_>> {
+        if let Some(file) = desk.queue.lock().file.as_mut() {
+            file.last_sync = Duration::ZERO;
+        }
+        desk.submit(request)
+    }
+
+    fn revision(answered: &mut oneshot::Receiver<Answer>) -> u64 {
+        answered.try_recv().unwrap().unwrap()[0].revision
+    }
+
+    #[test]
+    fn a_write_that_comes_alone_is_its_callers_and_what_comes_meanwhile_is_the_threads() {
+        let (desk, _folder) = desk();
+        let ((one, mut first), (two, mut second), (three, mut third)) = (request("a"), request("b"), request("c"));
+        let turn = submit(&desk, one).unwrap();
+        turn.once();
+        assert_eq!(revision(&mut first), 1);
+
+        let turn = submit(&desk, two).unwrap();
+        // The caller has not taken what waits yet, so both are written together.
+        assert!(desk.submit(three).is_none(), "the file is taken");
+        turn.once();
+        assert_eq!((revision(&mut second), revision(&mut third)), (2, 3));
+
+        let ((four, mut fourth), (five, mut fifth)) = (request("d"), request("e"));
+        let mut turn = submit(&desk, four).unwrap();
+        let taken = desk.queue.lock().take();
+        assert!(desk.submit(five).is_none());
+        turn.batch(taken);
+        turn.end();
+        assert!(fifth.try_recv().is_err(), "the caller does not write for others for ever");
+        desk.wait().unwrap().work();
+        assert_eq!((revision(&mut fourth), revision(&mut fifth)), (4, 5));
+    }
+
+    #[test]
+    fn a_slow_disk_keeps_only_the_thread_waiting() {
+        let (desk, _folder) = desk();
+        desk.queue.lock().file.as_mut().unwrap().last_sync = SHORT * 2;
+        let ((one, mut first), (two, mut second)) = (request("a"), request("b"));
+        assert!(desk.submit(one).is_none());
+        assert!(desk.submit(two).is_none(), "the thread has not come yet");
+        desk.wait().unwrap().work();
+        assert_eq!((revision(&mut first), revision(&mut second)), (1, 2));
+        assert!(!desk.queue.lock().is_for_thread, "at rest again");
+    }
+
+    #[test]
+    fn a_turn_that_breaks_closes_the_store_for_all_who_wait() {
+        let (desk, _folder) = desk();
+        let ((one, mut first), (two, mut second)) = (request("a"), request("b"));
+        let turn = submit(&desk, one).unwrap();
+        drop(turn);
+        assert!(desk.submit(two).is_none());
+        assert!(first.try_recv().is_err() && second.try_recv().is_err());
+        assert!(desk.wait().is_none(), "the thread ends");
+    }
+
+    #[test]
+    fn many_writers_at_once_are_all_answered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, tables) = File::open(folder.path()).unwrap();
+        let writer = Writer::start(file, Arc::new(Shared { tables: parking_lot::RwLock::new(tables) }));
+        std::thread::scope(|scope| {
+            for thread in 0..8 {
+                let writer = &writer;
+                scope.spawn(move || {
+                    for number in 0..100 {
+                        let ops = request(&format!("{thread}-{number}")).0.ops;
+                        writer.submit(ops).blocking_recv().unwrap().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(writer.0.shared.tables.read().revision, 800);
     }
 }

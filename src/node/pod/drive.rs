@@ -24,8 +24,8 @@ use tokio_util::sync::CancellationToken;
 const SANDBOX: &str = "<sandbox>";
 const DELETION: &str = "<deletion>";
 pub(super) const RESIZE: &str = "<resize>";
-/// After the node had too little for a resize, or it could not be written.
-const PENDING_RETRY: Duration = Duration::from_secs(10);
+/// After new limits could not be written.
+const RESIZE_RETRY: Duration = Duration::from_secs(10);
 /// After a sandbox, a cleaning or a deletion failed.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -82,9 +82,11 @@ impl Worker {
 
     /// Brings running containers to what they ask for now.
     fn resize(&mut self) {
-        if self.resizing.is_some() || self.is_held(RESIZE) {
+        let waits = self.resize.0.waits_for_room() && !self.room.has_changed().unwrap_or(true);
+        if self.resizing.is_some() || self.is_held(RESIZE) || waits {
             return;
         }
+        self.room.mark_unchanged();
         let changes = resize::changes(&self.node, &self.pod, &self.history);
         let names: Vec<String> = changes.iter().map(|change| change.name.clone()).collect();
         if changes.is_empty() {
@@ -92,8 +94,6 @@ impl Worker {
             return;
         }
         if let Some(pending) = resize::pending(&self.node, &self.pod) {
-            // Nobody tells when other pods leave.
-            self.hold(RESIZE, PENDING_RETRY);
             self.resize = (pending, names);
             return;
         }
@@ -121,7 +121,7 @@ impl Worker {
             }
             Err(why) => {
                 self.resize.0 = Resize::InProgress(Some(why));
-                self.hold(RESIZE, PENDING_RETRY);
+                self.hold(RESIZE, RESIZE_RETRY);
             }
         }
     }

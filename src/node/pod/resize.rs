@@ -36,6 +36,11 @@ pub enum Resize {
 }
 
 impl Resize {
+    /// Whether it goes on when other pods have less of the node.
+    pub fn waits_for_room(&self) -> bool {
+        matches!(self, Resize::Pending(..))
+    }
+
     /// The condition that tells of it.
     pub fn condition(&self, pod: &Pod) -> Option<PodCondition> {
         match self {

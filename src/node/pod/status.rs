@@ -50,7 +50,7 @@ pub struct Facts<'a> {
     /// How far a resize of its containers is.
     pub resize: &'a Resize,
     /// Containers by name that are not held to what they ask for.
-    pub unsized_: &'a [String],
+    pub not_resized: &'a [String],
     /// Nothing of the pod runs any more, nor ever will.
     pub is_over: bool,
 }
@@ -116,7 +116,7 @@ fn container_status(facts: &Facts, kind: Kind, container: &Container) -> Contain
         ..ContainerStatus::default()
     };
     // What is not in force is not told; what is was told before.
-    if let Some(known) = known.filter(|_| facts.unsized_.contains(&container.name)) {
+    if let Some(known) = known.filter(|_| facts.not_resized.contains(&container.name)) {
         status.resources = known.resources.clone();
         if matches!(facts.resize, Resize::Pending(..)) {
             status.allocated_resources = known.allocated_resources.clone();
@@ -272,7 +272,7 @@ mod tests {
             start_time: seconds(Timestamp::UNIX_EPOCH),
             ended: None,
             resize: &Resize::Done,
-            unsized_: &[],
+            not_resized: &[],
             is_over,
         };
         serde_json::to_value(of(&facts)).unwrap()

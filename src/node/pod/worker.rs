@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -134,6 +134,8 @@ pub struct Worker {
     pub(super) resizing: Option<BoxFuture<'static, Result<Vec<Container>, String>>>,
     /// How far that is, and the containers by name that wait for it.
     pub(super) resize: (Resize, Vec<String>),
+    /// Told when other pods have something else of the node, which one that waits for room looks at.
+    pub(super) room: watch::Receiver<()>,
     pub(super) ended: Option<Ended>,
     /// Seconds that an eviction leaves at most.
     pub(super) last_grace: Option<i64>,
@@ -160,6 +162,7 @@ impl Worker {
     ) -> Self {
         let start_time = parts::status(&pod).start_time.clone().unwrap_or_else(super::now);
         let mut worker = Self {
+            room: node.pods.changes(),
             node,
             pod,
             inbox,
@@ -305,6 +308,8 @@ impl Worker {
                 self.resizing = None;
                 self.take_resized(resized);
             }
+            // Told once more for the one who looks.
+            Ok(()) = self.room.changed(), if self.resize.0.waits_for_room() => self.room.mark_changed(),
             next = next_stage(&mut self.stage) => self.enter(next),
             () = sleep_until(wake) => {}
         }
@@ -353,6 +358,7 @@ impl Worker {
         }
         if pod.metadata.generation != self.pod.metadata.generation {
             self.not_before.remove(super::drive::RESIZE);
+            self.room.mark_changed();
         }
         self.pod = pod;
     }
@@ -478,7 +484,7 @@ impl Worker {
             start_time: self.start_time.clone(),
             ended: self.ended.as_ref(),
             resize: &self.resize.0,
-            unsized_: &self.resize.1,
+            not_resized: &self.resize.1,
             is_over: self.is_over(),
         }
     }

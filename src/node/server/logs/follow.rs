@@ -8,15 +8,13 @@
 
 use super::Options;
 use super::read::Reader;
-use crate::node::sys;
+use crate::base::FolderChanges;
 use crate::runtime::{Event, Runtime, State};
 use bytes::Bytes;
 use futures::StreamExt;
-use rustix::fs::inotify;
+use rustix::fs::inotify::WatchFlags;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
 
 /// A log to send.
@@ -30,7 +28,7 @@ impl Log {
     pub async fn send(&self, runtime: &dyn Runtime, id: &str, to: mpsc::Sender<Bytes>) -> io::Result<()> {
         let ended = ended(runtime, id);
         tokio::pin!(ended);
-        let changes = if self.options.follow { Changes::of(&self.path)? } else { None };
+        let changes = if self.options.follow { changes(&self.path)? } else { None };
         let mut is_last = changes.is_none();
         let mut reader = self.open().await?;
         loop {
@@ -40,7 +38,7 @@ impl Log {
             };
             let Some(changes) = changes.as_ref().filter(|_| !is_last) else { break };
             tokio::select! {
-                result = changes.wait() => result?,
+                result = changes.next() => result?,
                 // What was written until then is still to be read.
                 () = &mut ended => is_last = true,
             }
@@ -111,36 +109,13 @@ async fn ended(runtime: &dyn Runtime, id: &str) {
     }
 }
 
-/// Changes in a log's folder.
-struct Changes(AsyncFd<OwnedFd>);
-
-impl Changes {
-    /// Watches the folder of a log; nothing if there is none, and so will never be a log.
-    fn of(path: &Path) -> io::Result<Option<Self>> {
-        let folder = path.parent().unwrap_or(path);
-        let fd = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?;
-        let changes = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
-        match inotify::add_watch(&fd, folder, changes) {
-            Ok(_) => Ok(Some(Self(sys::watch(fd)?))),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Waits for the next change, and takes all there are.
-    async fn wait(&self) -> io::Result<()> {
-        let mut ready = self.0.readable().await?;
-        let mut buffer = [0u8; 4096];
-        loop {
-            match rustix::io::read(self.0.get_ref(), &mut buffer) {
-                Ok(_) => {}
-                Err(rustix::io::Errno::AGAIN) => {
-                    ready.clear_ready();
-                    return Ok(());
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
+/// Changes in the folder of a log; nothing if there is none, and so will never be a log.
+fn changes(log: &Path) -> io::Result<Option<FolderChanges>> {
+    let kinds = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO;
+    match FolderChanges::of(log.parent().unwrap_or(log), kinds) {
+        Ok(changes) => Ok(Some(changes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
