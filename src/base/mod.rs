@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod causes;
+pub mod claim;
 pub mod clock;
 pub mod component;
 pub mod crypto;
@@ -12,6 +13,7 @@ pub mod memory;
 pub mod shutdown;
 mod sys;
 
+pub use claim::Claim;
 pub use clock::Jumps;
 pub use component::Component;
 pub use folder_changes::FolderChanges;

@@ -19,7 +19,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What PID 1 keeps running, in the order in which it is started; it ends in reverse order.
+/// What PID 1 keeps running, in the order in which it is started; it ends in reverse order. Nothing in a node without
+/// Kubernetes.
 const SERVICES: &[&str] = &["supervisor", "server"];
 /// How long one service may take to end: the supervisor waits for its containers' grace.
 const END_SECONDS: u64 = 15;
@@ -59,8 +60,8 @@ async fn run() -> io::Result<()> {
     let mut services =
         Services { supervisor, running: BTreeMap::new(), started: BTreeMap::new(), pauses: BTreeMap::new() };
     note_start();
-    for service in SERVICES {
-        services.start(service)?;
+    if profile().is_none_or(|profile| profile.kubernetes) {
+        SERVICES.iter().try_for_each(|service| services.start(service))?;
     }
     tokio::spawn(crate::base::memory::settle());
     loop {
@@ -144,13 +145,14 @@ impl Services {
     }
 }
 
-/// The proxies through which images are pulled, and what else the profile says; the latter goes before. A profile that cannot
-/// be read is reported by the server.
+/// The node's profile. One that cannot be read is reported by the server.
+fn profile() -> Option<Profile> {
+    serde_json::from_slice(&std::fs::read(NodePaths::default().profile()).ok()?).ok()
+}
+
+/// The proxies through which images are pulled, and what else the profile says; the latter goes before.
 fn variables() -> Vec<(String, String)> {
-    let profile = std::fs::read(NodePaths::default().profile()).ok();
-    let Some(profile) = profile.and_then(|bytes| serde_json::from_slice::<Profile>(&bytes).ok()) else {
-        return Vec::new();
-    };
+    let Some(profile) = profile() else { return Vec::new() };
     let proxies = profile.proxy.variables().into_iter().map(|(name, value)| (name.to_string(), value));
     let bundle = super::trust::bundle().map(|path| ("SSL_CERT_FILE".to_string(), path.display().to_string()));
     let named = profile.environment.iter().filter_map(|text| text.split_once('='));

@@ -39,6 +39,13 @@ pub async fn bring(cluster: &Cluster, say: &(dyn Fn(&str) + Sync), context: &Con
             bring_image(&store, image, say).await?;
         }
     }
+    if !profile.kubernetes {
+        let waiting = profile.addons.len() + profile.manifests.len() + profile.charts.len();
+        if waiting > 0 {
+            say("addons, manifests and charts wait until there is Kubernetes");
+        }
+        return Ok(());
+    }
     let client = commands::client(cluster).await?;
     if !profile.addons.is_empty() {
         say("enabling addons");

@@ -14,10 +14,11 @@ mod printer;
 mod release;
 mod table;
 mod template;
+mod words;
 
 use crate::base::Hint;
 use crate::config::Home;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use exit::Exit;
 use printer::Printer;
 use std::process::ExitCode;
@@ -146,15 +147,22 @@ pub fn main() -> ExitCode {
     crate::base::crypto::install();
     complete::answer();
     let begun = jiff::Timestamp::now();
-    let arguments = match Arguments::try_parse_from(argv()) {
-        Ok(arguments) => arguments,
+    let (command, arguments) = match parse() {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     let home = Home::from_environment();
     let is_named = arguments.profile.is_some();
     let is_part = matches!(arguments.command, Some(Command::Node(_)));
     let profile = arguments.profile.unwrap_or_else(|| home.active());
-    let context = Context { home, profile, is_named, printer: Printer::new(arguments.quiet) };
+    let log = match arguments.klog.folder.as_deref().map(|folder| open_log(folder, &command)).transpose() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("error: cannot write to --log_dir: {error}");
+            return Exit::Failure.into();
+        }
+    };
+    let context = Context { home, profile, is_named, printer: Printer::new(arguments.quiet).logging(log) };
     let exit = match run(arguments.command, &context) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -166,6 +174,22 @@ pub fn main() -> ExitCode {
         audit::record(&context.home, &context.profile, arguments.user.as_deref(), begun, exit.code());
     }
     exit.into()
+}
+
+/// The log of this process's command.
+fn open_log(folder: &std::path::Path, command: &str) -> std::io::Result<klog::Log> {
+    let program = std::env::args_os().next().unwrap_or_default();
+    let program = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    klog::Log::open(folder, &program, command)
+}
+
+/// What this process was asked, and the word for it.
+fn parse() -> Result<(String, Arguments), clap::Error> {
+    let mut command = Arguments::command();
+    let matches = command.try_get_matches_from_mut(argv())?;
+    let word = matches.subcommand_name().unwrap_or("help").to_string();
+    let arguments = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((word, arguments))
 }
 
 /// Under the name `kubectl` every argument is kubectl's.

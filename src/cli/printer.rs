@@ -2,10 +2,13 @@
 
 use super::events::{self, Plan};
 use super::exit::Exit;
+use super::klog::Log;
+use super::words;
 use crate::base::Hint;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI16, Ordering};
 use std::time::Duration;
 
@@ -18,13 +21,26 @@ pub struct Printer {
     plain: AtomicBool,
     /// Talk is what the command prints, so it goes to stdout.
     aloud: AtomicBool,
+    /// Where all of it is written as well.
+    log: Option<Arc<Log>>,
 }
 
 impl Printer {
     /// A printer that says nothing but data and errors when `quiet`.
     pub fn new(quiet: bool) -> Self {
         let off = || AtomicBool::new(false);
-        Self { quiet, json: off(), plain: off(), aloud: off() }
+        Self { quiet, json: off(), plain: off(), aloud: off(), log: None }
+    }
+
+    /// The same, with all that is said in a log as well.
+    pub fn logging(self, log: Option<Log>) -> Self {
+        Self { log: log.map(Arc::new), ..self }
+    }
+
+    fn log(&self, severity: char, text: &str) {
+        if let Some(log) = &self.log {
+            log.line(severity, text);
+        }
     }
 
     /// From now on talk and errors are events.
@@ -58,6 +74,7 @@ impl Printer {
 
     /// A line of talk.
     pub fn say(&self, text: impl AsRef<str>) {
+        self.log('I', text.as_ref());
         match (self.is_json(), self.quiet) {
             (true, _) => events::print(&events::told("info", text.as_ref())),
             (_, true) => {}
@@ -67,6 +84,7 @@ impl Printer {
 
     /// Something that the user should know, and that is no error.
     pub fn warn(&self, text: impl AsRef<str>) {
+        self.log('W', text.as_ref());
         match self.is_json() {
             true => events::print(&events::told("warning", text.as_ref())),
             false => {
@@ -91,12 +109,13 @@ impl Printer {
         });
         let plan = Plan { total: plan.total, stages: plan.stages };
         let aloud = self.aloud.load(Ordering::Relaxed);
-        Steps { bar, quiet: self.quiet, json, aloud, plan, last: AtomicI16::new(-1) }
+        Steps { bar, quiet: self.quiet, json, aloud, plan, last: AtomicI16::new(-1), log: self.log.clone() }
     }
 
     /// An error, its causes, and what to do about it.
     pub fn error(&self, error: &(dyn Error + 'static), exit: Exit) {
         let hint = error.downcast_ref::<Hint>().map(Hint::hint).unwrap_or_default();
+        self.log('E', &crate::base::causes::chain(error));
         if self.is_json() {
             events::print(&events::failed(exit.code(), exit.id(), &error.to_string(), hint));
         }
@@ -115,6 +134,7 @@ impl Printer {
 
 /// A line of talk. A reader that went away is no error of ours.
 fn talk(text: &str, aloud: bool) {
+    let text = words::translated(text);
     match aloud {
         true => writeln!(std::io::stdout(), "{text}").ok(),
         false => writeln!(std::io::stderr(), "{text}").ok(),
@@ -130,14 +150,18 @@ pub struct Steps {
     plan: Plan,
     /// The number of the last step that was printed as an event.
     last: AtomicI16,
+    log: Option<Arc<Log>>,
 }
 
 impl Steps {
     /// The next step.
     pub fn step(&self, text: &str) {
+        if let Some(log) = &self.log {
+            log.line('I', text);
+        }
         match &self.bar {
             _ if self.json => self.event(text),
-            Some(bar) => bar.set_message(text.to_string()),
+            Some(bar) => bar.set_message(words::translated(text)),
             None if self.quiet => {}
             None => talk(text, self.aloud),
         }

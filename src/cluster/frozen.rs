@@ -30,7 +30,7 @@ impl Cluster {
     fn frozen_folders(&self) -> Vec<PathBuf> {
         let noted = std::fs::read_to_string(self.paused_file()).unwrap_or_default();
         let noted = Some(noted.trim()).filter(|text| !text.is_empty()).map(PathBuf::from);
-        let usual = cgroups::freezer(&self.profile.name).map(|folder| folder.join(PAUSED));
+        let usual = cgroups::freezer(&self.mark()).map(|folder| folder.join(PAUSED));
         noted.into_iter().chain(usual).filter(|folder| folder.join("freezer.state").exists()).collect()
     }
 }

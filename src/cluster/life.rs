@@ -1,11 +1,12 @@
 //! Start, stop and delete: lists of steps over one context, with undo in one place.
 
 use super::{kubeconfig, ready};
-use crate::base::Hint;
+use crate::base::{Claim, Hint};
 use crate::config::{Home, NodePaths, Problem, Profile, Wanted};
 use crate::drivers::{self, Driver, Machine, MachineState, Say};
 use crate::pki;
 use base64::Engine;
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -97,6 +98,8 @@ pub struct Cluster {
     pub home: Home,
     pub profile: Profile,
     pub driver: &'static dyn Driver,
+    /// Keeps the addresses of a new cluster from other starts, until it has them.
+    _claim: Option<Claim>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -138,8 +141,8 @@ impl Cluster {
         let _lock = lock(home).map_err(Error::io("cannot lock the profiles"))?;
         match Self::open(home, &wanted.name) {
             Err(Error::NoProfile(_)) => {
-                let profile = wanted.resolve_beside(&all_profiles(home)?, is_own_address).map_err(Error::Wanted)?;
-                let cluster = Self::new(home, profile)?;
+                let (profile, claim) = with_claim(&all_profiles(home)?, wanted)?;
+                let cluster = Self { _claim: claim, ..Self::new(home, profile)? };
                 cluster.home.save(&cluster.profile).map_err(Error::io("cannot write the profile"))?;
                 Ok((cluster, true))
             }
@@ -149,7 +152,7 @@ impl Cluster {
 
     fn new(home: &Home, profile: Profile) -> Result<Self, Error> {
         let driver = drivers::find(&profile.driver).ok_or_else(|| Error::NoDriver(profile.driver.clone()))?;
-        Ok(Self { home: home.clone(), profile, driver })
+        Ok(Self { home: home.clone(), profile, driver, _claim: None })
     }
 
     /// The cluster that a profile would make; nothing is written.
@@ -165,6 +168,11 @@ impl Cluster {
     /// Whether the node runs.
     pub async fn state(&self) -> Result<MachineState, Error> {
         Ok(self.driver.state(&self.machine()?).await)
+    }
+
+    /// See [`Machine::mark`].
+    pub(super) fn mark(&self) -> String {
+        drivers::mark(&self.profile.name, &self.home.profile_folder(&self.profile.name))
     }
 
     /// What the driver is given.
@@ -189,8 +197,8 @@ impl Cluster {
         format!("https://{}:{}", self.profile.network.node_address, self.profile.api_port)
     }
 
-    /// Starts the cluster; when it returns, the node is Ready, DNS answers and the default service account is there.
-    /// A start that fails leaves nothing behind that was not there before.
+    /// Starts the cluster; when it returns, the node is Ready, DNS answers and the default service account is there. One that
+    /// fails is to be taken back with [`Self::undo`], once nobody has to look at it.
     pub async fn start(&self, is_new: bool, say: Say<'_>) -> Result<Started, Error> {
         self.let_go().await?;
         if let MachineState::Running { .. } = self.state().await? {
@@ -202,13 +210,11 @@ impl Cluster {
         if matches!(result, Err(Error::NotReady(_))) && !super::status::has_room(self) {
             result = Err(self.full());
         }
-        if result.is_err() {
-            self.undo(is_new).await;
-        }
         result.map(|()| if is_new { Started::New } else { Started::Again })
     }
 
-    /// Makes again what somebody took away beside a node that runs: its link, its routes, its forwarder. A paused one goes on.
+    /// Makes again what somebody took away beside a node that runs: its link, its routes, its forwarder, its
+    /// words in the kubeconfig. A paused one goes on.
     async fn heal(&self, say: Say<'_>) -> Result<(), Error> {
         self.driver.start(&self.machine()?, say).await?;
         if self.unpause()? {
@@ -216,10 +222,15 @@ impl Cluster {
         }
         // One that was made to run again by its engine, or just now, needs a moment.
         ready::wait(&self.context()?, &self.profile).await?;
-        match self.has_forwarder() {
-            true => Ok(()),
-            false => self.restart_forwarder().await,
+        if !self.has_forwarder() {
+            self.restart_forwarder().await?;
         }
+        let is_known = kubeconfig::points_at(&kubeconfig::path(), &self.profile.name, &self.server_url());
+        if !matches!(is_known, Ok(Some(true))) {
+            say("writing the cluster into the kubeconfig again");
+            self.write_context()?;
+        }
+        Ok(())
     }
 
     fn full(&self) -> Error {
@@ -324,8 +335,11 @@ impl Cluster {
         kubeconfig::alone(&self.context()?).map_err(Error::io("cannot write a kubeconfig"))
     }
 
-    /// Puts the context into the user's kubeconfig and makes it the current one.
+    /// Puts the context into the user's kubeconfig and makes it the current one. Without Kubernetes there is none.
     pub fn write_context(&self) -> Result<(), Error> {
+        if !self.profile.kubernetes {
+            return Ok(());
+        }
         let path = kubeconfig::path();
         kubeconfig::merge(&path, &self.context()?).map_err(Error::io(format!("cannot write {}", path.display())))
     }
@@ -383,6 +397,23 @@ fn lock(home: &Home) -> io::Result<std::fs::File> {
     let file = std::fs::File::create(home.lock_file())?;
     file.lock()?;
     Ok(file)
+}
+
+/// A new profile with addresses that nobody has: no profile of this home, nothing on this machine, and no start of another
+/// home at this moment.
+fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Claim>), Error> {
+    let claims = RefCell::new(Vec::new());
+    let is_used = |address| {
+        if is_own_address(address) {
+            return true;
+        }
+        let claim = Claim::of(&format!("coracle {address}"));
+        let is_claimed = claim.is_none();
+        claims.borrow_mut().extend(claim);
+        is_claimed
+    };
+    let profile = wanted.resolve_beside(others, is_used).map_err(Error::Wanted)?;
+    Ok((profile, claims.into_inner().pop()))
 }
 
 /// Whether this machine has the address: only then can it be bound.

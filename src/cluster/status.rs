@@ -76,7 +76,12 @@ pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
         host: Word::Running,
         kubelet: Word::Stopped,
         api_server: Word::Stopped,
-        kubeconfig: if matches!(config, Ok(Some(true))) { Word::Configured } else { Word::Misconfigured },
+        kubeconfig: match config {
+            Ok(Some(true)) => Word::Configured,
+            // There is nothing to point at.
+            _ if !cluster.profile.kubernetes => Word::Configured,
+            _ => Word::Misconfigured,
+        },
         worker: false,
         time_to_stop,
         pid: state.pid(),
@@ -84,6 +89,7 @@ pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
     };
     match state {
         MachineState::Running { .. } if cluster.is_paused() => status.api_server = Word::Paused,
+        MachineState::Running { .. } if !cluster.profile.kubernetes => {}
         MachineState::Running { .. } => {
             (status.api_server, status.kubelet) = (answers(cluster, "/readyz").await, agent_answers(cluster).await);
         }

@@ -49,6 +49,11 @@ impl Home {
         self.root.join("logs").join("audit.json")
     }
 
+    /// What a node had to tell whose start failed last.
+    pub fn failed_start(&self, name: &str) -> PathBuf {
+        self.root.join("logs").join("failed").join(name)
+    }
+
     /// Archives of images that every cluster loads (`coracle cache`).
     pub fn image_cache(&self) -> PathBuf {
         self.root.join("cache").join("images")

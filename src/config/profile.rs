@@ -71,12 +71,64 @@ pub struct Profile {
     /// Proxies through which the node reaches the internet.
     #[serde(default)]
     pub proxy: Proxy,
+    /// Whether the node runs Kubernetes; without it, it is a machine to work in.
+    #[serde(default = "yes")]
+    pub kubernetes: bool,
+    /// Which admission plugins are on that usually are not, and the reverse.
+    #[serde(default)]
+    pub admission: Admission,
     /// When the node is short of something.
     #[serde(default)]
     pub shortage: Shortage,
     /// See [`LAYOUT`]; zero is before there was a number.
     #[serde(default)]
     pub layout: u32,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Admission plugins by the names that they have upstream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    #[serde(default)]
+    pub enabled: Vec<String>,
+    #[serde(default)]
+    pub disabled: Vec<String>,
+}
+
+/// The plugins that there are, and whether they are on when nothing is said.
+pub const ADMISSION: &[(&str, bool)] = &[
+    ("NamespaceAutoProvision", false),
+    ("NamespaceLifecycle", true),
+    ("LimitRanger", true),
+    ("ServiceAccount", true),
+    ("NodeRestriction", true),
+    ("PodSecurity", true),
+    ("Priority", true),
+    ("DefaultTolerationSeconds", true),
+    ("DefaultStorageClass", true),
+    ("StorageObjectInUseProtection", true),
+    ("PersistentVolumeClaimResize", true),
+    ("RuntimeClass", true),
+    ("CertificateApproval", true),
+    ("CertificateSigning", true),
+    ("CertificateSubjectRestriction", true),
+    ("DefaultIngressClass", true),
+    ("ValidatingAdmissionPolicy", true),
+    ("MutatingAdmissionWebhook", true),
+    ("ValidatingAdmissionWebhook", true),
+    ("ResourceQuota", true),
+];
+
+impl Admission {
+    /// Whether a plugin is on.
+    pub fn has(&self, name: &str) -> bool {
+        let is_in = |list: &[String]| list.iter().any(|one| one == name);
+        let is_usual = ADMISSION.iter().any(|(known, is_on)| *known == name && *is_on);
+        !is_in(&self.disabled) && (is_usual || is_in(&self.enabled))
+    }
 }
 
 /// The proxies of this machine, as its environment names them; empty when there is none.

@@ -190,6 +190,8 @@ fn usual(name: &str, network: Network) -> Profile {
         certificate_seconds: None,
         environment: Vec::new(),
         proxy: Proxy::default(),
+        kubernetes: true,
+        admission: Default::default(),
         shortage: Shortage::default(),
         layout: LAYOUT,
     }

@@ -2,6 +2,7 @@
 //! states are made from it.
 
 use super::Profile;
+use super::profile::ADMISSION;
 use super::shortage::{self, Shortage};
 use super::values::{self, Mount, Port};
 use std::net::{IpAddr, Ipv4Addr};
@@ -230,6 +231,33 @@ pub static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "no-kubernetes",
+        effect: Effect::Restart,
+        set: Set::One(|profile, value| {
+            profile.kubernetes = !value.parse::<bool>().map_err(|_| format!("`{value}` is neither true nor false"))?;
+            Ok(())
+        }),
+        get: |profile| unusual(&(!profile.kubernetes).to_string(), "false"),
+    },
+    Setting {
+        key: "enable-admission-plugins",
+        effect: Effect::Restart,
+        set: Set::List(|profile, value| {
+            profile.admission.enabled = plugins(value)?;
+            Ok(())
+        }),
+        get: |profile| profile.admission.enabled.clone(),
+    },
+    Setting {
+        key: "disable-admission-plugins",
+        effect: Effect::Restart,
+        set: Set::List(|profile, value| {
+            profile.admission.disabled = plugins(value)?;
+            Ok(())
+        }),
+        get: |profile| profile.admission.disabled.clone(),
+    },
+    Setting {
         key: "cert-expiration",
         effect: Effect::Restart,
         set: Set::One(|profile, value| {
@@ -323,6 +351,20 @@ pub static SETTINGS: &[Setting] = &[
         get: |profile| profile.manifests.clone(),
     },
 ];
+
+/// Names of admission plugins, which may stand in one text with commas between.
+fn plugins(value: &[String]) -> Result<Vec<String>, String> {
+    let names = value.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|name| !name.is_empty());
+    let known = |name: &str| ADMISSION.iter().any(|(known, _)| *known == name);
+    let check = |name: &str| match known(name) {
+        true => Ok(name.to_string()),
+        false => {
+            let all: Vec<&str> = ADMISSION.iter().map(|(known, _)| *known).collect();
+            Err(format!("there is no admission plugin `{name}`; there are {}", all.join(", ")))
+        }
+    };
+    names.map(check).collect()
+}
 
 /// A value that is left out where it is the usual one.
 fn unusual(value: &str, usual: &str) -> Vec<String> {
@@ -453,6 +495,8 @@ mod tests {
             ("eviction-hard", "memory.available<1Gi,nodefs.available<5%"),
             ("image-gc-high-threshold", "85"),
             ("service-node-port-range", "20000-20100"),
+            ("no-kubernetes", "true"),
+            ("enable-admission-plugins", "NamespaceAutoProvision"),
             ("cert-expiration", "24h"),
             ("ports", "8080:80"),
             ("mounts", "/src:/data:ro"),
@@ -496,6 +540,7 @@ mod tests {
             ("service-node-port-range", "9-3"),
             ("cert-expiration", "3s"),
             ("docker-env", "=x"),
+            ("enable-admission-plugins", "AlwaysSayYes"),
             ("eviction-hard", "memory<1Gi"),
             ("image-gc-low-threshold", "101"),
         ] {

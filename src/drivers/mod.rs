@@ -29,6 +29,25 @@ pub struct Machine {
     pub executable: PathBuf,
 }
 
+impl Machine {
+    /// What everything that the machine has outside of itself is called by.
+    pub fn mark(&self) -> String {
+        mark(&self.profile.name, &self.folder)
+    }
+}
+
+/// A profile's name, and four characters that tell it from a profile of the same name in another home: links, packet rules
+/// and cgroups have one space of names on a machine. `folder` is the profile's.
+pub fn mark(name: &str, folder: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    // FNV-1a.
+    let bytes = folder.as_os_str().as_bytes();
+    let sum = bytes.iter().fold(0x811c_9dc5u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let digit = |place: u32| char::from(DIGITS[(sum / 36u32.pow(place) % 36) as usize]);
+    format!("{name}-{}", (0..4).map(digit).collect::<String>())
+}
+
 /// Whether a machine is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MachineState {
@@ -118,7 +137,7 @@ pub enum Error {
     #[error("the engine does not give the node what it needs: {0}")]
     Refused(String),
     /// Something of the node's name is there, and not ours.
-    #[error("there is a {what} `{name}` already that coracle did not make")]
+    #[error("there is a {what} `{name}` already that is not of this cluster")]
     Taken { what: &'static str, name: String },
     /// The part of the driver that runs as a process of its own gave up.
     #[error("the node did not start: {0}")]

@@ -1,6 +1,6 @@
 //! Clusters in containers of a real engine. Without an engine that can be used these say that they are skipped.
 
-use super::harness::{Cluster, Said, forgotten, get, kill, traces, until};
+use super::harness::{Cluster, Said, get, kill, until};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -46,8 +46,8 @@ fn available(cluster: &Cluster) {
 /// Deletes a cluster; nothing of it may be left in the engine, in this machine's kernel, in files and in the kubeconfig.
 fn delete_and_look(cluster: &Cluster, name: &str) {
     cluster.coracle("delete").ok();
-    assert_eq!(traces(name), Vec::<String>::new());
-    assert_eq!(forgotten(cluster, name), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
+    assert_eq!(cluster.forgotten(), Vec::<String>::new());
     for list in ["ps -aq", "volume ls -q", "network ls -q"] {
         assert_eq!(docker(&format!("{list} --filter label=local.coracle.profile={name}")), "", "docker {list}");
     }
@@ -183,7 +183,7 @@ fn clusters_of_both_drivers_run_side_by_side() {
     delete_and_look(&left, "left");
     assert_eq!((host(&right).as_str(), host(&plain).as_str()), ("Running", "Running"));
     plain.coracle("delete").ok();
-    assert_eq!(traces("plain"), Vec::<String>::new());
+    assert_eq!(plain.traces(), Vec::<String>::new());
     delete_and_look(&right, "right");
 }
 
@@ -195,7 +195,7 @@ fn a_name_that_somebody_else_has_is_left_alone() {
     docker("volume inspect squatter");
     docker("volume rm squatter");
     assert_eq!(refused.code, 50, "{}", refused.err);
-    assert!(refused.err.contains("that coracle did not make"), "{}", refused.err);
+    assert!(refused.err.contains("that is not of this cluster"), "{}", refused.err);
 }
 
 /// An engine of a test's own, which it may stop.
@@ -267,5 +267,5 @@ fn a_cluster_comes_back_with_its_engine() {
     let service = cluster.kubectl("get service web -o jsonpath={.spec.clusterIP}").ok();
     get(&format!("{service}:80"), "hello from web-");
     cluster.coracle("delete").ok();
-    assert_eq!(traces("back"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
 }

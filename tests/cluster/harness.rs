@@ -9,6 +9,7 @@ pub struct Cluster {
     name: String,
     /// Of every command on it, beside what the process has.
     variables: Vec<(String, String)>,
+    home: PathBuf,
     folder: tempfile::TempDir,
 }
 
@@ -35,7 +36,7 @@ impl From<Output> for Said {
     }
 }
 
-/// The addresses of a cluster are chosen among the profiles of its home, so homes of tests must be one.
+/// Most clusters of the tests are profiles of one home, as most users' are.
 fn home() -> PathBuf {
     std::env::temp_dir().join(format!("coracle-tests-{}", std::process::id()))
 }
@@ -47,12 +48,18 @@ impl Cluster {
             println!("skipped: making a cluster needs root");
             return None;
         }
-        Some(Self { name: name.into(), variables: Vec::new(), folder: tempfile::tempdir().unwrap() })
+        Some(Self { name: name.into(), variables: Vec::new(), home: home(), folder: tempfile::tempdir().unwrap() })
     }
 
     /// The same, with an environment variable for every command on it.
     pub fn with_variable(mut self, name: &str, value: String) -> Self {
         self.variables.push((name.into(), value));
+        self
+    }
+
+    /// The same, in a home of its own.
+    pub fn at_home(mut self) -> Self {
+        self.home = self.folder.path().join("home");
         self
     }
 
@@ -127,7 +134,7 @@ impl Cluster {
 
     /// Where the executable keeps this cluster.
     pub fn profile_folder(&self) -> PathBuf {
-        home().join("profiles").join(&self.name)
+        self.home.join("profiles").join(&self.name)
     }
 
     /// PID 1 of the node as this machine numbers it.
@@ -138,13 +145,59 @@ impl Cluster {
 
     /// Starts a command in the surroundings of this cluster; it is dropped once it runs, with its streams.
     pub fn spawn(&self, mut command: Command) -> std::process::Child {
-        command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig());
+        command.env("CORACLE_HOME", &self.home).env("KUBECONFIG", self.kubeconfig());
         command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    }
+
+    /// Everything on this machine that carries this cluster's mark: links, packet rules, cgroups, mounts, processes.
+    pub fn traces(&self) -> Vec<String> {
+        let run = |program: &str, words: &[&str]| {
+            let output = Command::new(program).args(words).output();
+            output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+        };
+        let (rules, folder) = (format!("coracle-{}", self.mark()), format!("{}/", self.profile_folder().display()));
+        let mut found: Vec<String> = Vec::new();
+        let mentions = |text: String, word: &str| {
+            text.lines().filter(|line| line.contains(word)).map(String::from).collect::<Vec<_>>()
+        };
+        found.extend(mentions(run("ip", &["-o", "link"]), &self.link()));
+        found.extend(mentions(run("ip", &["route"]), &self.link()));
+        found.extend(mentions(run("nft", &["list", "tables"]), &rules));
+        found.extend(mentions(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), &folder));
+        let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+        for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
+            let folder = hierarchy.join(&rules);
+            if folder.exists() {
+                found.push(folder.display().to_string());
+            }
+        }
+        found.extend(processes_in(&self.profile_folder()));
+        found
+    }
+
+    /// Files of the deleted cluster and its words in the kubeconfig.
+    pub fn forgotten(&self) -> Vec<String> {
+        let folders = [self.profile_folder(), self.home.join("snapshots").join(&self.name)];
+        let mut found: Vec<String> =
+            folders.iter().filter(|folder| folder.exists()).map(|folder| folder.display().to_string()).collect();
+        let config = std::fs::read_to_string(self.kubeconfig()).unwrap_or_default();
+        found.extend(config.lines().filter(|line| line.trim_end().ends_with(&self.name)).map(String::from));
+        found
+    }
+
+    /// What the machine's link, packet rules and cgroups are called by.
+    pub fn mark(&self) -> String {
+        coracle::drivers::mark(&self.name, &self.profile_folder())
+    }
+
+    /// The host's end of the link to the node.
+    pub fn link(&self) -> String {
+        coracle::drivers::native::links::host_link(&self.mark())
     }
 
     fn run(&self, command: &mut Command) -> Said {
         command.envs(self.variables.iter().cloned());
-        command.env("CORACLE_HOME", home()).env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
+        command.env("CORACLE_HOME", &self.home).env("KUBECONFIG", self.kubeconfig()).stdin(Stdio::null());
         command.output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
     }
 }
@@ -178,31 +231,6 @@ pub async fn client(cluster: &Cluster) -> kube::Client {
     kube::Client::try_from(kube::Config::from_custom_kubeconfig(config, &options).await.unwrap()).unwrap()
 }
 
-/// Everything on this machine that carries a cluster's name: links, packet rules, cgroups, mounts, processes.
-pub fn traces(name: &str) -> Vec<String> {
-    let run = |program: &str, words: &[&str]| {
-        let output = Command::new(program).args(words).output();
-        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
-    };
-    let mut found: Vec<String> = Vec::new();
-    let mentions = |text: String, word: &str| {
-        text.lines().filter(|line| line.contains(word)).map(String::from).collect::<Vec<_>>()
-    };
-    found.extend(mentions(run("ip", &["-o", "link"]), &format!("cor-{name}")));
-    found.extend(mentions(run("ip", &["route"]), &format!("cor-{name}")));
-    found.extend(mentions(run("nft", &["list", "tables"]), &format!("coracle-{name}")));
-    found.extend(mentions(std::fs::read_to_string("/proc/self/mountinfo").unwrap(), &format!("profiles/{name}/")));
-    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
-    for hierarchy in hierarchies.chain(["/sys/fs/cgroup".into()]) {
-        let folder = hierarchy.join(format!("coracle-{name}"));
-        if folder.exists() {
-            found.push(folder.display().to_string());
-        }
-    }
-    found.extend(processes_in(&home().join("profiles").join(name)));
-    found
-}
-
 /// Every kubectl: the one on the path, those that stand beside it under names with a version, and those that
 /// `CORACLE_TEST_KUBECTLS` names with a colon between.
 pub fn kubectls() -> BTreeSet<PathBuf> {
@@ -218,16 +246,6 @@ pub fn kubectls() -> BTreeSet<PathBuf> {
         all.insert(file);
     }
     all
-}
-
-/// Files of a deleted cluster and its words in the kubeconfig.
-pub fn forgotten(cluster: &Cluster, name: &str) -> Vec<String> {
-    let folders = [cluster.profile_folder(), home().join("snapshots").join(name)];
-    let mut found: Vec<String> =
-        folders.iter().filter(|folder| folder.exists()).map(|folder| folder.display().to_string()).collect();
-    let config = std::fs::read_to_string(cluster.kubeconfig()).unwrap_or_default();
-    found.extend(config.lines().filter(|line| line.trim_end().ends_with(name)).map(String::from));
-    found
 }
 
 /// Waits for something that the world outside the API shows: packet rules, names, addresses, the kernel's processes. Nothing

@@ -1,6 +1,6 @@
 //! Start, stop, delete, status: what a cluster's life looks like from outside.
 
-use super::harness::{Cluster, traces};
+use super::harness::Cluster;
 use std::os::unix::fs::PermissionsExt;
 
 #[test]
@@ -15,18 +15,21 @@ fn a_cluster_starts_stops_starts_again_and_leaves_nothing() {
 
     let again = cluster.coracle("start");
     assert!(again.out.contains("running already") && again.err.is_empty(), "{}{}", again.out, again.err);
+    std::fs::remove_file(cluster.kubeconfig()).unwrap();
+    cluster.coracle("start").ok();
+    cluster.kubectl("get namespace default").ok();
 
     cluster.coracle("stop").ok();
     let stopped = cluster.coracle("status -o json");
     assert_eq!(stopped.code & 3, 3, "{}", stopped.out);
-    assert_eq!(traces("life"), Vec::<String>::new(), "a stopped cluster runs nothing");
+    assert_eq!(cluster.traces(), Vec::<String>::new(), "a stopped cluster runs nothing");
 
     cluster.coracle("start").ok();
     let label = cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.team}").ok();
     assert_eq!(label, "blue");
 
     cluster.coracle("delete").ok();
-    assert_eq!(traces("life"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
     assert!(!cluster.profile_folder().exists());
     let config = std::fs::read_to_string(cluster.kubeconfig()).unwrap();
     assert!(!config.contains("life"), "{config}");
@@ -69,4 +72,22 @@ fn a_killed_server_comes_back_with_everything() {
     assert!(output.status.success(), "{output:?}");
     // The listening socket outlives the server, so this request waits for the next one instead of failing.
     assert_eq!(cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.kept}").ok(), "yes");
+}
+
+#[test]
+fn clusters_of_one_name_in_two_homes_do_not_meet() {
+    let (Some(left), Some(right)) = (Cluster::new("same"), Cluster::new("same")) else { return };
+    let both = [left.at_home(), right.at_home()];
+    // At the same time, so that neither finds the other's addresses taken when it chooses its own.
+    std::thread::scope(|scope| both.iter().for_each(|cluster| drop(scope.spawn(|| cluster.coracle("start").ok()))));
+    let which = |cluster: &Cluster| cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.which}").ok();
+    for (cluster, side) in both.iter().zip(["left", "right"]) {
+        cluster.kubectl(&format!("label namespace default which={side}")).ok();
+    }
+    assert_eq!(both.each_ref().map(which), ["left", "right"]);
+    both[0].coracle("delete").ok();
+    assert_eq!(both[0].traces(), Vec::<String>::new());
+    assert_eq!(which(&both[1]), "right");
+    let lookup = "run lookup --rm -i --restart=Never --image=coracle.local/hello --command -- /coracle version";
+    assert!(both[1].kubectl(lookup).ok().contains("coracle"), "pods run on");
 }

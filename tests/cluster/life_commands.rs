@@ -1,6 +1,6 @@
 //! The commands of a cluster's life as a script sees them: events, bits, files, changes while it runs, snapshots.
 
-use super::harness::{Cluster, get_named, traces};
+use super::harness::{Cluster, get_named};
 use std::net::TcpStream;
 
 /// The events of a command's stdout.
@@ -68,7 +68,7 @@ fn a_script_reads_events_bits_and_words() {
     // A paused cluster ends in order as well.
     cluster.coracle("pause").ok();
     cluster.coracle("delete -o json").ok();
-    assert_eq!(traces("words"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
 }
 
 #[test]
@@ -141,6 +141,47 @@ fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
     let exported = cluster.coracle("config export").ok();
     assert!(exported.contains("memory = \"2g\"") && exported.contains(&format!("{port}:{node_port}")), "{exported}");
     cluster.coracle("delete").ok();
-    assert_eq!(traces("changed"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the forwarder is gone");
+}
+
+#[test]
+fn a_node_without_kubernetes_is_a_machine_to_work_in_until_it_is_given_one() {
+    let Some(cluster) = Cluster::new("bare") else { return };
+    let refused = cluster.coracle("start --no-kubernetes --kubernetes-version=v1.36.0");
+    assert_eq!((refused.code, refused.err.contains("cannot specify --kubernetes-version")), (14, true));
+    std::fs::write(cluster.folder().join("letter"), "hello").unwrap();
+    let bare = format!("start --no-kubernetes --mount-string={}:/given", cluster.folder().display());
+    cluster.coracle(&bare).ok();
+    let is_bare = |cluster: &Cluster| {
+        let status = cluster.coracle("status -o json");
+        let words: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+        let words =
+            ["Host", "Kubelet", "APIServer", "Kubeconfig"].map(|name| words[name].as_str().unwrap().to_string());
+        assert_eq!(words, ["Running", "Stopped", "Stopped", "Configured"]);
+        assert_eq!(status.code, 2);
+        assert_eq!(cluster.coracle("ssh -- cat /given/letter").ok(), "hello");
+        assert!(cluster.coracle("profile list").ok().contains("N/A"));
+    };
+    is_bare(&cluster);
+    assert!(cluster.coracle("service list").err.contains("runs without Kubernetes"));
+    cluster.coracle("stop").ok();
+    cluster.coracle("start").ok();
+    is_bare(&cluster);
+    cluster.coracle("start --no-kubernetes=false").ok();
+    cluster.kubectl("get namespace default").ok();
+    cluster.coracle("start --no-kubernetes").ok();
+    is_bare(&cluster);
+}
+
+#[test]
+fn a_namespace_comes_with_its_first_object_where_that_was_asked_for() {
+    let Some(cluster) = Cluster::new("provided") else { return };
+    let refused = cluster.coracle("start --extra-config=apiserver.enable-admission-plugins=AlwaysSayYes");
+    assert!(refused.code == 14 && refused.err.contains("NamespaceAutoProvision"), "{}", refused.err);
+    let plugins = "apiserver.enable-admission-plugins=NamespaceAutoProvision,LimitRanger";
+    cluster.coracle(&format!("start --extra-config={plugins} --wait=all")).ok();
+    cluster.kubectl("create configmap first -n fresh --from-literal=a=b").ok();
+    assert_eq!(cluster.kubectl("get namespace fresh -o jsonpath={.status.phase}").ok(), "Active");
+    cluster.coracle("addons disable gvisor").ok();
 }

@@ -98,5 +98,5 @@ fn a_container_has_what_its_limits_give_it_and_no_more() {
     let before = count();
     until("the pod counts on", || count() != before);
     cluster.coracle("delete").ok();
-    assert_eq!(super::harness::traces("limits"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
 }

@@ -1,7 +1,7 @@
 //! What happens to the machine under a cluster: killed processes, a power cut, links taken away, certificates that end, files
 //! of an older coracle. `status` tells of it, and `start` heals it.
 
-use super::harness::{Cluster, Said, forgotten, kill, kill_server, traces, until, until_changed};
+use super::harness::{Cluster, Said, kill, kill_server, until, until_changed};
 use std::process::{Command, Stdio};
 
 fn host(cluster: &Cluster) -> String {
@@ -45,7 +45,7 @@ fn whatever_of_a_node_is_killed_status_tells_and_start_heals() {
     cluster.coracle("pause -A").ok();
     kill(cluster.init());
     cluster.coracle("delete").ok();
-    assert_eq!(traces("struck"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_node_without_its_link_or_forwarder_has_them_again_after_start() {
     cluster.coracle(&format!("start --ports={port}:8443")).ok();
     remember(&cluster);
     let init = cluster.init();
-    assert!(Command::new("ip").args(["link", "delete", "cor-cut"]).status().unwrap().success());
+    assert!(Command::new("ip").args(["link", "delete", &cluster.link()]).status().unwrap().success());
     let record = std::fs::read(cluster.profile_folder().join("forwarder.json")).unwrap();
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap();
     let forwarder = record["pid"].as_i64().unwrap() as i32;
@@ -84,8 +84,8 @@ fn a_cluster_comes_back_after_a_power_cut() {
         kill(pid);
         until("it is gone", || is_gone(pid));
     }
-    Command::new("ip").args(["link", "delete", "cor-dark"]).status().unwrap();
-    Command::new("nft").args(["delete", "table", "ip", "coracle-dark"]).status().unwrap();
+    Command::new("ip").args(["link", "delete", &cluster.link()]).status().unwrap();
+    Command::new("nft").args(["delete", "table", "ip", &format!("coracle-{}", cluster.mark())]).status().unwrap();
     let record = cluster.profile_folder().join("native.json");
     let text = std::fs::read_to_string(&record).unwrap();
     let mut noted: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -178,15 +178,15 @@ fn a_start_that_is_interrupted_is_undone() {
     let folder = cluster.profile_folder();
     for moment in [folder.join("profile.json"), folder.join("node.log"), folder.join("native.json")] {
         interrupt(&|| moment.exists(), true);
-        assert_eq!(traces("hasty"), Vec::<String>::new(), "interrupted when {} was there", moment.display());
-        assert_eq!(forgotten(&cluster, "hasty"), Vec::<String>::new());
+        assert_eq!(cluster.traces(), Vec::<String>::new(), "interrupted when {} was there", moment.display());
+        assert_eq!(cluster.forgotten(), Vec::<String>::new());
     }
     // A cluster that was there before stays, stopped.
     cluster.coracle("start").ok();
     remember(&cluster);
     cluster.coracle("stop").ok();
     interrupt(&|| folder.join("native.json").exists(), false);
-    assert_eq!(traces("hasty"), Vec::<String>::new());
+    assert_eq!(cluster.traces(), Vec::<String>::new());
     cluster.coracle("start").ok();
     is_as_before(&cluster);
 }

@@ -191,8 +191,58 @@ impl Changed<'_> {
     }
 }
 
+/// Addons of minikube that are none here.
+const ELSEWHERE: &[&str] = &[
+    "ambassador",
+    "amd-gpu-device-plugin",
+    "auto-pause",
+    "cloud-spanner",
+    "csi-hostpath-driver",
+    "dashboard",
+    "efk",
+    "freshpod",
+    "gcp-auth",
+    "gvisor",
+    "headlamp",
+    "inaccel",
+    "ingress",
+    "ingress-dns",
+    "inspektor-gadget",
+    "istio",
+    "istio-provisioner",
+    "kong",
+    "kubeflow",
+    "kubetail",
+    "kubevirt",
+    "logviewer",
+    "metallb",
+    "metrics-server",
+    "nvidia-device-plugin",
+    "nvidia-driver-installer",
+    "nvidia-gpu-device-plugin",
+    "olm",
+    "pod-security-policy",
+    "portainer",
+    "registry",
+    "registry-aliases",
+    "registry-creds",
+    "storage-provisioner",
+    "storage-provisioner-rancher",
+    "traefik",
+    "volcano",
+    "volumesnapshots",
+    "yakd",
+];
+
+fn is_elsewhere(name: &str) -> bool {
+    ELSEWHERE.contains(&name) && catalog::find(name).is_none()
+}
+
 async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &Context) -> Result<(), Failure> {
     let mut cluster = cluster(context)?;
+    // What is not here is off, which is what was asked for.
+    let (absent, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| !is_on && is_elsewhere(name));
+    absent.iter().for_each(|name| context.printer.say(format!("`{name}` is off: there is no such addon here")));
     let wanted = names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
     let failure = |error| cluster_failure(error, &context.profile);
     if cluster.is_paused() {

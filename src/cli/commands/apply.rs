@@ -1,7 +1,7 @@
 //! `coracle apply`: makes a cluster that exists like a cluster file.
 
 use super::super::{Context, Exit, Failure, cluster_failure, content};
-use super::start::{print_changes, read_file};
+use super::start::{print_changes, read_file, start_or_undo};
 use crate::cluster::Cluster;
 use crate::cluster::change::Made;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     if made == Made::AtStart && arguments.restart {
         steps.step("restarting the node");
         cluster.stop().await.map_err(failure)?;
-        cluster.start(false, &|text| steps.step(text)).await.map_err(failure)?;
+        start_or_undo(&cluster, false, &|text| steps.step(text)).await?;
     }
     content::drop_addons(&cluster, &before).await?;
     content::bring(&cluster, &|text| steps.step(text), context).await?;

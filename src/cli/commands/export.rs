@@ -52,10 +52,18 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
 
 /// Collects what there is; what cannot be had is told in the folder, because a broken cluster is what this is for.
 async fn logs(cluster: &Cluster, folder: &Path, context: &Context) -> Result<(), Failure> {
-    let failure = |error| cluster_failure(error, &context.profile);
-    std::fs::create_dir_all(folder)?;
     let steps = context.printer.steps();
-    steps.step("collecting logs");
+    steps.step("collecting logs and objects");
+    collect(cluster, folder).await?;
+    drop(steps);
+    context.printer.say(format!("{} has what `{}` tells", folder.display(), context.profile));
+    Ok(())
+}
+
+/// Writes it to a folder, which is made.
+pub async fn collect(cluster: &Cluster, folder: &Path) -> Result<(), Failure> {
+    let failure = |error| cluster_failure(error, &cluster.profile.name);
+    std::fs::create_dir_all(folder)?;
     let mut missing = Vec::new();
     let node = cluster.driver.log(&cluster.machine().map_err(failure)?).await;
     std::fs::write(folder.join("node.log"), node.map_err(|error| failure(error.into()))?)?;
@@ -66,14 +74,11 @@ async fn logs(cluster: &Cluster, folder: &Path, context: &Context) -> Result<(),
         missing.push(format!("logs of the server and of pods: {}", failure.error));
     }
     if cluster.is_up().await && !cluster.is_paused() {
-        steps.step("collecting objects");
         missing.extend(objects(cluster, &folder.join("objects")).await?);
     }
     if !missing.is_empty() {
         std::fs::write(folder.join("missing.txt"), missing.join("\n") + "\n")?;
     }
-    drop(steps);
-    context.printer.say(format!("{} has what `{}` tells", folder.display(), context.profile));
     Ok(())
 }
 

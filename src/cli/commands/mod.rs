@@ -83,6 +83,11 @@ fn check_node(cluster: &Cluster, node: Option<&str>) -> Result<(), Failure> {
 /// A client of the cluster that the command line names, with the administrator's rights.
 pub async fn client(cluster: &Cluster) -> Result<crate::client::Client, Failure> {
     let name = &cluster.profile.name;
+    if !cluster.profile.kubernetes {
+        let hint = format!("coracle start -p {name} --no-kubernetes=false");
+        let error = crate::base::Hint::new(format!("`{name}` runs without Kubernetes"), hint);
+        return Err(Failure { error: Box::new(error), exit: Exit::GuestNotRunning });
+    }
     let context = cluster.context().map_err(|error| cluster_failure(error, name))?;
     crate::cluster::ready::client(&context).await.map_err(|error| cluster_failure(error, name))
 }

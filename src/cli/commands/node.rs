@@ -40,6 +40,8 @@ pub enum Part {
         #[arg(long)]
         profile_json: String,
         #[arg(long)]
+        mark: String,
+        #[arg(long)]
         root: PathBuf,
     },
     /// Gives a node that runs its address again (native driver)
@@ -119,9 +121,9 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
         Part::Server => boot::server::main()?,
         Part::Hello { port } => boot::hello::main(port)?,
         Part::Dns { domain, host_address } => boot::dns::main(domain, host_address)?,
-        Part::NodeLaunch { profile_json, root } => {
+        Part::NodeLaunch { profile_json, mark, root } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
-            native::launch::launch(&profile, &root)?;
+            native::launch::launch(&profile, &mark, &root)?;
         }
         Part::NodeLink { profile_json, pid } => native::launch::link(&serde_json::from_str(&profile_json)?, pid)?,
         Part::NodeContainer => match docker::inside::main()? {},

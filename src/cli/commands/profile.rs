@@ -101,7 +101,7 @@ fn cells(row: &Value, profile: &Profile) -> Vec<String> {
         "coracle",
         &profile.network.node_address.to_string(),
         &profile.api_port.to_string(),
-        KUBERNETES,
+        version(profile),
         row["Status"].as_str().unwrap_or_default(),
         "1",
         star("Active"),
@@ -109,6 +109,11 @@ fn cells(row: &Value, profile: &Profile) -> Vec<String> {
     ]
     .map(str::to_string)
     .to_vec()
+}
+
+/// The version of Kubernetes that a cluster has.
+fn version(profile: &Profile) -> &'static str {
+    if profile.kubernetes { KUBERNETES } else { "N/A" }
 }
 
 async fn row(profile: &Profile, is_light: bool, context: &Context) -> Value {
@@ -142,7 +147,7 @@ fn config(profile: &Profile) -> Value {
     config["Memory"] = json!(profile.memory.map_or(0, |bytes| bytes >> 20));
     config["APIServerPort"] = json!(profile.api_port);
     config["KubernetesConfig"] = json!({
-        "KubernetesVersion": KUBERNETES, "ClusterName": profile.name, "DNSDomain": profile.network.domain,
+        "KubernetesVersion": version(profile), "ClusterName": profile.name, "DNSDomain": profile.network.domain,
         "ServiceCIDR": profile.network.service_cidr,
     });
     config["Nodes"] = json!([{

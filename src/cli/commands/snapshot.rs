@@ -1,6 +1,7 @@
 //! `coracle snapshot`: the state of a cluster, saved and put back.
 
 use super::super::{Context, Exit, Failure, cluster_failure};
+use super::start::start_or_undo;
 
 /// Save and restore the state of the cluster: objects, keys and volumes
 #[derive(clap::Args)]
@@ -52,7 +53,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             cluster.stop().await.map_err(failure)?;
             cluster.restore_snapshot(&name).await.map_err(failure)?;
             if ran {
-                cluster.start(false, &|text| steps.step(text)).await.map_err(failure)?;
+                start_or_undo(&cluster, false, &|text| steps.step(text)).await?;
             }
             drop(steps);
             context.printer.say(format!("`{}` is as `{name}` was", context.profile));

@@ -3,11 +3,13 @@
 use super::super::{Context, Exit, Failure, cluster_failure, content, events};
 use super::ignored::Ignored;
 use super::output::Output;
+use crate::base::Hint;
 use crate::cluster::change::Made;
 use crate::cluster::status::{self, LEAST_ROOM};
 use crate::cluster::{Cluster, Started, kubeconfig};
 use crate::config::profile::Proxy;
 use crate::config::{Change, Preferences, Wanted, file};
+use crate::drivers::Say;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -66,7 +68,7 @@ pub struct Arguments {
     #[arg(long)]
     pod_network_cidr: Option<String>,
     /// Options of components: kubelet.max-pods=110, apiserver.service-node-port-range=30000-32767
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long)]
     extra_config: Vec<String>,
     /// How long certificates are valid
     #[arg(long)]
@@ -89,6 +91,9 @@ pub struct Arguments {
     /// Check what was asked for and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// A node without Kubernetes: a machine to work in
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_kubernetes: Option<bool>,
     /// The version of Kubernetes; this executable has one
     #[arg(long)]
     kubernetes_version: Option<String>,
@@ -113,8 +118,6 @@ pub struct Arguments {
 #[derive(clap::Args, Clone)]
 struct Refused {
     #[arg(long, hide = true)]
-    no_kubernetes: bool,
-    #[arg(long, hide = true)]
     ha: bool,
     #[arg(short, long, hide = true)]
     gpus: Option<String>,
@@ -130,7 +133,6 @@ impl Refused {
     /// Why the first of those that were given cannot be had.
     fn why(&self) -> Option<&'static str> {
         let asked = [
-            (self.no_kubernetes, "a node without Kubernetes is not built; coracle.local/hello runs in a cluster"),
             (self.ha, "a cluster has one node; more are not built"),
             (self.gpus.is_some(), "pods cannot be given GPUs; that is not built"),
             (self.network.is_some(), "a cluster has a network of its own; see --subnet and --static-ip"),
@@ -158,6 +160,8 @@ const OPTIONS: &[(&str, &str)] = &[
     ("apiserver.service-node-port-range", "service-node-port-range"),
     ("apiserver.service-cluster-ip-range", "service-cluster-ip-range"),
     ("apiserver.secure-port", "apiserver-port"),
+    ("apiserver.enable-admission-plugins", "enable-admission-plugins"),
+    ("apiserver.disable-admission-plugins", "disable-admission-plugins"),
 ];
 
 /// Starts it and says what to do next.
@@ -194,6 +198,9 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(why) = arguments.refused.why() {
         return usage(why.into());
     }
+    if arguments.no_kubernetes == Some(true) && arguments.kubernetes_version.is_some() {
+        return usage("cannot specify --kubernetes-version with --no-kubernetes".into());
+    }
     match arguments.kubernetes_version.as_deref() {
         None | Some("stable" | "latest" | KUBERNETES | "1.36.0") => Ok(()),
         Some(other) => usage(format!("this coracle is Kubernetes {KUBERNETES}; it cannot be {other}")),
@@ -228,6 +235,7 @@ fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
         ("service-cluster-ip-range", one(&arguments.service_cluster_ip_range)),
         ("pod-network-cidr", one(&arguments.pod_network_cidr)),
         ("cert-expiration", one(&arguments.cert_expiration)),
+        ("no-kubernetes", arguments.no_kubernetes.iter().map(ToString::to_string).collect()),
         ("addons", arguments.addons.clone()),
         ("images", arguments.images.clone()),
         ("docker-env", arguments.docker_env.clone()),
@@ -276,6 +284,8 @@ fn dry_run(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
             Vec::new()
         }
     };
+    let driver = wanted.settings.get("driver").and_then(|names| names.first()).map_or("auto", String::as_str);
+    context.printer.say(format!("using the driver {driver}"));
     print_changes(&changes, context);
     context.printer.say("nothing was changed (--dry-run)");
     Ok(())
@@ -287,6 +297,29 @@ pub fn print_changes(changes: &[Change], context: &Context) {
         let text = |values: &[String]| if values.is_empty() { "(as usual)".into() } else { values.join(",") };
         context.printer.say(format!("~ {}: {} -> {}", change.key, text(&change.before), text(&change.after)));
     }
+}
+
+/// Starts a cluster. A start that fails leaves nothing behind that was not there before; of a node that did not become ready,
+/// what it had to tell is kept, and the error says where.
+pub async fn start_or_undo(cluster: &Cluster, is_new: bool, say: Say<'_>) -> Result<Started, Failure> {
+    let name = &cluster.profile.name;
+    let error = match cluster.start(is_new, say).await {
+        Ok(started) => return Ok(started),
+        Err(error) => error,
+    };
+    let folder = cluster.home.failed_start(name);
+    let is_kept = matches!(error, crate::cluster::Error::NotReady(_)) && {
+        say("keeping what the node has to tell");
+        // The start's own error is what is told; without its logs it still is.
+        super::export::collect(cluster, &folder).await.is_ok()
+    };
+    cluster.undo(is_new).await;
+    let mut failure = cluster_failure(error, name);
+    if is_kept {
+        failure.error =
+            Hint::new(failure.error, format!("what the node had to tell is in {}", folder.display())).into();
+    }
+    Err(failure)
 }
 
 async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Result<Exit, Failure> {
@@ -306,13 +339,16 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
         let what = format!("the disk is full: {} MiB must be free", LEAST_ROOM >> 20);
         return Err(Failure { error: what.into(), exit: Exit::Code(26) });
     }
-    steps.note(&format!("using the driver {}", cluster.profile.driver));
+    steps.step(&format!("using the driver {}", cluster.profile.driver));
     let say = |text: &str| steps.step(text);
     let changes = if is_new { Vec::new() } else { prepare(&mut cluster, wanted, context).await? };
+    if changes.iter().any(|change| change.key == "no-kubernetes") {
+        cluster.stop().await.map_err(failure)?;
+    }
     take_proxies(&mut cluster, context).await.map_err(failure)?;
     steps.note(&format!("starting `{}`", cluster.profile.name));
     let making = async {
-        let started = cluster.start(is_new, &say).await.map_err(failure)?;
+        let started = start_or_undo(&cluster, is_new, &say).await?;
         if started != Started::AlreadyRunning {
             content::load_cached(&cluster, context)?;
             content::bring(&cluster, &say, context).await?;

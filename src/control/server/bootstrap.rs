@@ -2,7 +2,7 @@
 
 use super::{Api, auth, objects, write};
 use crate::api::{Kind, Object, Status, kinds};
-use crate::control::store::{Expected, Op};
+use crate::control::store::{self, Expected, Op};
 use serde_json::{Value, json};
 
 /// Namespaces that every cluster has.
@@ -39,6 +39,16 @@ pub async fn ensure(api: &Api) -> Result<(), Status> {
         return Ok(());
     }
     api.store.write(ops).await.map(drop).map_err(Status::internal)
+}
+
+/// Makes a namespace that is not there; one that somebody else made meanwhile is as good.
+pub async fn ensure_namespace(api: &Api, name: &str) -> Result<(), Status> {
+    let object = Object::from_value(namespace(name)).ok_or_else(|| Status::internal("no object"))?;
+    let op = first(kind_of(&object)?, object)?;
+    match api.store.write(vec![op]).await {
+        Err(store::Error::Exists(_)) => Ok(()),
+        written => written.map(drop).map_err(Status::internal),
+    }
 }
 
 fn first_objects(api: &Api) -> Vec<Value> {

@@ -45,7 +45,7 @@ fn unsupported(has_protobuf: bool) -> Status {
 }
 
 /// An object that a client sent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sent {
     pub object: Object,
     /// What the client is warned of.

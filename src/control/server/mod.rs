@@ -31,6 +31,7 @@ pub mod options;
 pub mod patch;
 pub mod pieces;
 pub mod proxy;
+mod race;
 pub mod read;
 pub mod remote;
 pub mod request;

@@ -8,15 +8,13 @@ use super::answer::Answer;
 use super::custom::convert;
 use super::route::{Call, forbidden};
 use super::write::{self, Noted};
-use super::{decode, objects, options};
+use super::{decode, objects, options, race};
 use crate::api::fields::{self, owner};
 use crate::api::schema::{self, Schema, strategic};
 use crate::api::{Cause, Kind, Object, Reason, Status};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-/// How often a patch is tried again when somebody else was faster.
-const TRIES: usize = 10;
 /// The most operations in a JSON patch.
 const MOST_OPERATIONS: usize = 10_000;
 /// The media type of server-side apply.
@@ -110,18 +108,7 @@ pub async fn patch(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Stat
     }
     options::check(call, false)?;
     let patch = Patch::read(call, is_builtin(kind), &body)?;
-    for _ in 1..TRIES {
-        match patch_once(call, kind, &patch).await {
-            Err(status) if is_race(&status) && !patch.names_version() => {}
-            other => return other,
-        }
-    }
-    patch_once(call, kind, &patch).await
-}
-
-/// Whether somebody else was faster.
-fn is_race(status: &Status) -> bool {
-    status.reason == Reason::Conflict && status.message.contains("the object has been modified")
+    race::while_raced(!patch.names_version(), || patch_once(call, kind, &patch)).await
 }
 
 async fn patch_once(call: &Call, kind: &Kind, patch: &Patch) -> Result<Answer, Status> {
@@ -144,14 +131,15 @@ pub fn part(call: &Call, schema: &str, body: &Bytes, before: Value) -> Result<Va
 async fn apply(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> {
     options::check(call, true)?;
     let (config, warnings) = configuration(call, kind, body)?;
-    for _ in 1..TRIES {
-        match apply_once(call, kind, &config, &warnings).await {
-            Err(status) if is_race(&status) && config.resource_version().is_empty() => {}
-            Err(status) if status.reason == Reason::AlreadyExists => {}
-            other => return other,
+    let is_unconditional = config.resource_version().is_empty();
+    let applied = race::while_raced(is_unconditional, || apply_once(call, kind, &config, &warnings)).await;
+    match applied {
+        // Somebody made it meanwhile: then it is changed.
+        Err(status) if status.reason == Reason::AlreadyExists => {
+            race::while_raced(is_unconditional, || apply_once(call, kind, &config, &warnings)).await
         }
+        applied => applied,
     }
-    apply_once(call, kind, &config, &warnings).await
 }
 
 /// The configuration that is applied: every field of it must be known.

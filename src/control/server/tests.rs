@@ -88,6 +88,34 @@ async fn an_object_is_made_read_changed_and_deleted() {
     assert_eq!(code(maps.get("a").await.unwrap_err()), (404, "NotFound".into(), "configmaps \"a\" not found".into()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_that_name_no_version_do_not_conflict_with_each_other() {
+    let test = server().await;
+    test.config_maps().create(&PostParams::default(), &config_map("a", "0")).await.unwrap();
+    let update = |writer: usize| {
+        let maps = test.config_maps();
+        tokio::spawn(async move {
+            for round in 0..25 {
+                let map = config_map("a", &format!("{writer} {round}"));
+                maps.replace("a", &PostParams::default(), &map).await.unwrap();
+            }
+        })
+    };
+    futures::future::try_join_all((0..4).map(update)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_is_only_replaced_by_who_names_its_version() {
+    let test = server().await;
+    let leases: Door<k8s_openapi::api::coordination::v1::Lease> = Door::namespaced(test.admin(), "default");
+    let lease = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": {"holderIdentity": "me"}})).unwrap();
+    leases.create(&PostParams::default(), &lease).await.unwrap();
+    let (code, reason, message) = code(leases.replace("a", &PostParams::default(), &lease).await.unwrap_err());
+    let wanted = "Lease.coordination.k8s.io \"a\" is invalid: metadata.resourceVersion: Invalid value: 0x0: \
+        must be specified for an update";
+    assert_eq!((code, reason.as_str(), message.as_str()), (422, "Invalid", wanted));
+}
+
 #[tokio::test]
 async fn lists_come_in_pages_of_one_revision() {
     let test = server().await;

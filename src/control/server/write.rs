@@ -7,7 +7,7 @@ use super::deletion::DeleteOptions;
 use super::form::Form;
 use super::objects;
 use super::route::{Call, method_not_allowed};
-use super::{decode, options, patch, read, services};
+use super::{decode, options, patch, race, read, services};
 use crate::api::validate::metadata;
 use crate::api::{Kind, Object, Reason, Status, fields, kinds};
 use crate::control::store::{self, Entry, Expected, Op};
@@ -16,8 +16,6 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// How often a deletion is tried again when somebody else was faster.
-const TRIES: usize = 10;
 /// Letters of generated names: no vowels and no digits that look like some (k8s.io/apimachinery `pkg/util/rand`).
 const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
@@ -84,8 +82,19 @@ pub async fn update(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Sta
     options::check(call, false)?;
     let mut sent = decode::body(call, kind, &body)?;
     objects::to_stored(kind, call.attributes(), &mut sent.object);
+    let is_conditional = !matches!(sent.object.resource_version(), "" | "0");
+    if is_conditional {
+        let entry = convert::current(call, kind).await?;
+        return change(call, kind, &entry, sent, Noted::Update).await;
+    }
+    race::while_raced(true, || replace(call, kind, &sent)).await
+}
+
+/// Replaces whatever is there.
+async fn replace(call: &Call, kind: &Kind, sent: &decode::Sent) -> Result<Answer, Status> {
     let entry = convert::current(call, kind).await?;
-    change(call, kind, &entry, sent, Noted::Update).await
+    race::require_version(kind, &entry.key.name)?;
+    change(call, kind, &entry, sent.clone(), Noted::Update).await
 }
 
 /// Puts an object, which is in the stored version, in the place of what is in `entry`.
@@ -159,13 +168,17 @@ fn assign<'a>(
 
 /// Sets the replicas of an object through its scale.
 pub async fn scale(call: &Call, kind: &Kind, body: Bytes, is_patch: bool) -> Result<Answer, Status> {
+    race::while_raced(is_patch, || scale_once(call, kind, &body, is_patch)).await
+}
+
+async fn scale_once(call: &Call, kind: &Kind, body: &Bytes, is_patch: bool) -> Result<Answer, Status> {
     let paths = kind.scale.as_ref().ok_or_else(super::resource::not_served)?;
     let entry = convert::current(call, kind).await?;
     let mut object = objects::present(kind, &entry)?;
     let before = read::scale_of(kind, &object)?;
     let after = match is_patch {
-        true => patch::part(call, "io.k8s.api.autoscaling.v1.Scale", &body, before)?,
-        false => decode::value(&call.headers, &body)?,
+        true => patch::part(call, "io.k8s.api.autoscaling.v1.Scale", body, before)?,
+        false => decode::value(&call.headers, body)?,
     };
     let version = after["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() && version != object.resource_version() {
@@ -259,14 +272,12 @@ async fn admit_binding(call: &Call, binding: Value) -> Result<Object, Status> {
 /// Deletes one object, at once or as soon as nothing holds it.
 pub async fn delete(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let options = DeleteOptions::read(call, &body)?;
-    for _ in 0..TRIES {
-        let entry = convert::current(call, kind).await?;
-        match delete_entry(call, kind, &entry, &options).await {
-            Err(status) if status.reason == Reason::Conflict && status.message.contains("has been modified") => {}
-            other => return other,
-        }
-    }
-    Err(Status::conflict(kind.group(), &kind.plural, &call.attributes().name, "the object changes too fast"))
+    race::while_raced(true, || delete_current(call, kind, &options)).await
+}
+
+async fn delete_current(call: &Call, kind: &Kind, options: &DeleteOptions) -> Result<Answer, Status> {
+    let entry = convert::current(call, kind).await?;
+    delete_entry(call, kind, &entry, options).await
 }
 
 /// Deletes everything that is selected; answers with what there was.

@@ -2,7 +2,7 @@
 
 use super::super::{Error, Machine};
 use super::engine::{Engine, Said, message, refused};
-use super::{LABEL_PROFILE, LABEL_ROLE, LABEL_SPECIFICATION, capabilities};
+use super::{LABEL_ROLE, LABEL_SPECIFICATION, capabilities, labels};
 use crate::config::Profile;
 use crate::config::values::{self, Port, Protocol};
 use bollard::container::LogOutput;
@@ -33,6 +33,8 @@ pub const STATE: &str = "/var";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Specification {
     pub name: String,
+    /// The machine's; see [`Machine::mark`].
+    pub mark: String,
     pub image: String,
     pub address: String,
     pub subnet: String,
@@ -66,6 +68,7 @@ impl Specification {
         let there = |path: &&&str| Path::new(path).exists();
         Ok(Self {
             name: profile.name.clone(),
+            mark: machine.mark(),
             image: image.into(),
             address: profile.network.node_address.to_string(),
             subnet: format!("{}/{}", profile.network.host_address, profile.network.prefix),
@@ -92,12 +95,8 @@ impl Specification {
     }
 
     /// What the engine is asked for.
-    pub fn body(&self) -> ContainerCreateBody {
-        let labels = [
-            (LABEL_PROFILE, self.name.clone()),
-            (LABEL_ROLE, "node".to_string()),
-            (LABEL_SPECIFICATION, self.checksum()),
-        ];
+    fn body(&self) -> ContainerCreateBody {
+        let own = [(LABEL_ROLE, "node".to_string()), (LABEL_SPECIFICATION, self.checksum())];
         let endpoint = EndpointSettings {
             ipam_config: Some(EndpointIpamConfig {
                 ipv4_address: Some(self.address.clone()),
@@ -111,7 +110,7 @@ impl Specification {
             entrypoint: Some(vec!["/coracle".into()]),
             cmd: Some(vec!["node-container".into()]),
             env: Some(vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()]),
-            labels: Some(labels.map(|(name, value)| (name.to_string(), value)).into()),
+            labels: Some(labels(&self.name, &self.mark, own)),
             exposed_ports: Some(self.ports.iter().map(Published::inside).collect()),
             stop_signal: Some("SIGTERM".into()),
             stop_timeout: Some(STOP_SECONDS.into()),
@@ -313,6 +312,7 @@ mod tests {
     fn specification() -> Specification {
         Specification {
             name: "web".into(),
+            mark: "web-1234".into(),
             image: "coracle.local/node:1".into(),
             address: "192.168.49.2".into(),
             subnet: "192.168.49.1/24".into(),

@@ -1,7 +1,7 @@
 //! The engine: where it listens (Docker's variables and contexts, podman's sockets), whether it can carry a node, and what
 //! its refusals mean.
 
-use super::super::{Error, Health};
+use super::super::{Error, Health, Machine};
 use bollard::errors::Error as Refusal;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -269,9 +269,9 @@ pub fn message(error: Refusal) -> String {
     }
 }
 
-/// Whether something of this name carries our label; anything else of that name is somebody else's.
-pub fn is_ours(labels: Option<&std::collections::HashMap<String, String>>, profile: &str) -> bool {
-    labels.and_then(|labels| labels.get(super::LABEL_PROFILE)).is_some_and(|value| value == profile)
+/// Whether something carries the machine's label; anything else of its name is somebody else's.
+pub fn is_ours(labels: Option<&std::collections::HashMap<String, String>>, machine: &Machine) -> bool {
+    labels.and_then(|labels| labels.get(super::LABEL_MARK)).is_some_and(|mark| *mark == machine.mark())
 }
 
 /// A file's path below the folder of an archive.

@@ -36,12 +36,23 @@ use std::process::Command;
 
 /// The profile that a container, network, volume or image belongs to.
 pub const LABEL_PROFILE: &str = "local.coracle.profile";
+/// The mark of the machine that it belongs to: profiles of one name in several homes are told apart by it.
+const LABEL_MARK: &str = "local.coracle.mark";
 /// What a container is for: `node`, or `routes`.
 pub const LABEL_ROLE: &str = "local.coracle.role";
 /// The digest of the executable in an image.
 pub const LABEL_DIGEST: &str = "local.coracle.digest";
 /// The checksum of what a container was made from.
 pub const LABEL_SPECIFICATION: &str = "local.coracle.specification";
+
+/// The labels of what belongs to a machine, beside those of its own.
+fn labels<const N: usize>(name: &str, mark: &str, own: [(&str, String); N]) -> HashMap<String, String> {
+    [(LABEL_PROFILE, name.to_string()), (LABEL_MARK, mark.to_string())]
+        .into_iter()
+        .chain(own)
+        .map(|(name, value)| (name.to_string(), value))
+        .collect()
+}
 
 /// How long an engine may take to see that a process ended.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -110,7 +121,7 @@ impl Driver for Docker {
             network::remove_container(&engine, &machine.profile.name).await?;
         }
         remove_volume(&engine, machine).await?;
-        network::remove(&engine, &machine.profile).await
+        network::remove(&engine, machine).await
     }
 
     async fn state(&self, machine: &Machine) -> MachineState {
@@ -173,7 +184,7 @@ async fn inspect(engine: &Engine, machine: &Machine) -> Result<Option<ContainerI
     let there = engine.docker.inspect_container(name, None::<InspectContainerOptions>).await;
     let there = found(there, "cannot look for the node's container")?;
     let labels = there.as_ref().and_then(|there| there.config.as_ref()?.labels.as_ref());
-    if there.is_some() && !is_ours(labels, name) {
+    if there.is_some() && !is_ours(labels, machine) {
         return Err(Error::Taken { what: "container", name: name.clone() });
     }
     Ok(there)
@@ -239,7 +250,7 @@ async fn run(
     let made_from = labels.and_then(|labels| labels.get(LABEL_SPECIFICATION));
     if made_from != Some(&specification.checksum()) {
         network::remove_container(engine, name).await?;
-        network::ensure(engine, &machine.profile).await?;
+        network::ensure(engine, machine).await?;
         ensure_volume(engine, machine).await?;
         container::create(engine, specification).await?;
     }
@@ -258,12 +269,12 @@ async fn ensure_volume(engine: &Engine, machine: &Machine) -> Result<(), Error> 
     let name = &machine.profile.name;
     let there = found(engine.docker.inspect_volume(name).await, "cannot look for the node's volume")?;
     match there {
-        Some(there) if is_ours(Some(&there.labels), name) => Ok(()),
+        Some(there) if is_ours(Some(&there.labels), machine) => Ok(()),
         Some(_) => Err(Error::Taken { what: "volume", name: name.clone() }),
         None => {
             let request = VolumeCreateRequest {
                 name: Some(name.clone()),
-                labels: Some(HashMap::from([(LABEL_PROFILE.to_string(), name.clone())])),
+                labels: Some(labels(name, &machine.mark(), [])),
                 ..VolumeCreateRequest::default()
             };
             engine.docker.create_volume(request).await.map(drop).map_err(refused("cannot make the node's volume"))
@@ -301,7 +312,7 @@ async fn link_folders(engine: &Engine, machine: &Machine) -> Result<(), Error> {
 async fn remove_volume(engine: &Engine, machine: &Machine) -> Result<(), Error> {
     let name = &machine.profile.name;
     match found(engine.docker.inspect_volume(name).await, "cannot look for the node's volume")? {
-        Some(there) if is_ours(Some(&there.labels), name) => {
+        Some(there) if is_ours(Some(&there.labels), machine) => {
             let removed = engine.docker.remove_volume(name, None::<RemoveVolumeOptions>).await;
             gone(removed, "cannot remove the node's volume")
         }

@@ -1,13 +1,13 @@
 //! The node's network in the engine, and the routes of this machine to service and pod addresses behind it.
 //!
-//! The bridge is called `cor-NAME`, as the native driver's link. Whoever may talk to the engine may have the routes made by a
+//! The bridge is called `cor-MARK`, as the native driver's link. Whoever may talk to the engine may have the routes made by a
 //! container in the machine's own network namespace, so the command line needs no root for them.
 
 use super::super::native::links;
 use super::super::{Error, Machine};
 use super::engine::{Engine, found, gone, is_ours, refused};
-use super::{LABEL_PROFILE, LABEL_ROLE, container};
-use crate::config::{Network, Profile};
+use super::{LABEL_ROLE, container, labels};
+use crate::config::Network;
 use bollard::models::{ContainerCreateBody, HostConfig, Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectNetworkOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
@@ -17,27 +17,28 @@ use futures::TryStreamExt;
 use std::collections::HashMap;
 
 /// Makes the network, or the network again when its addresses are other ones.
-pub async fn ensure(engine: &Engine, profile: &Profile) -> Result<(), Error> {
-    let name = &profile.name;
+pub async fn ensure(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let name = &machine.profile.name;
     let there = engine.docker.inspect_network(name, None::<InspectNetworkOptions>).await;
     match found(there, "cannot look for the node's network")? {
-        Some(there) if !is_ours(there.labels.as_ref(), name) => {
+        Some(there) if !is_ours(there.labels.as_ref(), machine) => {
             return Err(Error::Taken { what: "network", name: name.clone() });
         }
-        Some(there) if has_subnet(&there, &profile.network) => return Ok(()),
-        Some(_) => remove(engine, profile).await?,
+        Some(there) if has_subnet(&there, &machine.profile.network) => return Ok(()),
+        Some(_) => remove(engine, machine).await?,
         None => {}
     }
-    let request = request(profile);
+    let request = request(machine);
     engine.docker.create_network(request).await.map(drop).map_err(refused("cannot make the node's network"))
 }
 
 /// Removes the network. Somebody else's stays.
-pub async fn remove(engine: &Engine, profile: &Profile) -> Result<(), Error> {
-    let there = engine.docker.inspect_network(&profile.name, None::<InspectNetworkOptions>).await;
+pub async fn remove(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let name = &machine.profile.name;
+    let there = engine.docker.inspect_network(name, None::<InspectNetworkOptions>).await;
     match found(there, "cannot look for the node's network")? {
-        Some(there) if is_ours(there.labels.as_ref(), &profile.name) => {
-            gone(engine.docker.remove_network(&profile.name).await, "cannot remove the node's network")
+        Some(there) if is_ours(there.labels.as_ref(), machine) => {
+            gone(engine.docker.remove_network(name).await, "cannot remove the node's network")
         }
         _ => Ok(()),
     }
@@ -55,20 +56,21 @@ fn subnet_of(network: &Network) -> String {
     format!("{}/{}", std::net::Ipv4Addr::from(u32::from(address) & mask), network.prefix)
 }
 
-fn request(profile: &Profile) -> NetworkCreateRequest {
+fn request(machine: &Machine) -> NetworkCreateRequest {
+    let profile = &machine.profile;
     let network = &profile.network;
     let config = IpamConfig {
         subnet: Some(subnet_of(network)),
         gateway: Some(network.host_address.to_string()),
         ..IpamConfig::default()
     };
-    let link = links::host_link(&profile.name);
+    let link = links::host_link(&machine.mark());
     NetworkCreateRequest {
         name: profile.name.clone(),
         driver: Some("bridge".into()),
         ipam: Some(Ipam { config: Some(vec![config]), ..Ipam::default() }),
         options: Some(HashMap::from([("com.docker.network.bridge.name".to_string(), link)])),
-        labels: Some(HashMap::from([(LABEL_PROFILE.to_string(), profile.name.clone())])),
+        labels: Some(labels(&profile.name, &machine.mark(), [])),
         ..NetworkCreateRequest::default()
     }
 }
@@ -83,10 +85,7 @@ pub async fn add_routes(engine: &Engine, machine: &Machine, image: &str) -> Resu
         image: Some(image.into()),
         entrypoint: Some(vec!["/coracle".into()]),
         cmd: Some(vec!["node-routes".into(), "--profile-json".into(), profile]),
-        labels: Some(HashMap::from([
-            (LABEL_PROFILE.to_string(), machine.profile.name.clone()),
-            (LABEL_ROLE.to_string(), "routes".to_string()),
-        ])),
+        labels: Some(labels(&machine.profile.name, &machine.mark(), [(LABEL_ROLE, "routes".into())])),
         host_config: Some(HostConfig {
             network_mode: Some("host".into()),
             cap_drop: Some(vec!["ALL".into()]),
@@ -131,12 +130,22 @@ mod tests {
     #[test]
     fn a_network_has_the_addresses_and_the_name_of_its_profile() {
         let profile = Wanted::named("web").resolve(&[]).unwrap();
-        let request = request(&profile);
+        let machine = Machine {
+            profile,
+            root: "/home/a/web/node".into(),
+            folder: "/home/a/web".into(),
+            cache: "/home/a/cache".into(),
+            files: "/home/a/files".into(),
+            executable: "/coracle".into(),
+        };
+        let request = request(&machine);
         assert_eq!(request.name, "web");
         let config = &request.ipam.unwrap().config.unwrap()[0];
         assert_eq!(config.subnet.as_deref(), Some("192.168.49.0/24"));
         assert_eq!(config.gateway.as_deref(), Some("192.168.49.1"));
-        assert_eq!(request.options.unwrap()["com.docker.network.bridge.name"], "cor-web");
-        assert_eq!(request.labels.unwrap()[LABEL_PROFILE], "web");
+        assert_eq!(request.options.unwrap()["com.docker.network.bridge.name"], format!("cor-{}", machine.mark()));
+        assert!(is_ours(request.labels.as_ref(), &machine));
+        let elsewhere = Machine { folder: "/home/b/web".into(), ..machine };
+        assert!(!is_ours(request.labels.as_ref(), &elsewhere), "a profile of that name in another home");
     }
 }

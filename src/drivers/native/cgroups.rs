@@ -1,4 +1,4 @@
-//! The node's cgroup on the host: `coracle-NAME` below the cgroup of whoever starts it, in every hierarchy of version 1. In
+//! The node's cgroup on the host: `coracle-MARK` below the cgroup of whoever starts it, in every hierarchy of version 1. In
 //! version 2 alone it is below the root instead: a cgroup with processes (a session's scope of systemd) hands no controllers on.
 
 use std::io;
@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Moves this process into the node's cgroup in every hierarchy; the cgroup namespace that is made next has it as root.
-pub fn join(name: &str) -> io::Result<()> {
-    for folder in folders(name)? {
+pub fn join(mark: &str) -> io::Result<()> {
+    for folder in folders(mark)? {
         std::fs::create_dir_all(&folder)?;
         if let Some(root) = folder.parent().filter(|root| root.join("cgroup.subtree_control").exists()) {
             hand_on(root)?;
@@ -19,10 +19,10 @@ pub fn join(name: &str) -> io::Result<()> {
 }
 
 /// The node's folder in the hierarchy that makes processes stand still; version 1 alone has one.
-pub fn freezer(name: &str) -> Option<PathBuf> {
+pub fn freezer(mark: &str) -> Option<PathBuf> {
     let memberships = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    folder(memberships.lines().find(|line| is_freezer(line))?, &mounts, name)
+    folder(memberships.lines().find(|line| is_freezer(line))?, &mounts, mark)
 }
 
 /// The folder of a process in that hierarchy, as this machine sees it.
@@ -103,8 +103,8 @@ fn move_all(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Gives the node at most so many thousandths of processors and bytes of memory; no limit where there is none.
-pub fn limit(name: &str, cpus: Option<u32>, memory: Option<u64>) -> io::Result<()> {
-    let folders = folders(name)?;
+pub fn limit(mark: &str, cpus: Option<u32>, memory: Option<u64>) -> io::Result<()> {
+    let folders = folders(mark)?;
     let with = |file: &str| folders.iter().map(|folder| folder.join(file)).find(|path| path.exists());
     let quota = cpus.map(|thousandths| u64::from(thousandths) * PERIOD / 1000);
     let number = |value: Option<u64>, none: &str| value.map_or_else(|| none.to_string(), |value| value.to_string());
@@ -142,8 +142,8 @@ const TRIES: u32 = 10;
 
 /// Removes the node's cgroups, deepest first. Processes in them have ended, but the kernel lets go of a cgroup a moment after
 /// the last of them was reaped, and version 1 has no event to wait for.
-pub async fn remove(name: &str) -> io::Result<()> {
-    for folder in folders(name)? {
+pub async fn remove(mark: &str) -> io::Result<()> {
+    for folder in folders(mark)? {
         for attempt in 0..TRIES {
             match remove_tree(&folder) {
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
@@ -182,24 +182,24 @@ fn inherit_cpuset(folder: &Path) {
 }
 
 /// The node's cgroup folder in each mounted hierarchy.
-fn folders(name: &str) -> io::Result<Vec<PathBuf>> {
+fn folders(mark: &str) -> io::Result<Vec<PathBuf>> {
     let memberships = std::fs::read_to_string("/proc/self/cgroup")?;
     let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
-    Ok(folders_of(&memberships, &mounts, name))
+    Ok(folders_of(&memberships, &mounts, mark))
 }
 
-fn folders_of(memberships: &str, mounts: &str, name: &str) -> Vec<PathBuf> {
+fn folders_of(memberships: &str, mounts: &str, mark: &str) -> Vec<PathBuf> {
     let is_version_2 = memberships.lines().all(|line| line.starts_with("0::"));
     let lines = memberships.lines().map(|line| if is_version_2 { "0::/" } else { line });
-    lines.filter_map(|line| folder(line, mounts, name)).collect()
+    lines.filter_map(|line| folder(line, mounts, mark)).collect()
 }
 
 /// `line` is `ID:CONTROLLERS:PATH` of `/proc/PID/cgroup`.
-fn folder(line: &str, mountinfo: &str, name: &str) -> Option<PathBuf> {
+fn folder(line: &str, mountinfo: &str, mark: &str) -> Option<PathBuf> {
     let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
     let mount = mountinfo.lines().find_map(|mount| hierarchy(mount, controllers))?;
     // A session inside the node's own cgroup (a restart by hand) must not nest.
-    let own = format!("coracle-{name}");
+    let own = format!("coracle-{mark}");
     let parent = path.split(&format!("/{own}")).next().unwrap_or("/");
     Some(mount.join(parent.trim_start_matches('/')).join(own))
 }

@@ -22,11 +22,11 @@ const NODE_NAMESPACES: UnshareFlags = UnshareFlags::NEWNS
     .union(UnshareFlags::NEWPID);
 
 /// The launcher's whole life; speaks the protocol of [`super`] on stdin and stdout. Must be called with a single thread.
-pub fn launch(profile: &Profile, root: &Path) -> io::Result<()> {
+pub fn launch(profile: &Profile, mark: &str, root: &Path) -> io::Result<()> {
     // The caller may run under a shell that goes away, or be interrupted: the node must not be.
     rustix::process::setsid().ok();
-    cgroups::join(&profile.name)?;
-    cgroups::limit(&profile.name, profile.cpus, profile.memory)?;
+    cgroups::join(mark)?;
+    cgroups::limit(mark, profile.cpus, profile.memory)?;
     super::sys::unshare(NODE_NAMESPACES)?;
     say("ready")?;
     let mut answer = String::new();

@@ -1,9 +1,9 @@
 //! The link between host and node: a veth, routes to the cluster's networks, and masquerading of what leaves the machine.
 //!
-//! Everything on the host carries the profile's name: the link `cor-NAME` (its routes go with it) and the nftables table
-//! `coracle-NAME`.
+//! Everything on the host carries the machine's mark: the link `cor-MARK` (its routes go with it) and the nftables table
+//! `coracle-MARK`.
 
-use super::super::Error;
+use super::super::{Error, Machine};
 use crate::config::{Network, Profile};
 use nlink::netlink::link::VethLink;
 use nlink::netlink::nftables::types::{BaseChain, Chain, Family, NatHook, Priority, Rule};
@@ -15,19 +15,19 @@ use std::net::{IpAddr, Ipv4Addr};
 pub const NODE_LINK: &str = "eth0";
 
 /// Makes the link, one end in the network namespace of process `pid`, and the routes over it.
-pub async fn create(profile: &Profile, pid: u32) -> Result<(), Error> {
-    remove(profile).await?;
-    link_and_routes(profile, pid).await.map_err(network("cannot join the node to this machine's network"))?;
-    masquerade(profile).await.map_err(network("cannot let the node's traffic out"))?;
+pub async fn create(machine: &Machine, pid: u32) -> Result<(), Error> {
+    remove(machine).await?;
+    link_and_routes(machine, pid).await.map_err(network("cannot join the node to this machine's network"))?;
+    masquerade(machine).await.map_err(network("cannot let the node's traffic out"))?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(Error::io("cannot switch on forwarding"))
 }
 
 /// Takes away what [`create`] made. No error if it is gone.
-pub async fn remove(profile: &Profile) -> Result<(), Error> {
+pub async fn remove(machine: &Machine) -> Result<(), Error> {
     let routes = Connection::<Route>::new().map_err(network("cannot talk to the kernel's network"))?;
-    routes.del_link_if_exists(host_link(&profile.name)).await.map_err(network("cannot remove the node's link"))?;
+    routes.del_link_if_exists(host_link(&machine.mark())).await.map_err(network("cannot remove the node's link"))?;
     let rules = Connection::<Nftables>::new().map_err(network("cannot talk to the kernel's packet filter"))?;
-    let removed = rules.del_table_if_exists(rules_table(&profile.name), Family::Ip).await;
+    let removed = rules.del_table_if_exists(rules_table(machine), Family::Ip).await;
     removed.map(drop).map_err(network("cannot remove the node's packet rules"))
 }
 
@@ -44,9 +44,9 @@ pub async fn configure_node(network: &Network) -> Result<(), Error> {
     inside.await.map_err(self::network("cannot set the node's address"))
 }
 
-async fn link_and_routes(profile: &Profile, pid: u32) -> nlink::Result<()> {
-    let host = host_link(&profile.name);
-    let network = &profile.network;
+async fn link_and_routes(machine: &Machine, pid: u32) -> nlink::Result<()> {
+    let host = host_link(&machine.mark());
+    let network = &machine.profile.network;
     let connection = Connection::<Route>::new()?;
     connection.add_link(VethLink::new(host.as_str(), NODE_LINK).peer_netns_pid(pid)).await?;
     connection.add_address(Ipv4Address::new(host.as_str(), v4(network.host_address), network.prefix)).await?;
@@ -110,9 +110,9 @@ fn routes_over(network: &Network) -> impl Iterator<Item = Ipv4Route> + use<> {
     cidrs(network).map(split).into_iter().map(move |(base, prefix)| Ipv4Route::new(base, prefix).gateway(gateway))
 }
 
-async fn masquerade(profile: &Profile) -> nlink::Result<()> {
+async fn masquerade(machine: &Machine) -> nlink::Result<()> {
     let connection = Connection::<Nftables>::new()?;
-    let table = rules_table(&profile.name);
+    let table = rules_table(machine);
     connection.add_table(table.as_str(), Family::Ip).await?;
     let chain = Chain::new(table.as_str(), "postrouting")?
         .family(Family::Ip)
@@ -120,24 +120,23 @@ async fn masquerade(profile: &Profile) -> nlink::Result<()> {
     connection.add_chain(chain).await?;
     let rule = Rule::new(&table, "postrouting")
         .family(Family::Ip)
-        .match_saddr_v4(v4(profile.network.node_address), 32)
-        .match_oif_not(&host_link(&profile.name))
+        .match_saddr_v4(v4(machine.profile.network.node_address), 32)
+        .match_oif_not(&host_link(&machine.mark()))
         .masquerade();
     connection.add_rule(rule).await
 }
 
-/// The host's end: at most 15 characters, so long names are cut and told apart by a checksum.
-pub fn host_link(name: &str) -> String {
-    let full = format!("cor-{name}");
-    if full.len() <= 15 {
-        return full;
-    }
-    let sum = name.bytes().fold(0x811c_9dc5u32, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("cor-{}{:05x}", &name[..6], sum & 0xf_ffff)
+/// The host's end of the link of the machine with this mark: at most 15 characters, so long names are cut.
+pub fn host_link(mark: &str) -> String {
+    let (name, tail) = mark.split_at(mark.len().saturating_sub(MARK_TAIL));
+    format!("cor-{}{tail}", &name[..name.len().min(15 - 4 - MARK_TAIL)])
 }
 
-fn rules_table(name: &str) -> String {
-    format!("coracle-{name}")
+/// The dash and the characters that end a mark.
+const MARK_TAIL: usize = 5;
+
+fn rules_table(machine: &Machine) -> String {
+    format!("coracle-{}", machine.mark())
 }
 
 fn v4(address: IpAddr) -> Ipv4Addr {
@@ -160,6 +159,8 @@ fn network<E: std::error::Error + Send + Sync + 'static>(what: &str) -> impl FnO
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn a_route_counts_only_over_the_nodes_address() {
@@ -173,8 +174,10 @@ mod tests {
 
     #[test]
     fn link_names_fit_the_kernel_and_differ() {
-        assert_eq!(host_link("coracle"), "cor-coracle");
-        let (a, b) = (host_link("a-very-long-name-1"), host_link("a-very-long-name-2"));
-        assert!(a.len() <= 15 && a != b);
+        let link = |name: &str, home: &str| host_link(&super::super::super::mark(name, &Path::new(home).join(name)));
+        assert!(link("two", "/a").starts_with("cor-two-"));
+        let links = [link("coracle", "/a"), link("coracle", "/b"), link("coracle-1", "/a"), link("coracle-2", "/a")];
+        assert!(links.iter().all(|link| link.len() == 15), "{links:?}");
+        assert_eq!(BTreeSet::from(links).len(), 4);
     }
 }

@@ -107,7 +107,7 @@ impl Driver for Native {
 
     async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
         let profile = &machine.profile;
-        cgroups::limit(&profile.name, profile.cpus, profile.memory).map_err(Error::io("cannot set the node's limits"))
+        cgroups::limit(&machine.mark(), profile.cpus, profile.memory).map_err(Error::io("cannot set the node's limits"))
     }
 
     async fn hand_down(&self, machine: &Machine) -> Result<(), Error> {
@@ -149,8 +149,8 @@ impl Driver for Native {
 /// What is left of a node that ended: its links, its rules, its cgroups and its record.
 async fn undo(machine: &Machine) {
     // Each of these may already be gone, and the next one is tried in any case.
-    links::remove(&machine.profile).await.ok();
-    cgroups::remove(&machine.profile.name).await.ok();
+    links::remove(machine).await.ok();
+    cgroups::remove(&machine.mark()).await.ok();
     std::fs::remove_file(record_file(machine)).ok();
 }
 
@@ -159,7 +159,7 @@ async fn launch_node(machine: &Machine) -> Result<(), Error> {
     let log = machine.folder.join("node.log");
     let log = std::fs::File::create(&log).map_err(Error::io(format!("cannot write {}", log.display())))?;
     let mut child = tokio::process::Command::new(&machine.executable)
-        .args(["node-launch", "--profile-json", &profile, "--root"])
+        .args(["node-launch", "--profile-json", &profile, "--mark", &machine.mark(), "--root"])
         .arg(&machine.root)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -174,7 +174,7 @@ async fn launch_node(machine: &Machine) -> Result<(), Error> {
     };
     let mut answers = BufReader::new(stdout).lines();
     expect(&mut answers, machine, "ready").await?;
-    links::create(&machine.profile, pid).await?;
+    links::create(machine, pid).await?;
     stdin.write_all(b"go\n").await.map_err(Error::io("the launcher went away"))?;
     let init = expect(&mut answers, machine, "pid ").await?;
     let pid: u32 = init.parse().map_err(|_| Error::Launch(format!("the launcher answered `{init}`")))?;
@@ -276,7 +276,7 @@ async fn heal_link(machine: &Machine, pid: u32) -> Result<(), Error> {
     if links::has_routes(&machine.profile) {
         return Ok(());
     }
-    links::create(&machine.profile, pid).await?;
+    links::create(machine, pid).await?;
     let profile = serde_json::to_string(&machine.profile).map_err(|error| Error::Launch(error.to_string()))?;
     let mut command = tokio::process::Command::new(&machine.executable);
     command.args(["node-link", "--profile-json", &profile, &pid.to_string()]).stdin(Stdio::null());

@@ -1,12 +1,27 @@
-//! NamespaceLifecycle: objects are made only in namespaces that are there and not ending; some namespaces stay.
+//! NamespaceLifecycle: objects are made only in namespaces that are there and not ending; some namespaces stay. And
+//! NamespaceAutoProvision, off unless asked for: a namespace is made with its first object.
 
 use super::{Api, Change, Plugin, Verb, entry};
 use crate::api::{Cause, Reason, Status};
-use crate::control::server::objects;
+use crate::control::server::{bootstrap, objects};
 use async_trait::async_trait;
 
 /// Namespaces that cannot be deleted.
 const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
+
+pub struct NamespaceAutoProvision;
+
+#[async_trait]
+impl Plugin for NamespaceAutoProvision {
+    async fn mutate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+        let name = change.object.namespace();
+        let is_new = change.verb == Verb::Create && change.kind.is_namespaced() && !change.is_dry_run;
+        match is_new && entry(api, "", "namespaces", "", name)?.is_none() {
+            true => bootstrap::ensure_namespace(api, name).await,
+            false => Ok(()),
+        }
+    }
+}
 
 pub struct NamespaceLifecycle;
 

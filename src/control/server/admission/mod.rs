@@ -98,17 +98,6 @@ pub trait Plugin: Send + Sync {
     }
 }
 
-#[async_trait]
-impl<P: Plugin> Plugin for Arc<P> {
-    async fn mutate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
-        (**self).mutate(api, change).await
-    }
-
-    async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
-        (**self).validate(api, change).await
-    }
-}
-
 /// Asks webhooks whether somebody may connect to a pod, service or node. Returns what the client is warned of.
 pub async fn connect(call: &Call, kind: &Kind, query: &str) -> Result<Vec<String>, Status> {
     let wanted = call.attributes();
@@ -125,31 +114,40 @@ pub async fn connect(call: &Call, kind: &Kind, query: &str) -> Result<Vec<String
     call.api.webhooks.connect(&call.api, &asked, &call.user, object).await
 }
 
-/// Every plugin, in the order in which they are asked.
+/// The plugins that are on, in the order in which they are asked.
 ///
 /// Source: pkg/kubeapiserver/options/plugins.go.
-pub fn plugins(_config: &ServerConfig, store: &Store, webhooks: &Arc<Webhooks>) -> Vec<Box<dyn Plugin>> {
+pub fn plugins(config: &ServerConfig, store: &Store, webhooks: &Arc<Webhooks>) -> Vec<Box<dyn Plugin>> {
+    let wanted = &config.profile.admission;
+    let is_on = |name: &str| name.is_empty() || wanted.has(name);
+    table(store, webhooks).into_iter().filter(|(name, _)| is_on(name)).map(|(_, plugin)| plugin).collect()
+}
+
+/// Every plugin with its name upstream, in its order; what is no plugin there, and so cannot be switched off, has none.
+fn table(store: &Store, webhooks: &Arc<Webhooks>) -> Vec<(&'static str, Box<dyn Plugin>)> {
     vec![
-        Box::new(lifecycle::NamespaceLifecycle),
-        Box::new(limits::LimitRanger),
-        Box::new(service_account::ServiceAccount),
-        Box::new(nodes::NodeRestriction),
-        Box::new(pod_security::PodSecurity),
-        Box::new(priority::Priority),
-        Box::new(tolerations::DefaultTolerationSeconds),
-        Box::new(storage::DefaultStorageClass),
-        Box::new(storage::StorageObjectInUseProtection),
-        Box::new(storage::PersistentVolumeClaimResize),
-        Box::new(runtime_class::RuntimeClass),
-        Box::new(certificates::CertificateRequester),
-        Box::new(certificates::CertificateApproval),
-        Box::new(certificates::CertificateSigning),
-        Box::new(certificates::CertificateSubjectRestriction),
-        Box::new(ingress::DefaultIngressClass),
-        Box::new(super::auth::escalation::NoEscalation),
-        Box::new(policies::ValidatingPolicies::new(store)),
-        Box::new(webhooks.clone()),
-        Box::new(quota::ResourceQuota),
+        ("NamespaceAutoProvision", Box::new(lifecycle::NamespaceAutoProvision)),
+        ("NamespaceLifecycle", Box::new(lifecycle::NamespaceLifecycle)),
+        ("LimitRanger", Box::new(limits::LimitRanger)),
+        ("ServiceAccount", Box::new(service_account::ServiceAccount)),
+        ("NodeRestriction", Box::new(nodes::NodeRestriction)),
+        ("PodSecurity", Box::new(pod_security::PodSecurity)),
+        ("Priority", Box::new(priority::Priority)),
+        ("DefaultTolerationSeconds", Box::new(tolerations::DefaultTolerationSeconds)),
+        ("DefaultStorageClass", Box::new(storage::DefaultStorageClass)),
+        ("StorageObjectInUseProtection", Box::new(storage::StorageObjectInUseProtection)),
+        ("PersistentVolumeClaimResize", Box::new(storage::PersistentVolumeClaimResize)),
+        ("RuntimeClass", Box::new(runtime_class::RuntimeClass)),
+        ("", Box::new(certificates::CertificateRequester)),
+        ("CertificateApproval", Box::new(certificates::CertificateApproval)),
+        ("CertificateSigning", Box::new(certificates::CertificateSigning)),
+        ("CertificateSubjectRestriction", Box::new(certificates::CertificateSubjectRestriction)),
+        ("DefaultIngressClass", Box::new(ingress::DefaultIngressClass)),
+        ("", Box::new(super::auth::escalation::NoEscalation)),
+        ("ValidatingAdmissionPolicy", Box::new(policies::ValidatingPolicies::new(store))),
+        ("MutatingAdmissionWebhook", Box::new(webhooks::Mutating(webhooks.clone()))),
+        ("ValidatingAdmissionWebhook", Box::new(webhooks::Validating(webhooks.clone()))),
+        ("ResourceQuota", Box::new(quota::ResourceQuota)),
     ]
 }
 

@@ -94,10 +94,16 @@ impl Webhooks {
     }
 }
 
+/// Those of the webhooks that may change an object.
+pub struct Mutating(pub Arc<Webhooks>);
+
+/// Those that may refuse it.
+pub struct Validating(pub Arc<Webhooks>);
+
 #[async_trait]
-impl Plugin for Webhooks {
+impl Plugin for Mutating {
     async fn mutate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
-        let hooks = self.mutating.now();
+        let hooks = self.0.mutating.now();
         if hooks.is_empty() {
             return Ok(());
         }
@@ -113,9 +119,12 @@ impl Plugin for Webhooks {
         change.round.last = Some(change.object.clone());
         Ok(())
     }
+}
 
+#[async_trait]
+impl Plugin for Validating {
     async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
-        let hooks = self.validating.now();
+        let hooks = self.0.validating.now();
         if hooks.is_empty() {
             return Ok(());
         }
