@@ -170,7 +170,7 @@ pub fn templates(
     let mut set = Templates::new(functions::find);
     let order = order(&found);
     for path in &order {
-        let text = String::from_utf8_lossy(found[*path].text);
+        let text = template::lossy(found[*path].text);
         set.parse(path, &text).map_err(|error| parse_error(path, &error))?;
     }
     let mut printed = BTreeMap::new();

@@ -85,7 +85,7 @@ impl<'p> Templates<'p> {
     }
 
     fn associate(&mut self, tree: Rc<Tree>) {
-        if parser::is_empty(&tree.root) && self.find(&tree.name).is_some() {
+        if tree.code.is_empty(tree.root) && self.find(&tree.name).is_some() {
             return;
         }
         self.own.insert(tree.name.clone(), tree);

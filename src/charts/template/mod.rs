@@ -37,5 +37,5 @@ pub use methods::{fraction, truncated};
 pub use number::{Bad, format_float, json_float, parse_float, parse_int, parse_uint};
 pub use quote::{is_print, letters, quote, unquote};
 pub use stack::run as on_stack;
-pub use text::Text;
+pub use text::{Text, lossy};
 pub use value::{Element, Entries, IntType, List, Map, MapKind, Object, UintType, Value};
