@@ -147,7 +147,7 @@ impl<'t> Lexer<'t> {
 
     fn text(&mut self) -> Token {
         loop {
-            let Some(found) = memchr::memmem::find(self.rest(), LEFT) else {
+            let Some(found) = left_ahead(self.rest()) else {
                 self.position = self.bytes.len();
                 return if self.start == self.position { self.token(Kind::End) } else { self.emit(Kind::Text) };
             };
@@ -305,13 +305,11 @@ impl<'t> Lexer<'t> {
 
     /// Letters, digits and underscores.
     fn skip_word(&mut self) {
-        while let Some(byte) = self.peek() {
-            if byte.is_ascii_alphanumeric() || byte == b'_' {
-                self.position += 1;
-                continue;
-            }
-            match self.letter() {
-                Some(letter) if !byte.is_ascii() && alphanumeric(letter) => self.position += letter.len_utf8(),
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        loop {
+            self.position += self.rest().iter().take_while(|byte| is_part(byte)).count();
+            match self.peek().filter(|byte| !byte.is_ascii()).and_then(|_| self.letter()) {
+                Some(letter) if alphanumeric(letter) => self.position += letter.len_utf8(),
                 _ => return,
             }
         }
@@ -443,6 +441,11 @@ impl<'t> Lexer<'t> {
             None => true,
         }
     }
+}
+
+/// Where the next `{{` is.
+fn left_ahead(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(LEFT[0], text).find(|at| text.get(at + 1) == Some(&LEFT[1]))
 }
 
 fn is_space(byte: u8) -> bool {

@@ -145,19 +145,20 @@ pub(super) struct Number {
 }
 
 impl Code {
-    /// Nothing was read yet.
+    /// Nothing was read yet. The tables have room for what charts have in so much text on average.
     pub fn new(name: &str, text: &str) -> Self {
+        let one_in = |bytes: usize| text.len() / bytes + 1;
         Code {
             name: name.to_string(),
             text: text.to_string(),
-            nodes: Vec::new(),
-            branches: Vec::new(),
+            nodes: Vec::with_capacity(one_in(48)),
+            branches: Vec::with_capacity(one_in(128)),
             invocations: Vec::new(),
-            pipes: Vec::new(),
-            commands: Vec::new(),
-            words: Vec::new(),
-            names: Vec::new(),
-            strings: Vec::new(),
+            pipes: Vec::with_capacity(one_in(48)),
+            commands: Vec::with_capacity(one_in(40)),
+            words: Vec::with_capacity(one_in(20)),
+            names: Vec::with_capacity(one_in(20)),
+            strings: Vec::with_capacity(one_in(96)),
             numbers: Vec::new(),
         }
     }
