@@ -12,6 +12,11 @@ pub fn yaml(text: &str) -> Result<Value, String> {
     engine_yaml::to_json(text).map_err(|problem| format!("error converting YAML to JSON: {problem}"))
 }
 
+/// The same, of a table only the entries under some keys, in whatever letter case.
+pub fn yaml_of(text: &str, keys: &[&str]) -> Result<Value, String> {
+    engine_yaml::to_json_of(text, keys).map_err(|problem| format!("error converting YAML to JSON: {problem}"))
+}
+
 /// A value as YAML, as Helm writes it: keys sorted, lists not indented.
 pub fn to_yaml(value: &Value) -> String {
     engine_yaml::encode(&super::template::Value::from_json(value))
@@ -23,9 +28,9 @@ pub fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
-/// One YAML document that must be a table, or nothing.
+/// One YAML document that must be a table, or nothing; every number is a float.
 pub fn yaml_table(text: &str) -> Result<Map, String> {
-    match yaml(text)? {
+    match engine_yaml::decode(text)?.to_json() {
         Value::Object(table) => Ok(table),
         Value::Null => Ok(Map::new()),
         other => Err(format!("{CANNOT} {} into Go value of type map[string]interface {{}}", json_type(&other))),

@@ -213,7 +213,7 @@ struct Head {
 
 impl Head {
     fn read(document: &str) -> Result<Self, String> {
-        let value = decode::yaml(document)?;
+        let value = decode::yaml_of(document, &["apiVersion", "kind", "metadata"])?;
         let mut head =
             Self { api_version: String::new(), kind: String::new(), name: String::new(), annotations: BTreeMap::new() };
         let mut from = decode::Decoder::new(&value, "SimpleHead")?;

@@ -101,15 +101,37 @@ pub fn render(
     dependencies::process(chart, given, &mut warnings)
         .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
     let values = values::coalesce(chart, given.clone(), &mut warnings).map_err(Error::Values)?;
-    if !options.skip_schema {
-        schema::validate(chart, &values)?;
-    }
+    let sources = Sources::collect(chart, &values, options, capabilities);
+    let check = || if options.skip_schema { Ok(()) } else { schema::validate(chart, &values) };
+    let (checked, set) = if !options.skip_schema && schema::is_given(chart) {
+        // What is wrong with the values is told first, but the templates need not wait to be read.
+        beside(check, || sources.read())
+    } else {
+        (check(), sources.read())
+    };
+    checked?;
     check_kube_version(&chart.metadata, capabilities)?;
-    let mut files = templates(chart, &values, options, capabilities, host)?;
+    let mut files = sources.print(&set?, host)?;
     let notes = take_notes(&mut files, chart.name(), options.subchart_notes);
     let (manifests, hooks) =
         manifests::sort(&files).map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
+}
+
+/// How much stack work on a thread of its own gets. It is touched only as far as it is used.
+const STACK: usize = 64 << 20;
+
+/// Two works at the same time; one after the other where there can be no thread.
+fn beside<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("charts".into()).stack_size(STACK).spawn_scoped(scope, &aside);
+        let here = here();
+        let aside = match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => aside(),
+        };
+        (aside, here)
+    })
 }
 
 fn check_kube_version(metadata: &Metadata, capabilities: &Capabilities) -> Result<(), Error> {
@@ -162,30 +184,46 @@ pub fn templates(
     capabilities: &Capabilities,
     host: &dyn Host,
 ) -> Result<BTreeMap<String, String>, Error> {
-    let scopes =
-        Scopes { release: release(options), capabilities: Value::Object(Rc::new(View(Rc::new(capabilities.clone())))) };
-    let root = Value::from_json(&serde_json::Value::Object(values.clone()));
-    let mut found = BTreeMap::new();
-    scopes.collect(chart, chart.name(), true, root, &mut found);
-    let mut set = Templates::new(functions::find);
-    let order = order(&found);
-    for path in &order {
-        let text = String::from_utf8_lossy(found[*path].text);
-        set.parse(path, &text).map_err(|error| parse_error(path, &error))?;
+    let sources = Sources::collect(chart, values, options, capabilities);
+    sources.print(&sources.read()?, host)
+}
+
+/// The templates of a tree of charts, by path.
+struct Sources<'a>(BTreeMap<String, Renderable<'a>>);
+
+impl<'a> Sources<'a> {
+    fn collect(chart: &'a Chart, values: &Map, options: &ReleaseOptions, capabilities: &Capabilities) -> Self {
+        let capabilities = Value::Object(Rc::new(View(Rc::new(capabilities.clone()))));
+        let scopes = Scopes { release: release(options), capabilities };
+        let mut found = BTreeMap::new();
+        scopes.collect(chart, chart.name(), true, Value::from_table(values), &mut found);
+        Self(found)
     }
-    let mut printed = BTreeMap::new();
-    for path in order {
-        if path.rsplit('/').next().unwrap_or(path).starts_with('_') {
-            continue;
+
+    fn read(&self) -> Result<Templates<'static>, Error> {
+        let mut set = Templates::new(functions::find);
+        for path in order(&self.0) {
+            let text = template::lossy(self.0[path].text);
+            set.parse(path, &text).map_err(|error| parse_error(path, &error))?;
         }
-        let renderable = &found[path];
-        let place = [("Name", Value::from(path)), ("BasePath", Value::from(&*renderable.base_path))];
-        renderable.scope.set("Template", with_kind(Value::map_from(place)));
-        let data = Value::Map(renderable.scope.clone());
-        let text = set.execute(path, &data, host).map_err(|error| execution_error(&error))?;
-        printed.insert(path.to_string(), text);
+        Ok(set)
     }
-    Ok(printed)
+
+    fn print(&self, set: &Templates<'_>, host: &dyn Host) -> Result<BTreeMap<String, String>, Error> {
+        let mut printed = BTreeMap::new();
+        for path in order(&self.0) {
+            if path.rsplit('/').next().unwrap_or(path).starts_with('_') {
+                continue;
+            }
+            let renderable = &self.0[path];
+            let place = [("Name", Value::from(path)), ("BasePath", Value::from(&*renderable.base_path))];
+            renderable.scope.set("Template", with_kind(Value::map_from(place)));
+            let data = Value::Map(renderable.scope.clone());
+            let text = set.execute(path, &data, host).map_err(|error| execution_error(&error))?;
+            printed.insert(path.to_string(), text);
+        }
+        Ok(printed)
+    }
 }
 
 fn with_kind(value: Value) -> Value {
@@ -393,5 +431,46 @@ impl std::fmt::Display for Place<'_> {
             writeln!(f, "{}", self.message)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charts::template::Offline;
+    use crate::charts::{File, chart::load_files};
+
+    fn problem(values: &str, template: &str) -> String {
+        let schema = r#"{"properties": {"port": {"type": "integer"}}}"#;
+        let files = [
+            ("Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n"),
+            ("values.yaml", values),
+            ("values.schema.json", schema),
+            ("templates/a.yaml", template),
+        ];
+        let files = files.map(|(name, text)| File::new(name, text.as_bytes(), 0));
+        let mut chart = load_files(files.to_vec()).unwrap();
+        let (options, capabilities) = (ReleaseOptions::default(), Capabilities::default());
+        render(&mut chart, &Map::new(), &options, &capabilities, &Offline)
+            .map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn wrong_values_are_told_before_broken_templates() {
+        assert!(problem("port: x", "a: {{ .Values.port").contains("- at '/port': got string, want integer"));
+        let told = problem("port: 1", "a: {{ .Values.port");
+        assert_eq!(told, "parse error at (app/templates/a.yaml:1): unclosed action");
+        assert_eq!(problem("port: 1", "a: {{ .Values.port }}"), "");
+    }
+
+    #[test]
+    fn errors_name_the_line_where_the_token_began() {
+        let told = problem("", "a\n{{- /*\n\n*/ -}}\n\n{{ if\n .x }}\n{{ `a\nb` | nope }}");
+        assert_eq!(told, "parse error at (app/templates/a.yaml:9): function \"nope\" not defined");
+        let told = problem("", "{{ if (eq 1\n  2 }}{{ end }}");
+        assert_eq!(
+            told,
+            "parse error at (app/templates/a.yaml:2): unclosed left paren in action started at app/templates/a.yaml:1"
+        );
     }
 }

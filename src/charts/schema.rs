@@ -20,6 +20,11 @@ pub fn validate(chart: &Chart, values: &Map) -> Result<(), Error> {
     if problems.is_empty() { Ok(()) } else { Err(Error::Schema(format!("{HEAD}\n{problems}"))) }
 }
 
+/// Whether the chart or one of its subcharts has a schema.
+pub fn is_given(chart: &Chart) -> bool {
+    chart.schema.is_some() || chart.dependencies.iter().any(is_given)
+}
+
 fn collect(chart: &Chart, given: &Map, problems: &mut String) {
     if let Some(schema) = &chart.schema
         && let Some(problem) = violations(schema, given)
@@ -44,7 +49,7 @@ pub fn violations(schema: &[u8], values: &Map) -> Option<String> {
         Ok(schema) => schema,
         Err(error) => return Some(error.to_string()),
     };
-    let values = values::plain(&Value::Object(values.clone()));
+    let values = Value::Object(values::plain_table(values));
     if plain::is_plain(&schema) && explain::explain(&schema, &values).is_empty() {
         return None;
     }

@@ -16,11 +16,41 @@ pub struct Rules {
 
 #[derive(Clone, Debug)]
 struct Rule {
-    pattern: String,
+    shape: Shape,
     /// The pattern is held against the whole path, not only against the last part.
     whole: bool,
     negated: bool,
     folders_only: bool,
+}
+
+/// What a rule's names look like. Most rules need no search.
+#[derive(Clone, Debug)]
+enum Shape {
+    /// This one.
+    Name(String),
+    /// Every part that ends like this (`*.swp`).
+    Ending(String),
+    Pattern(String),
+}
+
+impl Shape {
+    fn of(pattern: &str) -> Self {
+        let is_plain = |text: &str| !text.contains(['*', '?', '[', '\\']);
+        match pattern.strip_prefix('*') {
+            None if is_plain(pattern) => Self::Name(pattern.into()),
+            Some(ending) if is_plain(ending) => Self::Ending(ending.into()),
+            _ => Self::Pattern(pattern.into()),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(wanted) => wanted == name,
+            Self::Ending(ending) => name.strip_suffix(&**ending).is_some_and(|front| !front.contains('/')),
+            // A pattern that turns out to be broken matches nothing.
+            Self::Pattern(pattern) => pattern::matches(pattern, name).unwrap_or(false),
+        }
+    }
 }
 
 /// Why a line is no rule.
@@ -76,13 +106,12 @@ impl Rule {
         let (negated, line) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
         let (folders_only, line) = line.strip_suffix('/').map_or((false, line), |rest| (true, rest));
         let (whole, line) = line.strip_prefix('/').map_or((line.contains('/'), line), |rest| (true, rest));
-        Ok(Some(Self { pattern: line.to_string(), whole, negated, folders_only }))
+        Ok(Some(Self { shape: Shape::of(line), whole, negated, folders_only }))
     }
 
     fn matches(&self, path: &str) -> bool {
         let name = if self.whole { path } else { path.rsplit('/').next().unwrap_or(path) };
-        // A pattern that turns out to be broken matches nothing.
-        pattern::matches(&self.pattern, name).unwrap_or(false)
+        self.shape.matches(name)
     }
 }
 

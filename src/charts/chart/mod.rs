@@ -36,7 +36,7 @@ impl File {
 
     /// The text; what is no UTF-8 is replaced.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.data)
+        super::template::lossy(&self.data)
     }
 
     /// The part of the name behind the last `/`.

@@ -28,13 +28,12 @@ mod urls;
 mod words;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::template::{self, Call, Failure, Function, Text, Type, Value};
+use super::template::{self, Call, Failure, Function, Names, Text, Type, Value};
 
 /// Every function by name; those of later tables win.
-static TABLE: LazyLock<HashMap<&'static str, &'static Function>> = LazyLock::new(|| {
+static TABLE: LazyLock<Names<&'static str, &'static Function>> = LazyLock::new(|| {
     let tables: [&'static [Function]; 18] = [
         template::BUILTINS,
         certificates::FUNCTIONS,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use regex::Regex;
 
@@ -15,16 +16,16 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(compiled(&call.str(0)).is_ok_and(|regex| regex.is_match(&call.str(1))).into())
     }),
     fixed("mustRegexMatch", &[Str, Str], |call| Ok(must(call)?.is_match(&call.str(1)).into())),
-    fixed("regexFind", &[Str, Str], |call| Ok(find(&panicking(call)?, call))),
-    fixed("mustRegexFind", &[Str, Str], |call| Ok(find(&must(call)?, call))),
-    fixed("regexFindAll", &[Str, Str, Int], |call| Ok(find_all(&panicking(call)?, call))),
-    fixed("mustRegexFindAll", &[Str, Str, Int], |call| Ok(find_all(&must(call)?, call))),
-    fixed("regexReplaceAll", &[Str, Str, Str], |call| Ok(replaced(&panicking(call)?, call))),
-    fixed("mustRegexReplaceAll", &[Str, Str, Str], |call| Ok(replaced(&must(call)?, call))),
-    fixed("regexReplaceAllLiteral", &[Str, Str, Str], |call| Ok(literal(&panicking(call)?, call))),
-    fixed("mustRegexReplaceAllLiteral", &[Str, Str, Str], |call| Ok(literal(&must(call)?, call))),
-    fixed("regexSplit", &[Str, Str, Int], |call| Ok(split(&panicking(call)?, call))),
-    fixed("mustRegexSplit", &[Str, Str, Int], |call| Ok(split(&must(call)?, call))),
+    fixed("regexFind", &[Str, Str], |call| Ok(find(&*panicking(call)?, call))),
+    fixed("mustRegexFind", &[Str, Str], |call| Ok(find(&*must(call)?, call))),
+    fixed("regexFindAll", &[Str, Str, Int], |call| Ok(find_all(&*panicking(call)?, call))),
+    fixed("mustRegexFindAll", &[Str, Str, Int], |call| Ok(find_all(&*must(call)?, call))),
+    fixed("regexReplaceAll", &[Str, Str, Str], |call| Ok(replaced(&*panicking(call)?, call))),
+    fixed("mustRegexReplaceAll", &[Str, Str, Str], |call| Ok(replaced(&*must(call)?, call))),
+    fixed("regexReplaceAllLiteral", &[Str, Str, Str], |call| Ok(literal(&*panicking(call)?, call))),
+    fixed("mustRegexReplaceAllLiteral", &[Str, Str, Str], |call| Ok(literal(&*must(call)?, call))),
+    fixed("regexSplit", &[Str, Str, Int], |call| Ok(split(&*panicking(call)?, call))),
+    fixed("mustRegexSplit", &[Str, Str, Int], |call| Ok(split(&*must(call)?, call))),
     fixed("regexQuoteMeta", &[Str], |call| {
         let mut out = String::new();
         for letter in call.str(0).chars() {
@@ -38,12 +39,12 @@ pub(super) static FUNCTIONS: &[Function] = &[
 ];
 
 thread_local! {
-    /// What was compiled on this thread: charts use few expressions often.
-    static COMPILED: RefCell<HashMap<String, Result<Regex, String>>> = RefCell::default();
+    /// What was compiled on this thread: charts use few expressions often. Shared, as a clone would search with new memory.
+    static COMPILED: RefCell<HashMap<String, Result<Rc<Regex>, String>>> = RefCell::default();
 }
 
 /// The expression, or Go's error.
-fn compiled(pattern: &str) -> Result<Regex, String> {
+fn compiled(pattern: &str) -> Result<Rc<Regex>, String> {
     COMPILED.with_borrow_mut(|known| {
         if let Some(regex) = known.get(pattern) {
             return regex.clone();
@@ -51,7 +52,7 @@ fn compiled(pattern: &str) -> Result<Regex, String> {
         let regex =
             translate(pattern).map_err(|problem| format!("error parsing regexp: {problem}")).and_then(|pattern| {
                 let built = regex::RegexBuilder::new(&pattern).size_limit(32 << 20).build();
-                built.map_err(|error| match error {
+                built.map(Rc::new).map_err(|error| match error {
                     regex::Error::CompiledTooBig(_) => "error parsing regexp: expression too large".to_string(),
                     other => format!(
                         "error parsing regexp: {}",
@@ -64,11 +65,11 @@ fn compiled(pattern: &str) -> Result<Regex, String> {
     })
 }
 
-fn must(call: &Call<'_>) -> Result<Regex, Failure> {
+fn must(call: &Call<'_>) -> Result<Rc<Regex>, Failure> {
     compiled(&call.str(0)).or_else(failure)
 }
 
-fn panicking(call: &Call<'_>) -> Result<Regex, Failure> {
+fn panicking(call: &Call<'_>) -> Result<Rc<Regex>, Failure> {
     let pattern = call.str(0);
     compiled(&pattern).or_else(|error| {
         let bare = !pattern.contains('`') && pattern.chars().all(|letter| letter >= ' ' || letter == '\t');

@@ -129,7 +129,7 @@ impl Linter<'_> {
         let text = std::fs::read(path).map_err(|error| Error::io("open", path, &error).to_string())?;
         let table = decode::yaml_table(&String::from_utf8_lossy(&text))
             .map_err(|problem| format!("unable to parse YAML: {problem}"))?;
-        let Value::Object(own) = values::go_json(Value::Object(table)) else { return Ok(()) };
+        let own = table;
         let mut all = self.given.clone();
         values::tables(&mut all, &own, false, &mut Warnings::new());
         let schema = std::fs::read(self.folder.join("values.schema.json")).unwrap_or_default();

@@ -11,7 +11,7 @@ const DEEPEST: usize = 200;
 pub fn explain(schema: &Value, value: &Value) -> String {
     let walk = Walk { root: schema, old: draft(schema) < 2019 };
     let mut out = String::new();
-    for problem in walk.check(schema, value, "", 0) {
+    for problem in walk.check(schema, value, &Path::TOP, 0) {
         problem.write(0, &mut out);
     }
     out
@@ -24,6 +24,25 @@ fn draft(schema: &Value) -> u32 {
         .into_iter()
         .find(|(name, _)| uri.contains(name))
         .map_or(2020, |(_, draft)| draft)
+}
+
+/// The way to a value. It becomes a text only where something is wrong.
+struct Path<'p> {
+    before: Option<&'p Path<'p>>,
+    name: &'p str,
+}
+
+impl Path<'_> {
+    const TOP: Path<'static> = Path { before: None, name: "" };
+}
+
+impl std::fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.before {
+            Some(before) => write!(formatter, "{before}/{}", self.name.replace('~', "~0").replace('/', "~1")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A violation, with those that it is made of.
@@ -53,7 +72,7 @@ type Problems = Vec<Problem>;
 
 impl<'a> Walk<'a> {
     /// The violations of one value; more than one make a group where they are part of another.
-    fn check(&self, schema: &'a Value, value: &Value, path: &str, depth: usize) -> Problems {
+    fn check(&self, schema: &'a Value, value: &Value, path: &Path<'_>, depth: usize) -> Problems {
         let one = |text: String| vec![Problem { path: path.to_string(), text, causes: Vec::new() }];
         let rules = match schema {
             Value::Bool(false) => return one("false schema".into()),
@@ -85,7 +104,7 @@ impl<'a> Walk<'a> {
     }
 
     /// As one problem: several are a group.
-    fn grouped(&self, schema: &'a Value, value: &Value, path: &str, depth: usize) -> Option<Problem> {
+    fn grouped(&self, schema: &'a Value, value: &Value, path: &Path<'_>, depth: usize) -> Option<Problem> {
         let mut problems = self.check(schema, value, path, depth);
         if problems.len() > 1 {
             let causes = std::mem::take(&mut problems);
@@ -112,7 +131,7 @@ impl<'a> Walk<'a> {
 }
 
 /// One problem behind a reference stands for itself.
-fn reference(mut problems: Problems, path: &str) -> Option<Problem> {
+fn reference(mut problems: Problems, path: &Path<'_>) -> Option<Problem> {
     if problems.len() > 1 {
         return Some(Problem { path: path.to_string(), text: "validation failed".into(), causes: problems });
     }
@@ -151,15 +170,14 @@ fn find<'a>(schema: &'a Value, wanted: &dyn Fn(&Map) -> bool) -> Option<&'a Valu
 /// The rules that end the check when they fail: type, const, enum.
 fn first(rules: &Map, value: &Value) -> Option<String> {
     if let Some(wanted) = rules.get("type") {
-        let wanted: Vec<&str> = match wanted {
-            Value::Array(names) => names.iter().filter_map(Value::as_str).collect(),
-            one => one.as_str().into_iter().collect(),
-        };
+        let wanted = wanted.as_array().map_or(std::slice::from_ref(wanted), Vec::as_slice);
+        let mut names = wanted.iter().filter_map(Value::as_str).peekable();
         let found = kind(value);
         let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
         let fits = |name: &str| name == found || name == "integer" && found == "number" && whole;
-        if !wanted.is_empty() && !wanted.iter().any(|name| fits(name)) {
-            return Some(format!("got {found}, want {}", wanted.join(" or ")));
+        if names.peek().is_some() && !names.any(fits) {
+            let names: Vec<&str> = wanted.iter().filter_map(Value::as_str).collect();
+            return Some(format!("got {found}, want {}", names.join(" or ")));
         }
     }
     if let Some(wanted) = rules.get("const")
@@ -206,7 +224,7 @@ fn same(a: &Value, b: &Value) -> bool {
 struct Here<'a, 'w> {
     walk: &'w Walk<'a>,
     rules: &'a Map,
-    path: &'w str,
+    path: &'w Path<'w>,
     depth: usize,
     problems: Problems,
 }
@@ -238,7 +256,7 @@ impl<'a> Here<'a, '_> {
 
     /// A value inside this one.
     fn inner(&mut self, schema: &'a Value, value: &Value, name: &str) {
-        let path = format!("{}/{}", self.path, name.replace('~', "~0").replace('/', "~1"));
+        let path = Path { before: Some(self.path), name };
         self.problems.extend(self.walk.grouped(schema, value, &path, 0));
     }
 
@@ -268,7 +286,7 @@ impl<'a> Here<'a, '_> {
         }
         if let Some(schema) = self.rules.get("propertyNames") {
             for name in table.keys() {
-                let causes = self.walk.check(schema, &Value::from(name.as_str()), "", 0);
+                let causes = self.walk.check(schema, &Value::from(name.as_str()), &Path::TOP, 0);
                 if !causes.is_empty() {
                     self.tell_with(format!("invalid propertyName {}", quote(name)), causes);
                 }
@@ -364,7 +382,8 @@ impl<'a> Here<'a, '_> {
         let Some(schema) = self.rules.get("contains") else { return };
         let (mut matching, mut causes) = (Vec::new(), Vec::new());
         for (index, item) in items.iter().enumerate() {
-            match self.walk.grouped(schema, item, &format!("{}/{index}", self.path), 0) {
+            let path = Path { before: Some(self.path), name: &index.to_string() };
+            match self.walk.grouped(schema, item, &path, 0) {
                 Some(problem) => causes.push(problem),
                 None => matching.push(index.to_string()),
             }

@@ -6,7 +6,7 @@ use super::function::{Call, Function, Type};
 use super::methods;
 use super::node::{Term, Word};
 use super::quote::quote;
-use super::value::{Element, Map, MapKind, Value};
+use super::value::{Element, IntType, Map, MapKind, UintType, Value};
 
 /// What is called: its name and parameters, and the methods' receiver.
 struct Callee<'n> {
@@ -82,7 +82,7 @@ impl<'t> State<'t> {
         }
         let base = self.arguments(dot, &callee, words, last)?;
         let result = if name == "call" {
-            super::builtins::call(&words.get(1).map(ToString::to_string).unwrap_or_default(), &self.stack[base..])
+            super::builtins::call(&words.get(1).map(|word| self.show(word)).unwrap_or_default(), &self.stack[base..])
         } else {
             (function.run)(&Call { arguments: &self.stack[base..], engine: self.engine })
         };
@@ -167,8 +167,8 @@ impl<'t> State<'t> {
     /// An argument whose type does not matter: the receiver of a chain.
     pub fn argument_slot(&mut self, dot: &Slot, word: &'t Word) -> Result<Slot, Error> {
         self.place = Place::Word(word);
-        match &word.term {
-            Term::Pipe(pipe) => self.pipeline(dot, pipe),
+        match word.term {
+            Term::Pipe(pipe) => self.pipeline(dot, &self.code.pipes[pipe as usize]),
             Term::Function(function) => self.function(dot, function, Place::Word(word), &[], None),
             _ => self.typed_argument(dot, Type::Any, word),
         }
@@ -176,48 +176,56 @@ impl<'t> State<'t> {
 
     fn typed_argument(&mut self, dot: &Slot, kind: Type, word: &'t Word) -> Result<Slot, Error> {
         self.place = Place::Word(word);
-        let slot = match &word.term {
+        let slot = match word.term {
             Term::Dot => dot.clone(),
             Term::Nil if kind.can_be_nil() => return Ok(Slot::plain(zero(kind))),
             Term::Nil => return Err(self.error(format!("cannot assign nil to {}", kind.name()))),
             Term::Field(names) => self.fields(dot, dot.clone(), Place::Word(word), names, &[], None)?,
             Term::Variable(..) => self.variable_word(dot, word, &[], None)?,
-            Term::Pipe(pipe) => self.pipeline(dot, pipe)?,
+            Term::Pipe(pipe) => self.pipeline(dot, &self.code.pipes[pipe as usize])?,
             Term::Function(function) => self.function(dot, function, Place::Word(word), &[], None)?,
             Term::Chain(..) => self.chain(dot, word, &[], None)?,
-            Term::Bool(_) | Term::Number(_) | Term::Str(..) => return self.literal(kind, word).map(Slot::plain),
+            Term::Bool(_) | Term::Number(_) | Term::Str(_) => return self.literal(kind, word).map(Slot::plain),
         };
         self.checked(slot, kind)
     }
 
     /// A constant as an argument.
     fn literal(&self, kind: Type, word: &Word) -> Result<Value, Error> {
-        let found = |expected: &str| Err(self.error(format!("expected {expected}; found {word}")));
-        match (kind, &word.term) {
-            (Type::Any | Type::Reflect, Term::Bool(truth)) | (Type::Bool, Term::Bool(truth)) => Ok(Value::Bool(*truth)),
-            (Type::Any | Type::Reflect | Type::Str, Term::Str(text, _)) => Ok(Value::Str(text.clone())),
-            (Type::Any | Type::Reflect, Term::Number(number)) => Ok(self.constant(number)?.value),
-            (Type::Int, Term::Number(number)) if number.int.is_some() => {
-                Ok(Value::from(number.int.unwrap_or_default()))
+        let expected = |name: &str| Err(self.error(format!("expected {name}; found {}", self.show(word))));
+        let number = match word.term {
+            Term::Number(number) => Some(self.number(number)),
+            _ => None,
+        };
+        match (kind, word.term) {
+            (Type::Any | Type::Reflect | Type::Bool, Term::Bool(truth)) => return Ok(Value::Bool(truth)),
+            (Type::Any | Type::Reflect | Type::Str, Term::Str(text)) => {
+                return Ok(Value::Str(self.code.string(text).clone()));
             }
-            (Type::Int64, Term::Number(number)) if number.int.is_some() => {
-                Ok(Value::int64(number.int.unwrap_or_default()))
+            _ => {}
+        }
+        let int = number.and_then(|number| number.int);
+        match (kind, number) {
+            (Type::Any | Type::Reflect, Some(number)) => Ok(self.constant(number)?.value),
+            (Type::Int, _) => int.map_or_else(|| expected("integer"), |int| Ok(Value::from(int))),
+            (Type::Int64, _) => int.map_or_else(|| expected("integer"), |int| Ok(Value::int64(int))),
+            (Type::Duration, _) => {
+                int.map_or_else(|| expected("integer"), |int| Ok(Value::Int(int, IntType::Duration)))
             }
-            (Type::Duration, Term::Number(number)) if number.int.is_some() => {
-                Ok(Value::Int(number.int.unwrap_or_default(), super::value::IntType::Duration))
+            (Type::Uint32, number) => {
+                let uint = number.and_then(|number| number.uint);
+                uint.map_or_else(|| expected("unsigned integer"), |uint| Ok(Value::Uint(uint, UintType::Uint32)))
             }
-            (Type::Uint32, Term::Number(number)) if number.uint.is_some() => {
-                Ok(Value::Uint(number.uint.unwrap_or_default(), super::value::UintType::Uint32))
+            (Type::Float, number) => {
+                let float = number.and_then(|number| number.float);
+                float.map_or_else(|| expected("float"), |float| Ok(Value::Float(float)))
             }
-            (Type::Float, Term::Number(number)) if number.float.is_some() => {
-                Ok(Value::Float(number.float.unwrap_or_default()))
+            (Type::Str, _) => expected("string"),
+            (Type::Bool, _) => expected("bool"),
+            (kind, _) => {
+                let shown = self.show(word);
+                Err(self.error(format!("can't handle {shown} for arg of type {}", kind.name())))
             }
-            (Type::Int | Type::Int64 | Type::Duration, _) => found("integer"),
-            (Type::Uint32, _) => found("unsigned integer"),
-            (Type::Float, _) => found("float"),
-            (Type::Str, _) => found("string"),
-            (Type::Bool, _) => found("bool"),
-            (kind, _) => Err(self.error(format!("can't handle {word} for arg of type {}", kind.name()))),
         }
     }
 
@@ -254,13 +262,12 @@ fn zero(kind: Type) -> Value {
 
 /// Go's assignability, as far as the types go.
 fn assignable(value: &Value, kind: Type) -> bool {
-    use super::value::IntType;
     match kind {
         Type::Any | Type::Reflect => true,
         Type::Str => matches!(value, Value::Str(_)),
         Type::Int => matches!(value, Value::Int(_, IntType::Int)),
         Type::Int64 => matches!(value, Value::Int(_, IntType::Int64)),
-        Type::Uint32 => matches!(value, Value::Uint(_, super::value::UintType::Uint32)),
+        Type::Uint32 => matches!(value, Value::Uint(_, UintType::Uint32)),
         Type::Float => matches!(value, Value::Float(_)),
         Type::Bool => matches!(value, Value::Bool(_)),
         Type::List => matches!(value, Value::List(list) if list.element == Element::Any),

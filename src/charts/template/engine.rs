@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::error::Error;
 use super::exec;
 use super::function::Failure;
+use super::hash::Names;
 use super::node::Tree;
 use super::parser::{self, Finder};
 use super::quote::quote;
@@ -62,7 +63,7 @@ impl Host for Offline {}
 
 /// A set of named templates that can call each other.
 pub struct Templates<'p> {
-    own: HashMap<Rc<str>, Rc<Tree>>,
+    own: Names<Rc<str>, Rc<Tree>>,
     parent: Option<&'p Templates<'p>>,
     finder: Finder,
     /// Texts that `tpl` has read; the root's is used.
@@ -72,7 +73,7 @@ pub struct Templates<'p> {
 impl<'p> Templates<'p> {
     /// An empty set whose templates can call the functions that the finder knows.
     pub fn new(finder: fn(&str) -> Option<&'static super::function::Function>) -> Self {
-        Templates { own: HashMap::new(), parent: None, finder, parsed: RefCell::default() }
+        Templates { own: Names::default(), parent: None, finder, parsed: RefCell::default() }
     }
 
     /// Adds a template under a name, and those that it defines. Later definitions win over earlier ones, unless they
@@ -85,7 +86,7 @@ impl<'p> Templates<'p> {
     }
 
     fn associate(&mut self, tree: Rc<Tree>) {
-        if parser::is_empty(&tree.root) && self.find(&tree.name).is_some() {
+        if tree.code.is_empty(tree.root) && self.find(&tree.name).is_some() {
             return;
         }
         self.own.insert(tree.name.clone(), tree);
@@ -118,7 +119,7 @@ impl<'p> Templates<'p> {
 /// What all executions of one call have in common.
 struct World<'e> {
     host: &'e dyn Host,
-    included: RefCell<HashMap<Text, usize>>,
+    included: RefCell<Names<Text, usize>>,
     parsed: &'e RefCell<HashMap<Text, Rc<Vec<Rc<Tree>>>>>,
 }
 
@@ -176,7 +177,7 @@ impl Engine<'_> {
         }
         let trees = self.parsed(text)?;
         let mut templates = Templates {
-            own: HashMap::new(),
+            own: Names::default(),
             parent: Some(self.templates),
             finder: self.templates.finder,
             parsed: RefCell::default(),

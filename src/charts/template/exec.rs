@@ -1,11 +1,10 @@
 //! Executes a tree: walks the text, evaluates pipelines, says what went wrong where.
 
-use std::rc::Rc;
-
 use super::engine::Engine;
 use super::error::Error;
 use super::format;
-use super::node::{Branch, Command, Invocation, Node, Number, Pipe, Term, Tree, Word};
+use super::lexer::Span;
+use super::node::{Branch, Code, Command, Index, Invocation, Node, Number, Pipe, Run, Shown, Term, Tree, Word};
 use super::quote::quote;
 use super::stack;
 use super::value::{Element, IntType, UintType, Value};
@@ -45,7 +44,7 @@ impl Slot {
 #[derive(Clone, Copy)]
 pub(super) enum Place<'t> {
     Nowhere,
-    Node(usize, &'t Node),
+    Node(u32, &'t Node),
     Pipe(&'t Pipe),
     Command(&'t Command),
     Word(&'t Word),
@@ -60,13 +59,14 @@ enum Flow {
 }
 
 /// Executes a tree and answers what it wrote.
-pub(super) fn execute(engine: &Engine<'_>, tree: &Rc<Tree>, data: &Value) -> Result<Vec<u8>, Error> {
+pub(super) fn execute(engine: &Engine<'_>, tree: &Tree, data: &Value) -> Result<Vec<u8>, Error> {
     let dot = Slot::plain(data.clone());
     let mut state = State {
         engine,
         tree,
+        code: &tree.code,
         place: Place::Nowhere,
-        variables: vec![("$".into(), dot.clone())],
+        variables: vec![("$", dot.clone())],
         stack: Vec::new(),
         depth: 0,
         out: Vec::with_capacity(256),
@@ -74,15 +74,16 @@ pub(super) fn execute(engine: &Engine<'_>, tree: &Rc<Tree>, data: &Value) -> Res
     if stack::is_full() {
         return Err(state.error(format!("exceeded maximum template depth ({DEEPEST})")));
     }
-    state.list(&dot, &tree.root)?;
+    state.list(&dot, tree.root)?;
     Ok(state.out)
 }
 
 pub(super) struct State<'t> {
     pub engine: &'t Engine<'t>,
-    pub tree: &'t Tree,
+    tree: &'t Tree,
+    pub code: &'t Code,
     pub place: Place<'t>,
-    variables: Vec<(Rc<str>, Slot)>,
+    variables: Vec<(&'t str, Slot)>,
     /// Arguments of the calls that are being prepared.
     pub stack: Vec<Value>,
     depth: usize,
@@ -105,17 +106,30 @@ impl<'t> State<'t> {
     fn located(&self, message: &str) -> String {
         let (position, context) = match self.place {
             Place::Nowhere => return format!("template: {}: {message}", self.tree.name),
-            Place::Node(position, node) => (position, node.to_string()),
-            Place::Pipe(pipe) => (pipe.position, pipe.to_string()),
-            Place::Command(command) => (command.position, command.to_string()),
-            Place::Word(word) => (word.position, word.to_string()),
+            Place::Node(position, node) => (position, self.show(node)),
+            Place::Pipe(pipe) => (pipe.position, self.show(pipe)),
+            Place::Command(command) => (command.position, self.show(command)),
+            Place::Word(word) => (word.position, self.show(word)),
         };
         let name = quote(self.tree.name.as_bytes(), false);
-        format!("template: {}: executing {name} at <{context}>: {message}", self.tree.source.location(position))
+        format!("template: {}: executing {name} at <{context}>: {message}", self.code.location(position))
     }
 
-    fn list(&mut self, dot: &Slot, list: &'t [Node]) -> Result<Flow, Error> {
-        for node in list {
+    /// A part as messages show it.
+    pub fn show<T>(&self, part: &T) -> String
+    where
+        for<'c> Shown<'c, T>: std::fmt::Display,
+    {
+        self.code.show(part).to_string()
+    }
+
+    /// The pipe at a place.
+    fn pipe(&self, index: Index) -> &'t Pipe {
+        &self.code.pipes[index as usize]
+    }
+
+    fn list(&mut self, dot: &Slot, list: Run) -> Result<Flow, Error> {
+        for node in list.of(&self.code.nodes) {
             let flow = self.walk(dot, node)?;
             if flow != Flow::On {
                 return Ok(flow);
@@ -125,12 +139,13 @@ impl<'t> State<'t> {
     }
 
     fn walk(&mut self, dot: &Slot, node: &'t Node) -> Result<Flow, Error> {
-        match node {
-            Node::Text(text) => self.out.extend_from_slice(text),
+        match *node {
+            Node::Text(text) => self.out.extend_from_slice(self.code.name(text).as_bytes()),
             Node::Action(position, pipe) => {
-                self.place = Place::Node(*position, node);
+                let pipe = self.pipe(pipe);
+                self.place = Place::Node(position, node);
                 let slot = self.pipeline(dot, pipe)?;
-                if pipe.variables.is_empty() {
+                if pipe.variables.len() == 0 {
                     match slot.value {
                         Value::Nil => self.out.extend_from_slice(b"<no value>"),
                         value => format::write_display(&mut self.out, &value),
@@ -140,18 +155,19 @@ impl<'t> State<'t> {
             Node::Break => return Ok(Flow::Break),
             Node::Continue => return Ok(Flow::Continue),
             Node::If(branch) => {
-                self.place = Place::Node(branch.position, node);
+                let branch = self.branch(node, branch);
                 return self.condition(dot, branch, false);
             }
             Node::With(branch) => {
-                self.place = Place::Node(branch.position, node);
+                let branch = self.branch(node, branch);
                 return self.condition(dot, branch, true);
             }
             Node::Range(branch) => {
-                self.place = Place::Node(branch.position, node);
+                let branch = self.branch(node, branch);
                 return self.range(dot, branch);
             }
             Node::Template(invocation) => {
+                let invocation = &self.code.invocations[invocation as usize];
                 self.place = Place::Node(invocation.position, node);
                 self.template(dot, invocation)?;
             }
@@ -159,13 +175,20 @@ impl<'t> State<'t> {
         Ok(Flow::On)
     }
 
+    /// A branch, where the execution is now.
+    fn branch(&mut self, node: &'t Node, index: Index) -> &'t Branch {
+        let branch = &self.code.branches[index as usize];
+        self.place = Place::Node(branch.position, node);
+        branch
+    }
+
     fn condition(&mut self, dot: &Slot, branch: &'t Branch, with: bool) -> Result<Flow, Error> {
         let mark = self.variables.len();
-        let slot = self.pipeline(dot, &branch.pipe)?;
+        let slot = self.pipeline(dot, self.pipe(branch.pipe))?;
         let flow = if slot.value.truth() {
-            self.list(if with { &slot } else { dot }, &branch.list)
+            self.list(if with { &slot } else { dot }, branch.list)
         } else {
-            branch.otherwise.as_ref().map_or(Ok(Flow::On), |list| self.list(dot, list))
+            branch.otherwise.map_or(Ok(Flow::On), |list| self.list(dot, list))
         };
         self.variables.truncate(mark);
         flow
@@ -173,7 +196,7 @@ impl<'t> State<'t> {
 
     fn range(&mut self, dot: &Slot, branch: &'t Branch) -> Result<Flow, Error> {
         let before = self.variables.len();
-        let over = self.pipeline(dot, &branch.pipe)?.value;
+        let over = self.pipeline(dot, self.pipe(branch.pipe))?.value;
         let flow = self.iterate(dot, branch, &over)?;
         self.variables.truncate(before);
         Ok(flow)
@@ -237,11 +260,11 @@ impl<'t> State<'t> {
             Value::List(_) | Value::Bytes(_) | Value::Map(_) => {}
             _ => return Err(self.error(format!("range can't iterate over {}", format::display(over)))),
         }
-        branch.otherwise.as_ref().map_or(Ok(Flow::On), |list| self.list(dot, list))
+        branch.otherwise.map_or(Ok(Flow::On), |list| self.list(dot, list))
     }
 
     fn one_variable(&self, branch: &Branch, over: &Value) -> Result<(), Error> {
-        if branch.pipe.variables.len() > 1 {
+        if self.pipe(branch.pipe).variables.len() > 1 {
             let text = format::display(over);
             return Err(self.error(format!("can't use {text} to iterate over more than one variable")));
         }
@@ -251,35 +274,38 @@ impl<'t> State<'t> {
     /// One turn of a loop; whether it was the last.
     fn iteration(&mut self, branch: &'t Branch, index: Slot, element: Slot) -> Result<bool, Error> {
         let mark = self.variables.len();
-        let names = &branch.pipe.variables;
-        match (names.len(), branch.pipe.assigns) {
+        let pipe = self.pipe(branch.pipe);
+        let names = pipe.variables.of(&self.code.names);
+        match (names.len(), pipe.assigns) {
             (0, _) => {}
-            (1, true) => self.assign(&names[0], element.clone())?,
+            (1, true) => self.assign(names[0], element.clone())?,
             (1, false) => self.variables[mark - 1].1 = element.clone(),
             (_, true) => {
-                self.assign(&names[0], index)?;
-                self.assign(&names[1], element.clone())?;
+                self.assign(names[0], index)?;
+                self.assign(names[1], element.clone())?;
             }
             (_, false) => {
                 self.variables[mark - 1].1 = element.clone();
                 self.variables[mark - 2].1 = index;
             }
         }
-        let flow = self.list(&element, &branch.list)?;
+        let flow = self.list(&element, branch.list)?;
         self.variables.truncate(mark);
         Ok(flow == Flow::Break)
     }
 
-    fn assign(&mut self, name: &str, slot: Slot) -> Result<(), Error> {
-        match self.variables.iter_mut().rev().find(|(variable, _)| **variable == *name) {
+    fn assign(&mut self, name: Span, slot: Slot) -> Result<(), Error> {
+        let name = self.code.name(name);
+        match self.variables.iter_mut().rev().find(|(variable, _)| *variable == name) {
             Some(variable) => variable.1 = slot,
             None => return Err(self.error(format!("undefined variable: {name}"))),
         }
         Ok(())
     }
 
-    pub fn variable(&self, name: &str) -> Result<Slot, Error> {
-        match self.variables.iter().rev().find(|(variable, _)| **variable == *name) {
+    fn variable(&self, name: Span) -> Result<Slot, Error> {
+        let name = self.code.name(name);
+        match self.variables.iter().rev().find(|(variable, _)| *variable == name) {
             Some((_, slot)) => Ok(slot.clone()),
             None => Err(self.error(format!("undefined variable: {name}"))),
         }
@@ -292,18 +318,20 @@ impl<'t> State<'t> {
         if self.depth == DEEPEST || stack::is_full() {
             return Err(self.error(format!("exceeded maximum template depth ({DEEPEST})")));
         }
-        let dot = match &invocation.pipe {
-            Some(pipe) => self.pipeline(dot, pipe)?,
+        let dot = match invocation.pipe {
+            Some(pipe) => self.pipeline(dot, self.pipe(pipe))?,
             None => Slot::default(),
         };
-        let variables = std::mem::replace(&mut self.variables, vec![("$".into(), dot.clone())]);
+        let variables = std::mem::replace(&mut self.variables, vec![("$", dot.clone())]);
         let caller = std::mem::replace(&mut self.tree, tree);
+        self.code = &tree.code;
         let place = self.place;
         self.depth += 1;
-        self.list(&dot, &tree.root)?;
+        self.list(&dot, tree.root)?;
         self.depth -= 1;
         self.place = place;
         self.tree = caller;
+        self.code = &caller.code;
         self.variables = variables;
         Ok(())
     }
@@ -312,26 +340,26 @@ impl<'t> State<'t> {
     pub fn pipeline(&mut self, dot: &Slot, pipe: &'t Pipe) -> Result<Slot, Error> {
         self.place = Place::Pipe(pipe);
         let mut last: Option<Slot> = None;
-        for command in &pipe.commands {
+        for command in pipe.commands.of(&self.code.commands) {
             let mut slot = self.command(dot, command, last.take())?;
             slot.boxed = false;
             last = Some(slot);
         }
         let slot = last.unwrap_or_default();
-        for name in &pipe.variables {
+        for name in pipe.variables.of(&self.code.names) {
             if pipe.assigns {
-                self.assign(name, slot.clone())?;
+                self.assign(*name, slot.clone())?;
             } else {
-                self.variables.push((name.clone(), slot.clone()));
+                self.variables.push((self.code.name(*name), slot.clone()));
             }
         }
         Ok(slot)
     }
 
     fn command(&mut self, dot: &Slot, command: &'t Command, last: Option<Slot>) -> Result<Slot, Error> {
-        let words = &command.words[..];
+        let words = command.words.of(&self.code.words);
         let first = &words[0];
-        match &first.term {
+        match first.term {
             Term::Field(names) => {
                 self.place = Place::Word(first);
                 self.fields(dot, dot.clone(), Place::Word(first), names, words, last)
@@ -343,17 +371,17 @@ impl<'t> State<'t> {
             }
             Term::Pipe(pipe) => {
                 self.not_a_function(words, &last)?;
-                self.pipeline(dot, pipe)
+                self.pipeline(dot, self.pipe(pipe))
             }
             Term::Variable(..) => self.variable_word(dot, first, words, last),
             _ => {
                 self.place = Place::Word(first);
                 self.not_a_function(words, &last)?;
-                match &first.term {
-                    Term::Bool(truth) => Ok(Slot::plain(Value::Bool(*truth))),
+                match first.term {
+                    Term::Bool(truth) => Ok(Slot::plain(Value::Bool(truth))),
                     Term::Dot => Ok(dot.clone()),
-                    Term::Number(number) => self.constant(number),
-                    Term::Str(text, _) => Ok(Slot::plain(Value::Str(text.clone()))),
+                    Term::Number(number) => self.constant(self.number(number)),
+                    Term::Str(text) => Ok(Slot::plain(Value::Str(self.code.string(text).clone()))),
                     _ => Err(self.error("nil is not a command")),
                 }
             }
@@ -362,13 +390,18 @@ impl<'t> State<'t> {
 
     fn not_a_function(&self, words: &[Word], last: &Option<Slot>) -> Result<(), Error> {
         if words.len() > 1 || last.is_some() {
-            return Err(self.error(format!("can't give argument to non-function {}", words[0])));
+            return Err(self.error(format!("can't give argument to non-function {}", self.show(&words[0]))));
         }
         Ok(())
     }
 
+    /// The number constant at a place.
+    pub fn number(&self, index: Index) -> &'t Number {
+        &self.code.numbers[index as usize]
+    }
+
     pub fn constant(&self, number: &Number) -> Result<Slot, Error> {
-        let text = number.text.as_str();
+        let text = self.code.name(number.written);
         let hexadecimal = text.len() > 2
             && text.starts_with(['0'])
             && matches!(text.as_bytes()[1], b'x' | b'X')
@@ -394,10 +427,10 @@ impl<'t> State<'t> {
         words: &'t [Word],
         last: Option<Slot>,
     ) -> Result<Slot, Error> {
-        let Term::Variable(name, names) = &word.term else { return Ok(Slot::default()) };
+        let Term::Variable(name, names) = word.term else { return Ok(Slot::default()) };
         self.place = Place::Word(word);
         let slot = self.variable(name)?;
-        if names.is_empty() {
+        if names.len() == 0 {
             self.not_a_function(words, &last)?;
             return Ok(slot);
         }
@@ -405,10 +438,12 @@ impl<'t> State<'t> {
     }
 
     pub fn chain(&mut self, dot: &Slot, word: &'t Word, words: &'t [Word], last: Option<Slot>) -> Result<Slot, Error> {
-        let Term::Chain(inner, names) = &word.term else { return Ok(Slot::default()) };
+        let Term::Chain(inner, names) = word.term else { return Ok(Slot::default()) };
         self.place = Place::Word(word);
+        let inner = &self.code.words[inner as usize];
         if matches!(inner.term, Term::Nil) {
-            return Err(self.error(format!("indirection through explicit nil in {word}")));
+            let shown = self.show(word);
+            return Err(self.error(format!("indirection through explicit nil in {shown}")));
         }
         let receiver = self.argument_slot(dot, inner)?;
         self.fields(dot, receiver, Place::Word(word), names, words, last)
@@ -419,14 +454,15 @@ impl<'t> State<'t> {
         dot: &Slot,
         mut receiver: Slot,
         place: Place<'t>,
-        names: &'t [Rc<str>],
+        names: Run,
         words: &'t [Word],
         last: Option<Slot>,
     ) -> Result<Slot, Error> {
+        let names = names.of(&self.code.names);
         let Some((end, before)) = names.split_last() else { return Ok(receiver) };
         for name in before {
-            receiver = self.field(dot, name, place, &[], None, receiver)?;
+            receiver = self.field(dot, self.code.name(*name), place, &[], None, receiver)?;
         }
-        self.field(dot, end, place, words, last, receiver)
+        self.field(dot, self.code.name(*end), place, words, last, receiver)
     }
 }

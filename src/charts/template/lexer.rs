@@ -1,6 +1,6 @@
-//! Template text into tokens, as Go's `text/template/parse` cuts it.
+//! Template text into tokens, as Go's `text/template/parse` cuts it. A token is a place in the text and owns nothing.
 
-use super::quote::is_print;
+use super::quote::{is_print, quote};
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,127 +46,124 @@ pub(super) enum Word {
     With,
 }
 
-/// A token.
-#[derive(Clone, Debug)]
-pub(super) struct Token<'t> {
-    pub kind: Kind,
-    /// Where it starts, in bytes.
-    pub position: usize,
-    /// The line it starts on.
-    pub line: usize,
-    /// Its text, or what is wrong.
-    pub text: std::borrow::Cow<'t, str>,
+/// A part of the text, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    pub start: u32,
+    pub end: u32,
 }
 
-impl std::fmt::Display for Token<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.kind {
-            Kind::End => formatter.write_str("EOF"),
-            Kind::Error => formatter.write_str(&self.text),
-            Kind::Keyword(_) | Kind::Dot | Kind::Nil => write!(formatter, "<{}>", self.text),
-            _ if self.text.len() > 10 => {
-                let start: String = self.text.chars().take(10).collect();
-                write!(formatter, "{}...", super::quote::quote(start.as_bytes(), false))
-            }
-            _ => formatter.write_str(&super::quote::quote(self.text.as_bytes(), false)),
-        }
+impl Span {
+    /// The part itself.
+    pub fn of(self, text: &str) -> &str {
+        &text[self.start as usize..self.end as usize]
     }
 }
 
-const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
-const LEFT: &str = "{{";
-const RIGHT: &str = "}}";
+/// A token; that of an error says where it is, and [`Lexer::problem`] what it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub kind: Kind,
+    pub span: Span,
+}
+
+const LEFT: &[u8] = b"{{";
+const RIGHT: &[u8] = b"}}";
 
 /// The reader of one text.
 pub(super) struct Lexer<'t> {
     input: &'t str,
+    bytes: &'t [u8],
     position: usize,
     start: usize,
-    line: usize,
-    start_line: usize,
-    parentheses: i32,
+    parentheses: usize,
     inside: bool,
-    failed: bool,
+    /// What is wrong; nothing is read after it.
+    pub problem: Option<String>,
 }
 
 impl<'t> Lexer<'t> {
     pub fn new(input: &'t str) -> Self {
-        Lexer { input, position: 0, start: 0, line: 1, start_line: 1, parentheses: 0, inside: false, failed: false }
+        Lexer { input, bytes: input.as_bytes(), position: 0, start: 0, parentheses: 0, inside: false, problem: None }
     }
 
     /// The next token; after an error or at the end always the end.
-    pub fn next(&mut self) -> Token<'t> {
-        if self.failed {
-            return Token { kind: Kind::End, position: 0, line: self.start_line, text: "EOF".into() };
+    pub fn next(&mut self) -> Token {
+        if self.problem.is_some() {
+            return self.token(Kind::End);
         }
         if self.inside { self.inside_action() } else { self.text() }
     }
 
-    fn rest(&self) -> &'t str {
-        &self.input[self.position..]
+    /// The token as messages show it.
+    pub fn show(&self, token: Token) -> String {
+        let text = token.span.of(self.input);
+        match token.kind {
+            Kind::End => "EOF".into(),
+            Kind::Error => self.problem.clone().unwrap_or_default(),
+            Kind::Keyword(_) | Kind::Dot | Kind::Nil => format!("<{text}>"),
+            _ if text.len() > 10 => {
+                let start: String = text.chars().take(10).collect();
+                format!("{}...", quote(start.as_bytes(), false))
+            }
+            _ => quote(text.as_bytes(), false),
+        }
     }
 
-    fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
+    fn rest(&self) -> &'t [u8] {
+        &self.bytes[self.position..]
     }
 
-    fn advance(&mut self) -> Option<char> {
-        let letter = self.peek()?;
-        self.position += letter.len_utf8();
-        self.line += usize::from(letter == '\n');
-        Some(letter)
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.position).copied()
     }
 
-    fn emit(&mut self, kind: Kind) -> Token<'t> {
-        let text = &self.input[self.start..self.position];
-        let token = Token { kind, position: self.start, line: self.start_line, text: text.into() };
+    /// The letter at a byte that may be part of a longer one.
+    fn letter(&self) -> Option<char> {
+        self.input[self.position..].chars().next()
+    }
+
+    fn token(&self, kind: Kind) -> Token {
+        // Texts are shorter than 4 GiB: the parser takes no longer ones.
+        Token { kind, span: Span { start: self.start as u32, end: self.position as u32 } }
+    }
+
+    fn emit(&mut self, kind: Kind) -> Token {
+        let token = self.token(kind);
         self.start = self.position;
-        self.start_line = self.line;
         token
     }
 
-    /// Drops what was read; its lines were not counted yet.
+    /// Drops what was read.
     fn ignore(&mut self) {
-        self.line += newlines(&self.input[self.start..self.position]);
         self.start = self.position;
-        self.start_line = self.line;
     }
 
-    fn error(&mut self, message: impl Into<String>) -> Token<'t> {
-        self.failed = true;
-        Token { kind: Kind::Error, position: self.start, line: self.start_line, text: message.into().into() }
+    fn error(&mut self, message: impl Into<String>) -> Token {
+        self.problem = Some(message.into());
+        self.position = self.start;
+        self.token(Kind::Error)
     }
 
-    fn text(&mut self) -> Token<'t> {
+    fn text(&mut self) -> Token {
         loop {
-            let Some(found) = memchr::memmem::find(self.rest().as_bytes(), LEFT.as_bytes()) else {
-                let length = self.rest().len();
-                self.position += length;
-                if length == 0 {
-                    return Token {
-                        kind: Kind::End,
-                        position: self.position,
-                        line: self.start_line,
-                        text: "EOF".into(),
-                    };
-                }
-                self.line += newlines(&self.input[self.start..]);
-                return self.emit(Kind::Text);
+            let Some(found) = left_ahead(self.rest()) else {
+                self.position = self.bytes.len();
+                return if self.start == self.position { self.token(Kind::End) } else { self.emit(Kind::Text) };
             };
             if found > 0 {
-                self.position += found;
-                let delimiter = self.position;
-                let mut trimmed = 0;
-                if has_left_trim(&self.input[delimiter + LEFT.len()..]) {
-                    let text = &self.input[self.start..delimiter];
-                    trimmed = text.len() - text.trim_end_matches(SPACES).len();
-                }
-                self.position -= trimmed;
-                self.line += newlines(&self.input[self.start..self.position]);
+                let delimiter = self.position + found;
+                let end = if has_left_trim(&self.bytes[delimiter + LEFT.len()..]) {
+                    let text = &self.bytes[self.start..delimiter];
+                    self.start + text.iter().rposition(|byte| !is_space(*byte)).map_or(0, |last| last + 1)
+                } else {
+                    delimiter
+                };
+                self.position = end;
                 let token = self.emit(Kind::Text);
-                self.position += trimmed;
+                self.position = delimiter;
                 self.ignore();
-                if !token.text.is_empty() {
+                if token.span.start < token.span.end {
                     return token;
                 }
             }
@@ -177,10 +174,10 @@ impl<'t> Lexer<'t> {
     }
 
     /// `{{`, or `None` after a comment.
-    fn left_delimiter(&mut self) -> Option<Token<'t>> {
+    fn left_delimiter(&mut self) -> Option<Token> {
         self.position += LEFT.len();
         let marker = if has_left_trim(self.rest()) { 2 } else { 0 };
-        if self.input[self.position + marker..].starts_with("/*") {
+        if self.bytes[self.position + marker..].starts_with(b"/*") {
             self.position += marker;
             self.ignore();
             return self.comment();
@@ -193,17 +190,15 @@ impl<'t> Lexer<'t> {
         Some(token)
     }
 
-    fn comment(&mut self) -> Option<Token<'t>> {
+    fn comment(&mut self) -> Option<Token> {
         self.position += 2;
-        let Some(length) = self.rest().find("*/") else { return Some(self.error("unclosed comment")) };
+        let Some(length) = memchr::memmem::find(self.rest(), b"*/") else {
+            return Some(self.error("unclosed comment"));
+        };
         self.position += length + 2;
         let Some(trim) = self.right_delimiter_ahead() else {
             return Some(self.error("comment ends before closing delimiter"));
         };
-        // Go counts the lines of a comment once when it cuts it and not again.
-        self.line += newlines(&self.input[self.start..self.position]);
-        self.start = self.position;
-        self.start_line = self.line;
         self.position += if trim { 2 } else { 0 } + RIGHT.len();
         if trim {
             self.skip_spaces();
@@ -213,21 +208,21 @@ impl<'t> Lexer<'t> {
     }
 
     fn skip_spaces(&mut self) {
-        let rest = self.rest();
-        self.position += rest.len() - rest.trim_start_matches(SPACES).len();
+        while self.peek().is_some_and(is_space) {
+            self.position += 1;
+        }
     }
 
     /// Whether the right delimiter comes next, and whether it trims.
     fn right_delimiter_ahead(&self) -> Option<bool> {
-        let rest = self.rest();
-        if has_right_trim(rest) && rest[2..].starts_with(RIGHT) {
-            return Some(true);
+        match self.rest() {
+            [b'}', b'}', ..] => Some(false),
+            [space, b'-', b'}', b'}', ..] if is_space(*space) => Some(true),
+            _ => None,
         }
-        rest.starts_with(RIGHT).then_some(false)
     }
 
-    fn right_delimiter(&mut self) -> Token<'t> {
-        let trim = self.right_delimiter_ahead() == Some(true);
+    fn right_delimiter(&mut self, trim: bool) -> Token {
         if trim {
             self.position += 2;
             self.ignore();
@@ -242,103 +237,113 @@ impl<'t> Lexer<'t> {
         token
     }
 
-    fn inside_action(&mut self) -> Token<'t> {
-        if self.right_delimiter_ahead().is_some() {
-            return if self.parentheses == 0 { self.right_delimiter() } else { self.error("unclosed left paren") };
+    fn inside_action(&mut self) -> Token {
+        let Some(first) = self.peek() else { return self.error("unclosed action") };
+        if (first == b'}' || is_space(first))
+            && let Some(trim) = self.right_delimiter_ahead()
+        {
+            return if self.parentheses == 0 { self.right_delimiter(trim) } else { self.error("unclosed left paren") };
         }
-        let before = (self.position, self.line);
-        let Some(letter) = self.advance() else { return self.error("unclosed action") };
-        match letter {
-            letter if SPACES.contains(&letter) => {
-                (self.position, self.line) = before;
-                self.space()
+        self.position += 1;
+        match first {
+            b' ' | b'\t' | b'\r' | b'\n' => self.space(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => self.identifier(),
+            b'.' if self.peek().is_some_and(|next| !next.is_ascii_digit()) => self.field_or_variable(Kind::Field),
+            b'$' => self.field_or_variable(Kind::Variable),
+            b'"' => self.quoted(b'"', Kind::String, "unterminated quoted string"),
+            b'\'' => self.quoted(b'\'', Kind::CharConstant, "unterminated character constant"),
+            b'`' => self.raw_string(),
+            b'|' => self.emit(Kind::Pipe),
+            b'=' => self.emit(Kind::Assign),
+            b':' if self.peek() == Some(b'=') => {
+                self.position += 1;
+                self.emit(Kind::Declare)
             }
-            '=' => self.emit(Kind::Assign),
-            ':' if self.advance() == Some('=') => self.emit(Kind::Declare),
-            ':' => self.error("expected :="),
-            '|' => self.emit(Kind::Pipe),
-            '"' => self.quoted('"', Kind::String, "unterminated quoted string"),
-            '`' => self.raw_string(),
-            '$' => self.field_or_variable(Kind::Variable),
-            '\'' => self.quoted('\'', Kind::CharConstant, "unterminated character constant"),
-            '.' if !self.rest().starts_with(|next: char| next.is_ascii_digit()) && !self.rest().is_empty() => {
-                self.field_or_variable(Kind::Field)
-            }
-            '.' | '+' | '-' | '0'..='9' => {
-                (self.position, self.line) = before;
+            b':' => self.error("expected :="),
+            b'.' | b'+' | b'-' | b'0'..=b'9' => {
+                self.position -= 1;
                 self.number()
             }
-            letter if alphanumeric(letter) => self.identifier(),
-            '(' => {
+            b'(' => {
                 self.parentheses += 1;
                 self.emit(Kind::LeftParenthesis)
             }
-            ')' => {
-                self.parentheses -= 1;
-                if self.parentheses < 0 {
-                    self.error("unexpected right paren")
-                } else {
+            b')' => match self.parentheses.checked_sub(1) {
+                Some(parentheses) => {
+                    self.parentheses = parentheses;
                     self.emit(Kind::RightParenthesis)
                 }
-            }
-            ' '..='~' => self.emit(Kind::Char),
-            letter => self.error(format!("unrecognized character in action: {}", unicode(letter))),
+                None => self.error("unexpected right paren"),
+            },
+            b' '..=b'~' => self.emit(Kind::Char),
+            _ => self.foreign(),
         }
     }
 
-    fn space(&mut self) -> Token<'t> {
-        let mut count = 0;
-        let mut last = (self.position, self.line);
-        while self.peek().is_some_and(|letter| SPACES.contains(&letter)) {
-            last = (self.position, self.line);
-            self.advance();
-            count += 1;
+    /// Begins with something else than printable ASCII.
+    fn foreign(&mut self) -> Token {
+        self.position -= 1;
+        // There is a letter: its first byte was seen.
+        let letter = self.letter().unwrap_or_default();
+        if alphanumeric(letter) {
+            return self.identifier();
         }
-        let tail = &self.input[last.0..];
-        if has_right_trim(tail) && tail[2..].starts_with(RIGHT) {
-            (self.position, self.line) = last;
-            if count == 1 {
-                return self.right_delimiter();
+        self.error(format!("unrecognized character in action: {}", unicode(letter)))
+    }
+
+    fn space(&mut self) -> Token {
+        self.skip_spaces();
+        let last = self.position - 1;
+        if self.rest().starts_with(b"-}}") {
+            self.position = last;
+            if self.start == last {
+                return self.right_delimiter(true);
             }
         }
         self.emit(Kind::Space)
     }
 
-    /// Letters, digits and underscores; none of them begins a line.
+    /// Letters, digits and underscores.
     fn skip_word(&mut self) {
-        let rest = self.rest();
-        self.position += rest.find(|letter| !alphanumeric(letter)).unwrap_or(rest.len());
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        loop {
+            self.position += self.rest().iter().take_while(|byte| is_part(byte)).count();
+            match self.peek().filter(|byte| !byte.is_ascii()).and_then(|_| self.letter()) {
+                Some(letter) if alphanumeric(letter) => self.position += letter.len_utf8(),
+                _ => return,
+            }
+        }
     }
 
-    fn identifier(&mut self) -> Token<'t> {
+    fn identifier(&mut self) -> Token {
         self.skip_word();
         if !self.at_terminator() {
             return self.bad_character();
         }
-        let kind = match &self.input[self.start..self.position] {
-            "block" => Kind::Keyword(Word::Block),
-            "break" => Kind::Keyword(Word::Break),
-            "continue" => Kind::Keyword(Word::Continue),
-            "define" => Kind::Keyword(Word::Define),
-            "else" => Kind::Keyword(Word::Else),
-            "end" => Kind::Keyword(Word::End),
-            "if" => Kind::Keyword(Word::If),
-            "range" => Kind::Keyword(Word::Range),
-            "template" => Kind::Keyword(Word::Template),
-            "with" => Kind::Keyword(Word::With),
-            "nil" => Kind::Nil,
-            "true" | "false" => Kind::Bool,
+        let kind = match &self.bytes[self.start..self.position] {
+            b"block" => Kind::Keyword(Word::Block),
+            b"break" => Kind::Keyword(Word::Break),
+            b"continue" => Kind::Keyword(Word::Continue),
+            b"define" => Kind::Keyword(Word::Define),
+            b"else" => Kind::Keyword(Word::Else),
+            b"end" => Kind::Keyword(Word::End),
+            b"if" => Kind::Keyword(Word::If),
+            b"range" => Kind::Keyword(Word::Range),
+            b"template" => Kind::Keyword(Word::Template),
+            b"with" => Kind::Keyword(Word::With),
+            b"nil" => Kind::Nil,
+            b"true" | b"false" => Kind::Bool,
             _ => Kind::Identifier,
         };
         self.emit(kind)
     }
 
-    fn bad_character(&mut self) -> Token<'t> {
-        let letter = self.peek().map_or_else(|| "U+FFFFFFFFFFFFFFFF".to_string(), unicode);
+    fn bad_character(&mut self) -> Token {
+        let letter = self.letter().map_or_else(|| "U+FFFFFFFFFFFFFFFF".to_string(), unicode);
         self.error(format!("bad character {letter}"))
     }
 
-    fn field_or_variable(&mut self, kind: Kind) -> Token<'t> {
+    fn field_or_variable(&mut self, kind: Kind) -> Token {
         if self.at_terminator() {
             return self.emit(if kind == Kind::Variable { Kind::Variable } else { Kind::Dot });
         }
@@ -348,53 +353,51 @@ impl<'t> Lexer<'t> {
 
     fn at_terminator(&self) -> bool {
         match self.peek() {
-            None | Some('.' | ',' | '|' | ':' | ')' | '(') => true,
-            Some(letter) => SPACES.contains(&letter) || self.rest().starts_with(RIGHT),
+            None | Some(b'.' | b',' | b'|' | b':' | b')' | b'(') => true,
+            Some(b'}') => self.rest().starts_with(RIGHT),
+            Some(byte) => is_space(byte),
         }
     }
 
-    fn quoted(&mut self, close: char, kind: Kind, message: &str) -> Token<'t> {
+    fn quoted(&mut self, close: u8, kind: Kind, message: &str) -> Token {
         loop {
-            match self.advance() {
-                Some('\\') => match self.advance() {
-                    None | Some('\n') => return self.error(message),
-                    Some(_) => {}
-                },
-                None | Some('\n') => return self.error(message),
-                Some(letter) if letter == close => return self.emit(kind),
-                Some(_) => {}
+            let Some(found) = memchr::memchr3(close, b'\\', b'\n', self.rest()) else { return self.error(message) };
+            self.position += found + 1;
+            match self.bytes[self.position - 1] {
+                b'\\' if matches!(self.peek(), None | Some(b'\n')) => return self.error(message),
+                b'\\' => self.position += 1,
+                b'\n' => return self.error(message),
+                _ => return self.emit(kind),
             }
         }
     }
 
-    fn raw_string(&mut self) -> Token<'t> {
-        loop {
-            match self.advance() {
-                None => return self.error("unterminated raw quoted string"),
-                Some('`') => return self.emit(Kind::RawString),
-                Some(_) => {}
+    fn raw_string(&mut self) -> Token {
+        match memchr::memchr(b'`', self.rest()) {
+            Some(found) => {
+                self.position += found + 1;
+                self.emit(Kind::RawString)
             }
+            None => self.error("unterminated raw quoted string"),
         }
     }
 
-    fn accept(&mut self, letters: &str) -> bool {
-        let found = self.peek().is_some_and(|letter| letters.contains(letter));
-        if found {
-            self.advance();
-        }
+    fn accept(&mut self, letters: &[u8]) -> bool {
+        let found = self.peek().is_some_and(|byte| letters.contains(&byte));
+        self.position += usize::from(found);
         found
     }
 
-    fn accept_run(&mut self, letters: &str) {
+    fn accept_run(&mut self, letters: &[u8]) {
         while self.accept(letters) {}
     }
 
-    fn number(&mut self) -> Token<'t> {
+    fn number(&mut self) -> Token {
         if !self.scan_number() {
             return self.bad_number();
         }
-        if matches!(self.peek(), Some('+' | '-')) {
-            if !self.scan_number() || !self.input[..self.position].ends_with('i') {
+        if matches!(self.peek(), Some(b'+' | b'-')) {
+            if !self.scan_number() || self.bytes[self.position - 1] != b'i' {
                 return self.bad_number();
             }
             return self.emit(Kind::Complex);
@@ -402,44 +405,51 @@ impl<'t> Lexer<'t> {
         self.emit(Kind::Number)
     }
 
-    fn bad_number(&mut self) -> Token<'t> {
-        let text = super::quote::quote(&self.input.as_bytes()[self.start..self.position], false);
+    fn bad_number(&mut self) -> Token {
+        let text = quote(&self.bytes[self.start..self.position], false);
         self.error(format!("bad number syntax: {text}"))
     }
 
     fn scan_number(&mut self) -> bool {
-        const DECIMAL: &str = "0123456789_";
-        const HEXADECIMAL: &str = "0123456789abcdefABCDEF_";
-        self.accept("+-");
+        const DECIMAL: &[u8] = b"0123456789_";
+        const HEXADECIMAL: &[u8] = b"0123456789abcdefABCDEF_";
+        self.accept(b"+-");
         let mut digits = DECIMAL;
-        if self.accept("0") {
-            if self.accept("xX") {
+        if self.accept(b"0") {
+            if self.accept(b"xX") {
                 digits = HEXADECIMAL;
-            } else if self.accept("oO") {
-                digits = "01234567_";
-            } else if self.accept("bB") {
-                digits = "01_";
+            } else if self.accept(b"oO") {
+                digits = b"01234567_";
+            } else if self.accept(b"bB") {
+                digits = b"01_";
             }
         }
         self.accept_run(digits);
-        if self.accept(".") {
+        if self.accept(b".") {
             self.accept_run(digits);
         }
-        if digits == DECIMAL && self.accept("eE") || digits == HEXADECIMAL && self.accept("pP") {
-            self.accept("+-");
+        if digits == DECIMAL && self.accept(b"eE") || digits == HEXADECIMAL && self.accept(b"pP") {
+            self.accept(b"+-");
             self.accept_run(DECIMAL);
         }
-        self.accept("i");
-        if self.peek().is_some_and(alphanumeric) {
-            self.advance();
-            return false;
+        self.accept(b"i");
+        match self.letter().filter(|letter| alphanumeric(*letter)) {
+            Some(letter) => {
+                self.position += letter.len_utf8();
+                false
+            }
+            None => true,
         }
-        true
     }
 }
 
-fn newlines(text: &str) -> usize {
-    memchr::memchr_iter(b'\n', text.as_bytes()).count()
+/// Where the next `{{` is.
+fn left_ahead(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(LEFT[0], text).find(|at| text.get(at + 1) == Some(&LEFT[1]))
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 fn alphanumeric(letter: char) -> bool {
@@ -448,14 +458,8 @@ fn alphanumeric(letter: char) -> bool {
         || !letter.is_ascii() && (letter.is_alphabetic() || letter.is_numeric())
 }
 
-fn has_left_trim(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 2 && bytes[0] == b'-' && SPACES.contains(&(bytes[1] as char))
-}
-
-fn has_right_trim(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 2 && SPACES.contains(&(bytes[0] as char)) && bytes[1] == b'-'
+fn has_left_trim(text: &[u8]) -> bool {
+    matches!(text, [b'-', space, ..] if is_space(*space))
 }
 
 /// `%#U`.

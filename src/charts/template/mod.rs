@@ -4,7 +4,7 @@
 //! value, text      what templates compute with          number, quote, time, format   Go's strconv, time and fmt
 //! lexer, parser    text -> node (trees)                 builtins, methods             what the language has of itself
 //! exec, call       tree + value -> text                 engine                        sets of templates, include, tpl
-//! function         the table's types                    stack                         the thread it all runs on
+//! function, hash   the tables' types                    stack                         the thread it all runs on
 //! ```
 //!
 //! Values are shared within one thread (`Rc`), so a render is one closure given to [`on_stack`], which has a stack for
@@ -17,6 +17,7 @@ mod error;
 mod exec;
 mod format;
 mod function;
+mod hash;
 mod lexer;
 mod methods;
 mod node;
@@ -33,9 +34,10 @@ pub use engine::{Engine, Host, Offline, Templates};
 pub use error::Error;
 pub use format::{display, display_bytes, sprintf};
 pub use function::{Call, Failure, Function, Method, Type, failure};
+pub use hash::Names;
 pub use methods::{fraction, truncated};
 pub use number::{Bad, format_float, json_float, parse_float, parse_int, parse_uint};
 pub use quote::{is_print, letters, quote, unquote};
 pub use stack::run as on_stack;
-pub use text::Text;
+pub use text::{Text, lossy};
 pub use value::{Element, Entries, IntType, List, Map, MapKind, Object, UintType, Value};

@@ -1,11 +1,12 @@
 //! Tokens into trees, with Go's words for what does not parse.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use super::error::Error;
 use super::function::Function;
-use super::lexer::{Kind, Lexer, Token, Word as Key};
-use super::node::{Branch, Command, Invocation, Node, Number, Pipe, Source, Term, Tree, Word};
+use super::lexer::{Kind, Lexer, Span, Token, Word as Key};
+use super::node::{Branch, Code, Command, Constant, Index, Invocation, Node, Number, Pipe, Run, Term, Tree, Word};
 use super::number::{Bad, parse_float, parse_int, parse_uint};
 use super::quote;
 use super::text::Text;
@@ -18,44 +19,42 @@ pub(super) type Finder = fn(&str) -> Option<&'static Function>;
 
 /// Reads a text. Answers the tree of the text itself, last, after those that it defines.
 pub(super) fn parse(name: &str, text: &str, finder: Finder) -> Result<Vec<Tree>, Error> {
-    let source = Rc::new(Source { name: name.to_string(), text: text.to_string() });
+    if u32::try_from(text.len()).is_err() {
+        return Err(Error::new(format!("template: {name}:1: the text is too long")));
+    }
     let mut parser = Parser {
         lexer: Lexer::new(text),
-        source,
+        text,
+        code: Code::new(name, text),
+        pending: Pending::default(),
         finder,
         ahead: Vec::with_capacity(4),
-        last_line: 1,
-        variables: vec!["$".into()],
-        action_line: 0,
+        last: 0,
+        variables: vec!["$"],
+        action: None,
         range_depth: 0,
         depth: 0,
         trees: Vec::new(),
     };
     let root = parser.top()?;
     parser.add(name.into(), root)?;
-    Ok(parser.trees)
-}
-
-/// Whether a list has nothing but white space.
-pub(super) fn is_empty(list: &[Node]) -> bool {
-    list.iter().all(|node| match node {
-        Node::Text(text) => text.as_str().trim().is_empty(),
-        _ => false,
-    })
+    let code = Rc::new(parser.code);
+    let tree = |(name, root)| Tree { name, code: code.clone(), root };
+    Ok(parser.trees.into_iter().map(tree).collect())
 }
 
 /// What ended a list.
 #[derive(Clone, Copy, PartialEq)]
 enum Ending {
     End,
-    Else(usize),
+    Else,
 }
 
 impl Ending {
     fn text(self) -> &'static str {
         match self {
             Ending::End => "{{end}}",
-            Ending::Else(_) => "{{else}}",
+            Ending::Else => "{{else}}",
         }
     }
 }
@@ -66,45 +65,74 @@ enum Action {
     Ending(Ending),
 }
 
+/// Children whose parents are not read yet, and so have no place in the tables.
+#[derive(Default)]
+struct Pending {
+    nodes: Vec<Node>,
+    commands: Vec<Command>,
+    words: Vec<Word>,
+}
+
+/// Moves what is pending from a mark on to its place.
+fn settle<T: Copy>(pending: &mut Vec<T>, mark: usize, table: &mut Vec<T>) -> Run {
+    let start = table.len() as u32;
+    table.extend_from_slice(&pending[mark..]);
+    pending.truncate(mark);
+    Run { start, end: table.len() as u32 }
+}
+
+/// Puts one part into its table.
+fn place<T>(table: &mut Vec<T>, part: T) -> Index {
+    table.push(part);
+    table.len() as u32 - 1
+}
+
 struct Parser<'t> {
     lexer: Lexer<'t>,
-    source: Rc<Source>,
+    text: &'t str,
+    code: Code,
+    pending: Pending,
     finder: Finder,
     /// Tokens put back, the next one last.
-    ahead: Vec<Token<'t>>,
-    last_line: usize,
-    variables: Vec<Rc<str>>,
-    action_line: usize,
+    ahead: Vec<Token>,
+    /// Where the last token begins.
+    last: u32,
+    variables: Vec<&'t str>,
+    /// Where the action began that is being read.
+    action: Option<u32>,
     range_depth: usize,
     depth: usize,
-    trees: Vec<Tree>,
+    trees: Vec<(Rc<str>, Run)>,
 }
 
 impl<'t> Parser<'t> {
-    fn next(&mut self) -> Token<'t> {
+    fn next(&mut self) -> Token {
         match self.ahead.pop() {
             Some(token) => token,
             None => {
                 let token = self.lexer.next();
-                self.last_line = token.line;
+                self.last = token.span.start;
                 token
             }
         }
     }
 
-    fn back(&mut self, token: Token<'t>) {
+    fn back(&mut self, token: Token) {
         self.ahead.push(token);
     }
 
-    fn peek(&mut self) -> &Token<'t> {
-        if self.ahead.is_empty() {
-            let token = self.next();
-            self.back(token);
+    fn peek(&mut self) -> Token {
+        match self.ahead.last() {
+            Some(token) => *token,
+            None => {
+                let token = self.next();
+                self.back(token);
+                token
+            }
         }
-        &self.ahead[self.ahead.len() - 1]
     }
 
-    fn next_word(&mut self) -> Token<'t> {
+    fn next_word(&mut self) -> Token {
         loop {
             let token = self.next();
             if token.kind != Kind::Space {
@@ -113,54 +141,57 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn peek_word(&mut self) -> &Token<'t> {
+    fn peek_word(&mut self) -> Token {
         let token = self.next_word();
         self.back(token);
-        self.peek()
+        token
+    }
+
+    /// The line that a byte is on.
+    fn line(&self, position: u32) -> usize {
+        1 + memchr::memchr_iter(b'\n', &self.text.as_bytes()[..position as usize]).count()
     }
 
     fn error<T>(&self, message: impl AsRef<str>) -> Result<T, Error> {
-        Err(Error::new(format!("template: {}:{}: {}", self.source.name, self.last_line, message.as_ref())))
+        let line = self.line(self.last);
+        Err(Error::new(format!("template: {}:{line}: {}", self.code.name, message.as_ref())))
     }
 
-    fn unexpected<T>(&self, token: &Token<'t>, context: &str) -> Result<T, Error> {
+    fn unexpected<T>(&self, token: Token, context: &str) -> Result<T, Error> {
+        let shown = self.lexer.show(token);
         if token.kind != Kind::Error {
-            return self.error(format!("unexpected {token} in {context}"));
+            return self.error(format!("unexpected {shown} in {context}"));
         }
-        let mut extra = String::new();
-        if self.action_line != 0 && self.action_line != token.line {
-            extra = format!(" in action started at {}:{}", self.source.name, self.action_line);
-            if token.text.ends_with(" action") {
-                extra = extra[" in action".len()..].to_string();
-            }
-        }
-        self.error(format!("{token}{extra}"))
+        let started = self.action.map(|action| self.line(action)).filter(|line| *line != self.line(token.span.start));
+        let extra = started.map(|line| {
+            let word = if shown.ends_with(" action") { "" } else { " in action" };
+            format!("{word} started at {}:{line}", self.code.name)
+        });
+        self.error(format!("{shown}{}", extra.unwrap_or_default()))
     }
 
-    fn expect(&mut self, kind: Kind, context: &str) -> Result<Token<'t>, Error> {
+    fn expect(&mut self, kind: Kind, context: &str) -> Result<Token, Error> {
         let token = self.next_word();
-        if token.kind == kind { Ok(token) } else { self.unexpected(&token, context) }
+        if token.kind == kind { Ok(token) } else { self.unexpected(token, context) }
     }
 
-    fn add(&mut self, name: Rc<str>, root: Vec<Node>) -> Result<(), Error> {
-        let tree = Tree { name: name.clone(), source: self.source.clone(), root };
-        match self.trees.iter().position(|tree| tree.name == name) {
-            Some(before) if is_empty(&self.trees[before].root) => self.trees[before] = tree,
-            Some(_) if is_empty(&tree.root) => {}
+    fn add(&mut self, name: Rc<str>, root: Run) -> Result<(), Error> {
+        match self.trees.iter_mut().find(|tree| tree.0 == name) {
+            Some(before) if self.code.is_empty(before.1) => before.1 = root,
+            Some(_) if self.code.is_empty(root) => {}
             Some(_) => {
                 let quoted = quote::quote(name.as_bytes(), false);
                 return self.error(format!("template: multiple definition of template {quoted}"));
             }
-            None => self.trees.push(tree),
+            None => self.trees.push((name, root)),
         }
         Ok(())
     }
 
-    fn top(&mut self) -> Result<Vec<Node>, Error> {
-        let mut root = Vec::new();
+    fn top(&mut self) -> Result<Run, Error> {
         loop {
             match self.peek().kind {
-                Kind::End => return Ok(root),
+                Kind::End => return Ok(settle(&mut self.pending.nodes, 0, &mut self.code.nodes)),
                 Kind::LeftDelimiter => {
                     let delimiter = self.next();
                     let word = self.next_word();
@@ -174,63 +205,70 @@ impl<'t> Parser<'t> {
                 _ => {}
             }
             match self.text_or_action()? {
-                Action::Node(node) => root.push(node),
+                Action::Node(node) => self.pending.nodes.push(node),
                 Action::Ending(ending) => return self.error(format!("unexpected {}", ending.text())),
             }
         }
     }
 
-    fn name_of(&mut self, token: &Token<'t>, context: &str) -> Result<Rc<str>, Error> {
+    fn name_of(&mut self, token: Token, context: &str) -> Result<Rc<str>, Error> {
         match token.kind {
             Kind::String | Kind::RawString => Ok(self.unquoted(token)?.as_str().into()),
             _ => self.unexpected(token, context),
         }
     }
 
-    fn unquoted(&self, token: &Token<'t>) -> Result<Text, Error> {
-        match quote::unquote(token.text.as_bytes()) {
+    fn unquoted(&self, token: Token) -> Result<Text, Error> {
+        match quote::unquote(token.span.of(self.text).as_bytes()) {
             Some(bytes) => Ok(bytes.into()),
             None => self.error("invalid syntax"),
         }
     }
 
+    /// A text constant. Only what has escapes can be wrong.
+    fn string(&mut self, token: Token) -> Result<Index, Error> {
+        let escapes = memchr::memchr(b'\\', token.span.of(self.text).as_bytes()).is_some();
+        let value = if escapes { OnceCell::from(self.unquoted(token)?) } else { OnceCell::new() };
+        Ok(place(&mut self.code.strings, Constant { written: token.span, value }))
+    }
+
     fn definition(&mut self) -> Result<(), Error> {
         const CONTEXT: &str = "define clause";
         let token = self.next_word();
-        let name = self.name_of(&token, CONTEXT)?;
+        let name = self.name_of(token, CONTEXT)?;
         self.expect(Kind::RightDelimiter, CONTEXT)?;
         let root = self.own_scope(CONTEXT)?;
         self.add(name, root)
     }
 
     /// The body of a definition or block, which sees no variable from outside.
-    fn own_scope(&mut self, context: &str) -> Result<Vec<Node>, Error> {
-        let variables = std::mem::replace(&mut self.variables, vec!["$".into()]);
+    fn own_scope(&mut self, context: &str) -> Result<Run, Error> {
+        let variables = std::mem::replace(&mut self.variables, vec!["$"]);
         let range_depth = std::mem::take(&mut self.range_depth);
         // A tree of its own in Go: it does not know on which line the action around it started.
-        let action_line = std::mem::take(&mut self.action_line);
+        let action = self.action.take();
         let (list, ending) = self.list()?;
         if ending != Ending::End {
             return self.error(format!("unexpected {} in {context}", ending.text()));
         }
         self.variables = variables;
         self.range_depth = range_depth;
-        self.action_line = action_line;
+        self.action = action;
         Ok(list)
     }
 
-    fn list(&mut self) -> Result<(Vec<Node>, Ending), Error> {
+    fn list(&mut self) -> Result<(Run, Ending), Error> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return self.error("max expression depth exceeded");
         }
-        let mut list = Vec::new();
+        let mark = self.pending.nodes.len();
         while self.peek_word().kind != Kind::End {
             match self.text_or_action()? {
-                Action::Node(node) => list.push(node),
+                Action::Node(node) => self.pending.nodes.push(node),
                 Action::Ending(ending) => {
                     self.depth -= 1;
-                    return Ok((list, ending));
+                    return Ok((settle(&mut self.pending.nodes, mark, &mut self.code.nodes), ending));
                 }
             }
         }
@@ -240,21 +278,21 @@ impl<'t> Parser<'t> {
     fn text_or_action(&mut self) -> Result<Action, Error> {
         let token = self.next_word();
         match token.kind {
-            Kind::Text => Ok(Action::Node(Node::Text(token.text.as_ref().into()))),
+            Kind::Text => Ok(Action::Node(Node::Text(token.span))),
             Kind::LeftDelimiter => {
-                self.action_line = token.line;
+                self.action = Some(token.span.start);
                 let action = self.action()?;
-                self.action_line = 0;
+                self.action = None;
                 Ok(action)
             }
-            _ => self.unexpected(&token, "input"),
+            _ => self.unexpected(token, "input"),
         }
     }
 
     fn action(&mut self) -> Result<Action, Error> {
         let token = self.next_word();
         let Kind::Keyword(word) = token.kind else {
-            let position = token.position;
+            let position = token.span.start;
             self.back(token);
             let pipe = self.pipeline("command", Kind::RightDelimiter)?;
             return Ok(Action::Node(Node::Action(position, pipe)));
@@ -286,27 +324,26 @@ impl<'t> Parser<'t> {
 
     fn otherwise(&mut self) -> Result<Action, Error> {
         let peek = self.peek_word();
-        let position = peek.position;
         if !matches!(peek.kind, Kind::Keyword(Key::If | Key::With)) {
             self.expect(Kind::RightDelimiter, "else")?;
         }
-        Ok(Action::Ending(Ending::Else(position)))
+        Ok(Action::Ending(Ending::Else))
     }
 
     fn block(&mut self) -> Result<Node, Error> {
         const CONTEXT: &str = "block clause";
         let token = self.next_word();
-        let name = self.name_of(&token, CONTEXT)?;
+        let name = self.name_of(token, CONTEXT)?;
         let pipe = self.pipeline(CONTEXT, Kind::RightDelimiter)?;
         let root = self.own_scope(CONTEXT)?;
         self.add(name.clone(), root)?;
-        Ok(Node::Template(Box::new(Invocation { position: token.position, name, pipe: Some(pipe) })))
+        Ok(self.invocation(token, name, Some(pipe)))
     }
 
     fn template(&mut self) -> Result<Node, Error> {
         const CONTEXT: &str = "template clause";
         let token = self.next_word();
-        let name = self.name_of(&token, CONTEXT)?;
+        let name = self.name_of(token, CONTEXT)?;
         let after = self.next_word();
         let pipe = if after.kind == Kind::RightDelimiter {
             None
@@ -314,10 +351,15 @@ impl<'t> Parser<'t> {
             self.back(after);
             Some(self.pipeline(CONTEXT, Kind::RightDelimiter)?)
         };
-        Ok(Node::Template(Box::new(Invocation { position: token.position, name, pipe })))
+        Ok(self.invocation(token, name, pipe))
     }
 
-    fn control(&mut self, context: &str) -> Result<Box<Branch>, Error> {
+    fn invocation(&mut self, token: Token, name: Rc<str>, pipe: Option<Index>) -> Node {
+        let invocation = Invocation { position: token.span.start, name, pipe };
+        Node::Template(place(&mut self.code.invocations, invocation))
+    }
+
+    fn control(&mut self, context: &str) -> Result<Index, Error> {
         let variables = self.variables.len();
         let pipe = self.pipeline(context, Kind::RightDelimiter)?;
         let ranges = usize::from(context == "range");
@@ -326,14 +368,15 @@ impl<'t> Parser<'t> {
         self.range_depth -= ranges;
         let otherwise = match ending {
             Ending::End => None,
-            Ending::Else(_) => Some(self.alternative(context)?),
+            Ending::Else => Some(self.alternative(context)?),
         };
         self.variables.truncate(variables);
-        Ok(Box::new(Branch { position: pipe.position, pipe, list, otherwise }))
+        let position = self.code.pipes[pipe as usize].position;
+        Ok(place(&mut self.code.branches, Branch { position, pipe, list, otherwise }))
     }
 
     /// What follows `{{else`.
-    fn alternative(&mut self, context: &str) -> Result<Vec<Node>, Error> {
+    fn alternative(&mut self, context: &str) -> Result<Run, Error> {
         let next = self.peek().kind;
         let chained = matches!((context, next), ("if", Kind::Keyword(Key::If)) | ("with", Kind::Keyword(Key::With)));
         if chained {
@@ -344,7 +387,9 @@ impl<'t> Parser<'t> {
             }
             let branch = self.control(context)?;
             self.depth -= 1;
-            return Ok(vec![if context == "if" { Node::If(branch) } else { Node::With(branch) }]);
+            let node = if context == "if" { Node::If(branch) } else { Node::With(branch) };
+            let start = place(&mut self.code.nodes, node);
+            return Ok(Run { start, end: start + 1 });
         }
         let (list, ending) = self.list()?;
         if ending != Ending::End {
@@ -353,10 +398,11 @@ impl<'t> Parser<'t> {
         Ok(list)
     }
 
-    fn pipeline(&mut self, context: &str, end: Kind) -> Result<Pipe, Error> {
-        let position = self.peek_word().position;
-        let mut pipe = Pipe { position, assigns: false, variables: Vec::new(), commands: Vec::new() };
+    fn pipeline(&mut self, context: &str, end: Kind) -> Result<Index, Error> {
+        let position = self.peek_word().span.start;
+        let mut pipe = Pipe { position, assigns: false, variables: Run::default(), commands: Run::default() };
         self.declarations(&mut pipe, context)?;
+        let mark = self.pending.commands.len();
         loop {
             let token = self.next_word();
             match token.kind {
@@ -375,20 +421,22 @@ impl<'t> Parser<'t> {
                 | Kind::LeftParenthesis => {
                     self.back(token);
                     let command = self.command()?;
-                    pipe.commands.push(command);
+                    self.pending.commands.push(command);
                 }
-                _ => return self.unexpected(&token, context),
+                _ => return self.unexpected(token, context),
             }
         }
-        if pipe.commands.is_empty() {
+        if self.pending.commands.len() == mark {
             return self.error(format!("missing value for {context}"));
         }
-        for (index, command) in pipe.commands.iter().enumerate().skip(1) {
-            if let Term::Bool(_) | Term::Dot | Term::Nil | Term::Number(_) | Term::Str(..) = command.words[0].term {
+        pipe.commands = settle(&mut self.pending.commands, mark, &mut self.code.commands);
+        for (index, command) in pipe.commands.of(&self.code.commands).iter().enumerate().skip(1) {
+            let first = self.code.words[command.words.start as usize].term;
+            if let Term::Bool(_) | Term::Dot | Term::Nil | Term::Number(_) | Term::Str(_) = first {
                 return self.error(format!("non executable command in pipeline stage {}", index + 1));
             }
         }
-        Ok(pipe)
+        Ok(place(&mut self.code.pipes, pipe))
     }
 
     /// `$x :=`, `$x =` and `$i, $x :=`.
@@ -396,19 +444,16 @@ impl<'t> Parser<'t> {
         while self.peek_word().kind == Kind::Variable {
             let variable = self.next();
             let after = self.next();
-            let space = if after.kind == Kind::Space { Some(after.clone()) } else { None };
-            let next = match space {
-                Some(_) => self.next_word(),
-                None => after,
-            };
+            let space = (after.kind == Kind::Space).then_some(after);
+            let next = if space.is_some() { self.next_word() } else { after };
             match next.kind {
                 Kind::Assign | Kind::Declare => {
                     pipe.assigns = next.kind == Kind::Assign;
-                    self.declare(pipe, &variable);
+                    self.declare(pipe, variable);
                     return Ok(());
                 }
-                Kind::Char if next.text == "," => {
-                    self.declare(pipe, &variable);
+                Kind::Char if next.span.of(self.text) == "," => {
+                    self.declare(pipe, variable);
                     if context != "range" || pipe.variables.len() >= 2 {
                         return self.error(format!("too many declarations in {context}"));
                     }
@@ -430,80 +475,92 @@ impl<'t> Parser<'t> {
         Ok(())
     }
 
-    fn declare(&mut self, pipe: &mut Pipe, variable: &Token<'t>) {
-        let name: Rc<str> = variable.text.as_ref().into();
-        pipe.variables.push(name.clone());
-        self.variables.push(name);
+    fn declare(&mut self, pipe: &mut Pipe, variable: Token) {
+        let place = place(&mut self.code.names, variable.span);
+        if pipe.variables.len() == 0 {
+            pipe.variables.start = place;
+        }
+        pipe.variables.end = place + 1;
+        self.variables.push(variable.span.of(self.text));
     }
 
     fn command(&mut self) -> Result<Command, Error> {
-        let mut command = Command { position: self.peek_word().position, words: Vec::new() };
+        let position = self.peek_word().span.start;
+        let mark = self.pending.words.len();
         loop {
             self.peek_word();
             if let Some(word) = self.operand()? {
-                command.words.push(word);
+                self.pending.words.push(word);
             }
             let token = self.next();
             match token.kind {
                 Kind::Space => continue,
                 Kind::RightDelimiter | Kind::RightParenthesis => self.back(token),
                 Kind::Pipe => {}
-                _ => return self.unexpected(&token, "operand"),
+                _ => return self.unexpected(token, "operand"),
             }
             break;
         }
-        if command.words.is_empty() {
+        if self.pending.words.len() == mark {
             return self.error("empty command");
         }
-        Ok(command)
+        Ok(Command { position, words: settle(&mut self.pending.words, mark, &mut self.code.words) })
     }
 
     fn operand(&mut self) -> Result<Option<Word>, Error> {
         let Some(mut word) = self.term()? else { return Ok(None) };
-        if self.peek().kind != Kind::Field {
+        let next = self.peek();
+        if next.kind != Kind::Field {
             return Ok(Some(word));
         }
-        let position = self.peek().position;
-        let mut fields: Vec<Rc<str>> = Vec::new();
+        // The fields follow those that the word has, if it has any.
+        let start = self.code.names.len() as u32;
         while self.peek().kind == Kind::Field {
-            fields.push(self.next().text[1..].into());
+            let field = self.next();
+            self.code.names.push(behind_dot(field));
         }
+        let end = self.code.names.len() as u32;
         match &mut word.term {
             Term::Field(names) | Term::Variable(_, names) => {
-                names.append(&mut fields);
-                word.position = position;
+                names.end = end;
+                word.position = next.span.start;
                 Ok(Some(word))
             }
-            Term::Bool(_) | Term::Str(..) | Term::Number(_) | Term::Nil | Term::Dot => {
-                let quoted = quote::quote(word.to_string().as_bytes(), false);
+            Term::Bool(_) | Term::Str(_) | Term::Number(_) | Term::Nil | Term::Dot => {
+                let quoted = quote::quote(self.code.show(&word).to_string().as_bytes(), false);
                 self.error(format!("unexpected . after term {quoted}"))
             }
-            _ => Ok(Some(Word { position, term: Term::Chain(Box::new(word), fields) })),
+            _ => {
+                let inner = place(&mut self.code.words, word);
+                Ok(Some(Word { position: next.span.start, term: Term::Chain(inner, Run { start, end }) }))
+            }
         }
     }
 
     fn term(&mut self) -> Result<Option<Word>, Error> {
         let token = self.next_word();
-        let position = token.position;
+        let text = token.span.of(self.text);
+        let names = self.code.names.len() as u32;
         let term = match token.kind {
-            Kind::Identifier => match (self.finder)(&token.text) {
+            Kind::Identifier => match (self.finder)(text) {
                 Some(function) => Term::Function(function),
-                None => {
-                    return self.error(format!("function {} not defined", quote::quote(token.text.as_bytes(), false)));
-                }
+                None => return self.error(format!("function {} not defined", quote::quote(text.as_bytes(), false))),
             },
             Kind::Dot => Term::Dot,
             Kind::Nil => Term::Nil,
             Kind::Variable => {
-                if !self.variables.iter().any(|name| **name == *token.text) {
-                    return self.error(format!("undefined variable {}", quote::quote(token.text.as_bytes(), false)));
+                if !self.variables.contains(&text) {
+                    return self.error(format!("undefined variable {}", quote::quote(text.as_bytes(), false)));
                 }
-                Term::Variable(token.text.as_ref().into(), Vec::new())
+                Term::Variable(token.span, Run { start: names, end: names })
             }
-            Kind::Field => Term::Field(vec![token.text[1..].into()]),
-            Kind::Bool => Term::Bool(token.text == "true"),
-            Kind::CharConstant | Kind::Complex | Kind::Number => match number(&token.text, token.kind) {
-                Ok(number) => Term::Number(Box::new(number)),
+            Kind::Field => {
+                self.code.names.push(behind_dot(token));
+                Term::Field(Run { start: names, end: names + 1 })
+            }
+            Kind::Bool => Term::Bool(text == "true"),
+            Kind::CharConstant | Kind::Complex | Kind::Number => match number(text, token) {
+                Ok(number) => Term::Number(place(&mut self.code.numbers, number)),
                 Err(message) => return self.error(message),
             },
             Kind::LeftParenthesis => {
@@ -513,22 +570,27 @@ impl<'t> Parser<'t> {
                 }
                 let pipe = self.pipeline("parenthesized pipeline", Kind::RightParenthesis)?;
                 self.depth -= 1;
-                Term::Pipe(Box::new(pipe))
+                Term::Pipe(pipe)
             }
-            Kind::String | Kind::RawString => Term::Str(self.unquoted(&token)?, token.text.as_ref().into()),
+            Kind::String | Kind::RawString => Term::Str(self.string(token)?),
             _ => {
                 self.back(token);
                 return Ok(None);
             }
         };
-        Ok(Some(Word { position, term }))
+        Ok(Some(Word { position: token.span.start, term }))
     }
 }
 
+/// The name of a field.
+fn behind_dot(field: Token) -> Span {
+    Span { start: field.span.start + 1, end: field.span.end }
+}
+
 /// Reads a constant into every type that can hold it.
-fn number(text: &str, kind: Kind) -> Result<Number, String> {
-    let mut number = Number { text: text.to_string(), ..Number::default() };
-    match kind {
+fn number(text: &str, token: Token) -> Result<Number, String> {
+    let mut number = Number { written: token.span, ..Number::default() };
+    match token.kind {
         Kind::CharConstant => {
             let (letter, rest) = quote::unquote_letter(&text.as_bytes()[1..], b'\'').ok_or("invalid syntax")?;
             if rest != b"'" {

@@ -77,6 +77,9 @@ pub fn unquote(text: &[u8]) -> Option<Vec<u8>> {
     let inner = text.get(1..text.len().checked_sub(1)?)?;
     match (text[0], text[text.len() - 1]) {
         (b'`', b'`') => Some(inner.iter().copied().filter(|byte| *byte != b'\r').collect()),
+        (b'"', b'"') if memchr::memchr3(b'\\', b'"', b'\n', inner).is_none() && std::str::from_utf8(inner).is_ok() => {
+            Some(inner.to_vec())
+        }
         (b'"', b'"') => {
             let mut bytes = Vec::with_capacity(inner.len());
             let mut rest = inner;

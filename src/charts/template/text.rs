@@ -13,13 +13,18 @@ pub struct Text(Rc<[u8]>);
 impl Text {
     /// The text for reading letter by letter; bytes that are no UTF-8 become U+FFFD, as in Go's `range`.
     pub fn as_str(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.0)
+        lossy(&self.0)
     }
 
     /// The text as bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// `String::from_utf8_lossy`, which is slow even where nothing is lost.
+pub fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 impl Deref for Text {

@@ -1,7 +1,7 @@
 //! What a template computes with: Go's values with as much of their types as a template can see.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
@@ -227,6 +227,11 @@ impl Map {
         self.entries.borrow_mut().remove(key);
     }
 
+    /// The entries, to look at. The map may not be changed meanwhile.
+    pub fn view(&self) -> Ref<'_, Entries> {
+        self.entries.borrow()
+    }
+
     /// How many keys.
     pub fn len(&self) -> usize {
         self.entries.borrow().len()
@@ -431,10 +436,13 @@ impl Value {
             },
             serde_json::Value::String(text) => Value::from(text.as_str()),
             serde_json::Value::Array(items) => Value::list(items.iter().map(Value::from_json).collect()),
-            serde_json::Value::Object(entries) => {
-                Value::map_from(entries.iter().map(|(key, value)| (key.as_str(), Value::from_json(value))))
-            }
+            serde_json::Value::Object(entries) => Value::from_table(entries),
         }
+    }
+
+    /// A map that came as JSON.
+    pub fn from_table(entries: &serde_json::Map<String, serde_json::Value>) -> Value {
+        Value::map_from(entries.iter().map(|(key, value)| (key.as_str(), Value::from_json(value))))
     }
 
     /// The value as JSON; what has no JSON form becomes null.

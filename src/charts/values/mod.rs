@@ -82,7 +82,9 @@ pub fn load_values(text: &str) -> Result<Map, String> {
     for document in documents(text) {
         let table =
             decode::yaml_table(document).map_err(|problem| format!("cannot unmarshal yaml document: {problem}"))?;
-        if let Value::Object(table) = go_json(Value::Object(table)) {
+        if values.is_empty() {
+            values = table;
+        } else {
             overlay(&mut values, table);
         }
     }
@@ -160,9 +162,14 @@ pub fn plain(value: &Value) -> Value {
             _ => value.clone(),
         },
         Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
-        Value::Object(table) => Value::Object(table.iter().map(|(key, value)| (key.clone(), plain(value))).collect()),
+        Value::Object(table) => Value::Object(plain_table(table)),
         other => other.clone(),
     }
+}
+
+/// The same of a table.
+pub fn plain_table(table: &Map) -> Map {
+    table.iter().map(|(key, value)| (key.clone(), plain(value))).collect()
 }
 
 /// Go's name of the value's type (`%T`).

@@ -63,6 +63,13 @@ impl Emitter {
         self.column += 1;
     }
 
+    /// Letters of one line.
+    fn run(&mut self, text: &str) {
+        self.out.push_str(text);
+        self.column += if text.is_ascii() { text.len() } else { text.chars().count() };
+        self.indention = false;
+    }
+
     fn line_break(&mut self) {
         self.out.push('\n');
         self.column = 0;
@@ -122,7 +129,7 @@ impl Emitter {
             Value::List(list) => self.sequence(list, indent, context, depth)?,
             Value::Map(map) if map.kind == MapKind::Nil && self.dialect == Dialect::V2 => literal(self, "null"),
             Value::Map(map) => {
-                let entries = map.entries();
+                let entries = map.view();
                 let entries = entries.iter().map(|(key, value)| (key.as_ref(), value)).collect();
                 self.mapping(entries, indent, context, depth)?;
             }
@@ -270,6 +277,11 @@ impl Emitter {
         if !self.whitespace {
             self.put(' ');
         }
+        if !folds || !text.contains(' ') {
+            self.run(text);
+            self.whitespace = false;
+            return;
+        }
         let mut spaces = false;
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
@@ -383,24 +395,20 @@ impl Emitter {
         self.line_break();
         self.indention = true;
         self.whitespace = true;
-        let mut breaks = true;
-        for letter in text.chars() {
-            if is_break(letter) {
-                if letter == '\n' {
-                    self.line_break();
-                } else {
-                    self.out.push(letter);
-                    self.column = 0;
-                }
-                self.indention = true;
-                breaks = true;
-            } else {
-                if std::mem::take(&mut breaks) {
-                    self.indent(indent);
-                }
-                self.put(letter);
-                self.indention = false;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(rest.find(is_break).unwrap_or(rest.len()));
+            if !line.is_empty() {
+                self.indent(indent);
+                self.run(line);
             }
+            let mut letters = after.chars();
+            if let Some(letter) = letters.next() {
+                self.out.push(letter);
+                self.column = 0;
+                self.indention = true;
+            }
+            rest = letters.as_str();
         }
     }
 }
@@ -437,6 +445,12 @@ fn is_printable(letter: char) -> bool {
     matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && letter != '\u{feff}'
 }
 
+/// Whether a text is made of letters that can stand anywhere, as most keys and values are.
+fn is_word(text: &str) -> bool {
+    let anywhere = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-');
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(anywhere)
+}
+
 /// What the letters of a text allow.
 struct Looks {
     multiline: bool,
@@ -449,6 +463,9 @@ impl Looks {
     fn of(text: &str, dialect: Dialect) -> Self {
         if text.is_empty() {
             return Looks { multiline: false, plain: true, single: true, block: false };
+        }
+        if is_word(text) {
+            return Looks { multiline: false, plain: true, single: true, block: true };
         }
         let mut indicators = text.starts_with("---") || text.starts_with("...");
         let (mut line_breaks, mut special, mut tabs) = (false, false, false);

@@ -35,3 +35,13 @@ pub fn decode(text: &str) -> Result<Value, String> {
 pub fn to_json(text: &str) -> Result<serde_json::Value, String> {
     reader::read(text, reader::Numbers::AsWritten).map(|value| value.to_json())
 }
+
+/// The same, of a table only the entries under some keys, in whatever letter case.
+pub fn to_json_of(text: &str, keys: &[&str]) -> Result<serde_json::Value, String> {
+    let value = reader::read(text, reader::Numbers::AsWritten)?;
+    let Value::Map(table) = &value else { return Ok(value.to_json()) };
+    let wanted = |key: &str| keys.iter().any(|one| one.eq_ignore_ascii_case(key));
+    let table = table.view();
+    let kept = table.iter().filter(|(key, _)| wanted(key));
+    Ok(serde_json::Value::Object(kept.map(|(key, value)| (key.to_string(), value.to_json())).collect()))
+}

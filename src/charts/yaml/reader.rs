@@ -1,11 +1,13 @@
 //! Tokens into a value, as go-yaml v2 and `sigs.k8s.io/yaml` together make JSON of a document.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use base64::Engine;
 
 use super::resolve::{Scalar, resolve};
-use super::scanner::{Mark, Scanner, Token};
+use super::scanner::{Mark, Scanner, Tag, Token};
 use crate::charts::template::{Entries, Map, Value, format_float};
 
 /// What numbers become.
@@ -34,18 +36,46 @@ pub(super) fn read(text: &str, numbers: Numbers) -> Result<Value, String> {
     reader.document()
 }
 
-/// A node: its value, its size, and whether it is a plain `<<`.
+/// A node.
 struct Node {
     value: Value,
-    key: String,
+    /// What a scalar is, where its text as a key is not that of its value.
+    scalar: Scalar,
+    /// Whether it is a plain `<<`.
     merge: bool,
 }
 
-struct Reader {
-    scanner: Scanner,
+impl Node {
+    /// Anything but a scalar.
+    fn of(value: Value) -> Self {
+        Node { value, scalar: Scalar::Str, merge: false }
+    }
+
+    /// The text that it is as a key.
+    fn key(&self) -> Rc<str> {
+        match (&self.scalar, &self.value) {
+            (Scalar::Int(number), _) => number.to_string().into(),
+            (Scalar::Uint(number), _) => number.to_string().into(),
+            // sigs.k8s.io/yaml writes float keys with 32 bits.
+            (Scalar::Float(number), _) => {
+                format_float((*number as f32).to_string().parse().unwrap_or(*number), 'g', None).into()
+            }
+            (_, Value::Str(text)) => text.as_str().into(),
+            (_, Value::Bool(truth)) => truth.to_string().into(),
+            (_, Value::Int(number, _)) => number.to_string().into(),
+            (_, Value::Uint(number, _)) => number.to_string().into(),
+            (_, Value::Float(number)) => format_float(*number, 'g', None).into(),
+            // Refused before.
+            _ => "".into(),
+        }
+    }
+}
+
+struct Reader<'t> {
+    scanner: Scanner<'t>,
     numbers: Numbers,
     /// Values by anchor with the number of their nodes; `None` while they are being read.
-    anchors: HashMap<String, Option<(Value, usize)>>,
+    anchors: HashMap<&'t str, Option<(Value, usize)>>,
     handles: HashMap<String, String>,
     nodes: usize,
     aliased: usize,
@@ -58,13 +88,13 @@ fn error<T>(problem: &str, mark: Mark) -> Result<T, String> {
     })
 }
 
-impl Reader {
-    fn peek(&mut self) -> Result<(&Token, Mark), String> {
+impl<'t> Reader<'t> {
+    fn peek(&mut self) -> Result<(&Token<'t>, Mark), String> {
         let (token, mark) = self.scanner.peek()?;
         Ok((token, *mark))
     }
 
-    fn take(&mut self, wanted: &Token) -> Result<bool, String> {
+    fn take(&mut self, wanted: &Token<'_>) -> Result<bool, String> {
         let found = self.peek()?.0 == wanted;
         if found {
             self.scanner.next()?;
@@ -98,8 +128,8 @@ impl Reader {
                         return error("found incompatible YAML document", mark);
                     }
                 }
-                Token::TagDirective(handle, prefix) => {
-                    if self.handles.insert(handle, prefix).is_some() {
+                Token::TagDirective(tag) => {
+                    if self.handles.insert(tag.handle, tag.suffix).is_some() {
                         return error("found duplicate %TAG directive", mark);
                     }
                 }
@@ -130,8 +160,9 @@ impl Reader {
         Ok(())
     }
 
-    fn tag(&self, handle: &str, suffix: &str, mark: Mark) -> Result<String, String> {
-        match handle {
+    fn tag(&self, tag: &Tag, mark: Mark) -> Result<String, String> {
+        let suffix = &tag.suffix;
+        match &*tag.handle {
             "" => Ok(suffix.to_string()),
             handle => match (self.handles.get(handle), handle) {
                 (Some(prefix), _) => Ok(format!("{prefix}{suffix}")),
@@ -148,23 +179,26 @@ impl Reader {
             return error("exceeded max depth of 10000", self.peek()?.1);
         }
         self.count(1, 0)?;
-        if let Token::Alias(name) = self.peek()?.0.clone() {
-            self.scanner.next()?;
-            return self.alias(&name);
-        }
         let (mut anchor, mut tag) = (None, None);
         loop {
-            let mark = self.peek()?.1;
-            match self.peek()?.0.clone() {
-                Token::Anchor(name) if anchor.is_none() => anchor = Some(name),
-                Token::Tag(handle, suffix) if tag.is_none() => tag = Some(self.tag(&handle, &suffix, mark)?),
+            match self.peek()? {
+                (Token::Alias(name), _) if anchor.is_none() && tag.is_none() => {
+                    let name = *name;
+                    self.scanner.next()?;
+                    return self.alias(name);
+                }
+                (Token::Anchor(name), _) if anchor.is_none() => anchor = Some(*name),
+                (Token::Tag(found), mark) if tag.is_none() => {
+                    let found = found.clone();
+                    tag = Some(self.tag(&found, mark)?);
+                }
                 _ => break,
             }
             self.scanner.next()?;
         }
         let before = self.nodes;
-        if let Some(name) = &anchor {
-            self.anchors.insert(name.clone(), None);
+        if let Some(name) = anchor {
+            self.anchors.insert(name, None);
         }
         let marked = anchor.is_some() || tag.is_some();
         let node = self.content(depth, block, indentless, tag.as_deref(), marked)?;
@@ -183,34 +217,25 @@ impl Reader {
         marked: bool,
     ) -> Result<Node, String> {
         let (token, mark) = self.peek()?;
-        let value = match token.clone() {
-            Token::BlockEntry if indentless => self.indentless_sequence(depth)?,
-            Token::Scalar(text, plain) => {
-                self.scanner.next()?;
+        let read = match token {
+            Token::BlockEntry if indentless => return self.indentless_sequence(depth).map(Node::of),
+            Token::Scalar(..) => {
+                let (Token::Scalar(text, plain), _) = self.scanner.next()? else { return Ok(Node::of(Value::Nil)) };
                 return self.scalar(text, plain, tag);
             }
-            Token::SequenceStart => {
-                self.scanner.next()?;
-                self.flow_sequence(depth)?
-            }
-            Token::MappingStart => {
-                self.scanner.next()?;
-                self.flow_mapping(depth)?
-            }
-            Token::BlockSequenceStart if block => {
-                self.scanner.next()?;
-                self.block_sequence(depth)?
-            }
-            Token::BlockMappingStart if block => {
-                self.scanner.next()?;
-                self.block_mapping(depth)?
-            }
-            _ if marked => return self.scalar(String::new(), true, tag),
+            Token::SequenceStart => Self::flow_sequence,
+            Token::MappingStart => Self::flow_mapping,
+            Token::BlockSequenceStart if block => Self::block_sequence,
+            Token::BlockMappingStart if block => Self::block_mapping,
+            _ if marked => return self.scalar("".into(), true, tag),
             // A document may be empty.
-            Token::StreamEnd | Token::DocumentStart | Token::DocumentEnd if depth == 0 => Value::Nil,
+            Token::StreamEnd | Token::DocumentStart | Token::DocumentEnd if depth == 0 => {
+                return Ok(Node::of(Value::Nil));
+            }
             _ => return error("did not find expected node content", mark),
         };
-        Ok(Node { value, key: String::new(), merge: false })
+        self.scanner.next()?;
+        read(self, depth).map(Node::of)
     }
 
     fn alias(&mut self, name: &str) -> Result<Node, String> {
@@ -221,11 +246,10 @@ impl Reader {
             return Err(format!("yaml: anchor '{name}' value contains itself"));
         };
         self.count(size, size)?;
-        let key = key_text(&value).unwrap_or_default();
-        Ok(Node { value: copy(&value), key, merge: false })
+        Ok(Node::of(copy(&value)))
     }
 
-    fn scalar(&mut self, text: String, plain: bool, tag: Option<&str>) -> Result<Node, String> {
+    fn scalar(&mut self, text: Cow<'t, str>, plain: bool, tag: Option<&str>) -> Result<Node, String> {
         let merge = plain && text == "<<" && (tag.is_none() || tag == Some("!"));
         let short = tag.map(|tag| tag.strip_prefix(PREFIX).map_or_else(|| tag.to_string(), |name| format!("!!{name}")));
         let resolved = match short.as_deref() {
@@ -248,7 +272,7 @@ impl Reader {
                 return Err(format!("json: unsupported value: {shown}"));
             }
             Scalar::Float(number) => Value::Float(number),
-            Scalar::Merge | Scalar::Timestamp => Value::from(text.as_str()),
+            Scalar::Merge | Scalar::Timestamp => Value::from(&*text),
             Scalar::Str if short.as_deref() == Some("!!binary") => {
                 let bare: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
                 match base64::engine::general_purpose::STANDARD.decode(bare) {
@@ -256,16 +280,9 @@ impl Reader {
                     Err(_) => return Err("yaml: !!binary value contains invalid base64 data".into()),
                 }
             }
-            Scalar::Str => Value::from(text.as_str()),
+            Scalar::Str => Value::from(&*text),
         };
-        let key = match resolved {
-            Scalar::Int(number) => number.to_string(),
-            Scalar::Uint(number) => number.to_string(),
-            // sigs.k8s.io/yaml writes float keys with 32 bits.
-            Scalar::Float(number) => format_float((number as f32).to_string().parse().unwrap_or(number), 'g', None),
-            _ => key_text(&value).unwrap_or(text),
-        };
-        Ok(Node { value, key, merge })
+        Ok(Node { value, scalar: resolved, merge })
     }
 
     fn block_sequence(&mut self, depth: usize) -> Result<Value, String> {
@@ -325,7 +342,7 @@ impl Reader {
     }
 
     fn nothing(&self) -> Node {
-        Node { value: Value::Nil, key: "null".into(), merge: false }
+        Node::of(Value::Nil)
     }
 
     fn flow_sequence(&mut self, depth: usize) -> Result<Value, String> {
@@ -356,7 +373,7 @@ impl Reader {
         Ok(Value::list(items))
     }
 
-    fn flow_value(&mut self, depth: usize, end: &Token) -> Result<Value, String> {
+    fn flow_value(&mut self, depth: usize, end: &Token<'_>) -> Result<Value, String> {
         if !self.take(&Token::Value)? {
             return Ok(Value::Nil);
         }
@@ -420,18 +437,6 @@ fn typed(text: &str, tag: &str) -> Result<Scalar, String> {
     Ok(resolved)
 }
 
-/// A value as the text of a key.
-fn key_text(value: &Value) -> Option<String> {
-    match value {
-        Value::Str(text) => Some(text.as_str().into_owned()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Int(number, _) => Some(number.to_string()),
-        Value::Uint(number, _) => Some(number.to_string()),
-        Value::Float(number) => Some(format_float(*number, 'g', None)),
-        _ => None,
-    }
-}
-
 /// Puts an entry into a map; `<<` takes the entries of other maps.
 fn insert(map: &Map, key: Node, value: Value) -> Result<(), String> {
     if key.merge {
@@ -446,7 +451,7 @@ fn insert(map: &Map, key: Node, value: Value) -> Result<(), String> {
         }
         _ => {}
     }
-    map.set(key.key.as_str(), value);
+    map.set(key.key(), value);
     Ok(())
 }
 

@@ -1,21 +1,24 @@
 //! Cuts YAML into tokens as libyaml does under go-yaml v2, with its words for what is wrong.
+//!
+//! The text is read by bytes, and what stands in it as it is meant is not copied. Letters beyond ASCII matter only where
+//! they break a line and where columns are counted.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-/// A place in the text; lines count from 0.
+/// A place in the text; lines and columns (in letters) count from 0.
 #[derive(Clone, Copy, Default, Debug, PartialEq)]
 pub(super) struct Mark {
-    pub index: usize,
     pub line: usize,
     pub column: usize,
 }
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Token {
+pub(super) enum Token<'t> {
     StreamEnd,
     VersionDirective(u32, u32),
-    TagDirective(String, String),
+    TagDirective(Box<Tag>),
     DocumentStart,
     DocumentEnd,
     BlockSequenceStart,
@@ -29,11 +32,18 @@ pub(super) enum Token {
     FlowEntry,
     Key,
     Value,
-    Alias(String),
-    Anchor(String),
-    Tag(String, String),
+    Alias(&'t str),
+    Anchor(&'t str),
+    Tag(Box<Tag>),
     /// The text, and whether it was plain.
-    Scalar(String, bool),
+    Scalar(Cow<'t, str>, bool),
+}
+
+/// A tag's handle and what follows it; of a directive, the handle and what it stands for.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Tag {
+    pub handle: String,
+    pub suffix: String,
 }
 
 /// Longest distance between a key and its colon.
@@ -48,10 +58,16 @@ struct SimpleKey {
 }
 
 /// The text with its tokens ahead.
-pub(super) struct Scanner {
-    pub(super) text: Vec<char>,
+pub(super) struct Scanner<'t> {
+    pub(super) text: &'t str,
+    bytes: &'t [u8],
+    /// The next byte.
+    pub(super) position: usize,
     pub(super) mark: Mark,
-    tokens: VecDeque<(Token, Mark)>,
+    /// The token that was looked at.
+    next: Option<(Token<'t>, Mark)>,
+    /// Those behind it.
+    tokens: VecDeque<(Token<'t>, Mark)>,
     taken: usize,
     pub(super) indent: isize,
     indents: Vec<isize>,
@@ -63,17 +79,22 @@ pub(super) struct Scanner {
 
 pub(super) type Scanned<T> = Result<T, String>;
 
-impl Scanner {
+impl<'t> Scanner<'t> {
     /// A scanner at the start of a text.
-    pub fn new(text: &str) -> Scanned<Self> {
-        let text: Vec<char> = text.chars().collect();
-        let fine = |letter: &char| matches!(letter, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
-        if !text.iter().all(fine) {
+    pub fn new(text: &'t str) -> Scanned<Self> {
+        let common = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+        let fine = |letter: char| matches!(letter, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+        // Looking at all bytes without a way out is faster than stopping at the first that is rare.
+        let is_common = text.as_bytes().iter().fold(true, |all, byte| all & common(byte));
+        if !is_common && !text.chars().all(fine) {
             return Err("yaml: control characters are not allowed".into());
         }
         Ok(Scanner {
             text,
+            bytes: text.as_bytes(),
+            position: 0,
             mark: Mark::default(),
+            next: None,
             tokens: VecDeque::new(),
             taken: 0,
             indent: -1,
@@ -86,19 +107,25 @@ impl Scanner {
     }
 
     /// The next token, still there.
-    pub fn peek(&mut self) -> Scanned<&(Token, Mark)> {
-        while self.needs_more()? {
-            self.fetch()?;
+    pub fn peek(&mut self) -> Scanned<&(Token<'t>, Mark)> {
+        if self.next.is_none() {
+            self.next = Some(self.cut()?);
         }
-        if self.tokens.is_empty() {
-            self.tokens.push_back((Token::StreamEnd, self.mark));
-        }
-        Ok(&self.tokens[0])
+        Ok(self.next.get_or_insert((Token::StreamEnd, self.mark)))
     }
 
     /// Takes the next token.
-    pub fn next(&mut self) -> Scanned<(Token, Mark)> {
-        self.peek()?;
+    pub fn next(&mut self) -> Scanned<(Token<'t>, Mark)> {
+        match self.next.take() {
+            Some(token) => Ok(token),
+            None => self.cut(),
+        }
+    }
+
+    fn cut(&mut self) -> Scanned<(Token<'t>, Mark)> {
+        while self.needs_more()? {
+            self.fetch()?;
+        }
         self.taken += 1;
         Ok(self.tokens.pop_front().unwrap_or((Token::StreamEnd, self.mark)))
     }
@@ -130,7 +157,7 @@ impl Scanner {
         if !key.possible {
             return Ok(false);
         }
-        if key.mark.line < self.mark.line || key.mark.index + KEY_REACH < self.mark.index {
+        if key.mark.line < self.mark.line || key.mark.column + KEY_REACH < self.mark.column {
             if key.required {
                 return self.error("could not find expected ':'");
             }
@@ -140,71 +167,94 @@ impl Scanner {
         Ok(true)
     }
 
-    pub(super) fn at(&self, ahead: usize) -> char {
-        self.text.get(self.mark.index + ahead).copied().unwrap_or('\0')
+    /// A byte from the next one on; 0, which is in no text, at the end.
+    pub(super) fn at(&self, ahead: usize) -> u8 {
+        self.bytes.get(self.position + ahead).copied().unwrap_or(0)
     }
 
     pub(super) fn blank(&self, ahead: usize) -> bool {
-        matches!(self.at(ahead), ' ' | '\t')
+        matches!(self.at(ahead), b' ' | b'\t')
+    }
+
+    /// Whether a line break starts at a byte.
+    pub(super) fn line_break(&self, ahead: usize) -> bool {
+        match self.at(ahead) {
+            b'\r' | b'\n' => true,
+            first if first.is_ascii() => false,
+            _ => break_of(&self.bytes[self.position + ahead..]) > 0,
+        }
     }
 
     pub(super) fn line_end(&self, ahead: usize) -> bool {
-        is_break(self.at(ahead)) || self.at(ahead) == '\0'
+        self.at(ahead) == 0 || self.line_break(ahead)
     }
 
     pub(super) fn blank_or_end(&self, ahead: usize) -> bool {
         self.blank(ahead) || self.line_end(ahead)
     }
 
+    /// Skips a letter.
     pub(super) fn skip(&mut self) {
-        self.mark.index += 1;
+        self.position += width(self.at(0));
         self.mark.column += 1;
     }
 
+    /// Skips letters of a line, which are so many bytes.
+    pub(super) fn skip_bytes(&mut self, count: usize) -> &'t str {
+        let skipped = &self.text[self.position..self.position + count];
+        self.position += count;
+        self.mark.column += if skipped.is_ascii() { count } else { skipped.chars().count() };
+        skipped
+    }
+
+    /// Skips what is left of the line.
+    pub(super) fn skip_rest(&mut self) -> &'t str {
+        let rest = &self.bytes[self.position..];
+        let line = &rest[..memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len())];
+        let end = if line.is_ascii() { None } else { (0..line.len()).find(|at| break_of(&line[*at..]) > 0) };
+        self.skip_bytes(end.unwrap_or(line.len()))
+    }
+
     pub(super) fn skip_line(&mut self) {
-        if self.at(0) == '\r' && self.at(1) == '\n' {
-            self.mark.index += 2;
-        } else if is_break(self.at(0)) {
-            self.mark.index += 1;
-        } else {
-            return;
+        let length = break_of(&self.bytes[self.position..]);
+        if length > 0 {
+            self.position += length;
+            self.mark.column = 0;
+            self.mark.line += 1;
         }
-        self.mark.column = 0;
-        self.mark.line += 1;
     }
 
     /// Takes a line break into a text.
     pub(super) fn read_line(&mut self, into: &mut String) {
         match self.at(0) {
-            '\r' | '\n' | '\u{85}' => into.push('\n'),
-            letter if is_break(letter) => into.push(letter),
-            _ => {}
+            b'\r' | b'\n' | 0xc2 => into.push('\n'),
+            _ => into.push_str(&self.text[self.position..self.position + break_of(&self.bytes[self.position..])]),
         }
         self.skip_line();
     }
 
     pub(super) fn read(&mut self, into: &mut String) {
-        into.push(self.at(0));
+        into.push_str(&self.text[self.position..self.position + width(self.at(0))]);
         self.skip();
     }
 
-    pub(super) fn push(&mut self, token: Token, mark: Mark) {
+    pub(super) fn push(&mut self, token: Token<'t>, mark: Mark) {
         self.tokens.push_back((token, mark));
     }
 
     pub(super) fn document_indicator(&self) -> bool {
-        let three = [self.at(0), self.at(1), self.at(2)];
-        self.mark.column == 0 && (three == ['-'; 3] || three == ['.'; 3]) && self.blank_or_end(3)
+        let ahead = |three: &[u8]| self.bytes[self.position..].starts_with(three);
+        self.mark.column == 0 && (ahead(b"---") || ahead(b"...")) && self.blank_or_end(3)
     }
 
     fn fetch(&mut self) -> Scanned<()> {
         self.skip_to_token();
         self.unroll(self.mark.column as isize);
         let (first, mark) = (self.at(0), self.mark);
-        if first == '\0' {
+        if first == 0 {
             return self.stream_end();
         }
-        if mark.column == 0 && first == '%' {
+        if mark.column == 0 && first == b'%' {
             return self.directive();
         }
         if self.document_indicator() {
@@ -212,48 +262,48 @@ impl Scanner {
             self.forget_key()?;
             self.key_allowed = false;
             (0..3).for_each(|_| self.skip());
-            self.push(if first == '-' { Token::DocumentStart } else { Token::DocumentEnd }, mark);
+            self.push(if first == b'-' { Token::DocumentStart } else { Token::DocumentEnd }, mark);
             return Ok(());
         }
         match first {
-            '[' => self.flow_start(Token::SequenceStart),
-            '{' => self.flow_start(Token::MappingStart),
-            ']' => self.flow_end(Token::SequenceEnd),
-            '}' => self.flow_end(Token::MappingEnd),
-            ',' => {
+            b'[' => self.flow_start(Token::SequenceStart),
+            b'{' => self.flow_start(Token::MappingStart),
+            b']' => self.flow_end(Token::SequenceEnd),
+            b'}' => self.flow_end(Token::MappingEnd),
+            b',' => {
                 self.forget_key()?;
                 self.key_allowed = true;
                 self.skip();
                 self.push(Token::FlowEntry, mark);
                 Ok(())
             }
-            '-' if self.blank_or_end(1) => self.block_entry(),
-            '?' if self.flow > 0 || self.blank_or_end(1) => self.key(),
-            ':' if self.flow > 0 || self.blank_or_end(1) => self.value(),
-            '*' | '&' => self.anchor(first == '*'),
-            '!' => self.tag(),
-            '|' | '>' if self.flow == 0 => self.block_scalar(first == '|'),
-            '\'' | '"' => self.quoted(first == '\''),
-            ' ' | '\t' | '#' | '%' | '@' | '`' | '|' | '>' => self.error("found character that cannot start any token"),
-            '-' if self.blank(1) => self.error("found character that cannot start any token"),
+            b'-' if self.blank_or_end(1) => self.block_entry(),
+            b'?' if self.flow > 0 || self.blank_or_end(1) => self.key(),
+            b':' if self.flow > 0 || self.blank_or_end(1) => self.value(),
+            b'*' | b'&' => self.anchor(first == b'*'),
+            b'!' => self.tag(),
+            b'|' | b'>' if self.flow == 0 => self.block_scalar(first == b'|'),
+            b'\'' | b'"' => self.quoted(first),
+            b' ' | b'\t' | b'#' | b'%' | b'@' | b'`' | b'|' | b'>' => {
+                self.error("found character that cannot start any token")
+            }
+            b'-' if self.blank(1) => self.error("found character that cannot start any token"),
             _ => self.plain(),
         }
     }
 
     fn skip_to_token(&mut self) {
         loop {
-            if self.mark.column == 0 && self.at(0) == '\u{feff}' {
+            if self.mark.column == 0 && self.bytes[self.position..].starts_with("\u{feff}".as_bytes()) {
                 self.skip();
             }
-            while self.at(0) == ' ' || (self.flow > 0 || !self.key_allowed) && self.at(0) == '\t' {
+            while self.at(0) == b' ' || (self.flow > 0 || !self.key_allowed) && self.at(0) == b'\t' {
                 self.skip();
             }
-            if self.at(0) == '#' {
-                while !self.line_end(0) {
-                    self.skip();
-                }
+            if self.at(0) == b'#' {
+                self.skip_rest();
             }
-            if !is_break(self.at(0)) {
+            if !self.line_break(0) {
                 return;
             }
             self.skip_line();
@@ -283,7 +333,7 @@ impl Scanner {
     }
 
     /// Opens a block collection if the column is deeper; the token goes where the key began, if it is known.
-    fn roll(&mut self, column: usize, token: Option<usize>, kind: Token, mark: Mark) {
+    fn roll(&mut self, column: usize, token: Option<usize>, kind: Token<'t>, mark: Mark) {
         if self.flow > 0 || self.indent >= column as isize {
             return;
         }
@@ -318,7 +368,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn flow_start(&mut self, token: Token) -> Scanned<()> {
+    fn flow_start(&mut self, token: Token<'t>) -> Scanned<()> {
         self.save_key()?;
         self.keys.push(SimpleKey::default());
         self.flow += 1;
@@ -332,7 +382,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn flow_end(&mut self, token: Token) -> Scanned<()> {
+    fn flow_end(&mut self, token: Token<'t>) -> Scanned<()> {
         self.forget_key()?;
         if self.flow > 0 {
             self.flow -= 1;
@@ -398,12 +448,10 @@ impl Scanner {
         Ok(())
     }
 
-    fn word(&mut self) -> String {
-        let mut word = String::new();
-        while self.at(0).is_ascii_alphanumeric() || matches!(self.at(0), '_' | '-') {
-            self.read(&mut word);
-        }
-        word
+    fn word(&mut self) -> &'t str {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let length = self.bytes[self.position..].iter().take_while(|byte| is_part(byte)).count();
+        self.skip_bytes(length)
     }
 
     fn anchor(&mut self, alias: bool) -> Scanned<()> {
@@ -413,7 +461,7 @@ impl Scanner {
         self.skip();
         let name = self.word();
         if name.is_empty()
-            || !(self.blank_or_end(0) || matches!(self.at(0), '?' | ':' | ',' | ']' | '}' | '%' | '@' | '`'))
+            || !(self.blank_or_end(0) || matches!(self.at(0), b'?' | b':' | b',' | b']' | b'}' | b'%' | b'@' | b'`'))
         {
             return self.error("did not find expected alphabetic or numeric character");
         }
@@ -434,16 +482,14 @@ impl Scanner {
         if !self.blank_or_end(0) {
             return self.error("found unexpected non-alphabetical character");
         }
-        let token = match name.as_str() {
+        let token = match name {
             "YAML" => self.version_directive()?,
             "TAG" => self.tag_directive()?,
             _ => return self.error("found unknown directive name"),
         };
         self.skip_blanks();
-        if self.at(0) == '#' {
-            while !self.line_end(0) {
-                self.skip();
-            }
+        if self.at(0) == b'#' {
+            self.skip_rest();
         }
         if !self.line_end(0) {
             return self.error("did not find expected comment or line break");
@@ -459,10 +505,10 @@ impl Scanner {
         }
     }
 
-    fn version_directive(&mut self) -> Scanned<Token> {
+    fn version_directive(&mut self) -> Scanned<Token<'t>> {
         self.skip_blanks();
         let major = self.version_number()?;
-        if self.at(0) != '.' {
+        if self.at(0) != b'.' {
             return self.error("did not find expected digit or '.' character");
         }
         self.skip();
@@ -483,7 +529,7 @@ impl Scanner {
         }
     }
 
-    fn tag_directive(&mut self) -> Scanned<Token> {
+    fn tag_directive(&mut self) -> Scanned<Token<'t>> {
         self.skip_blanks();
         let handle = self.tag_handle(true)?;
         if !self.blank(0) {
@@ -494,17 +540,17 @@ impl Scanner {
         if !self.blank_or_end(0) {
             return self.error("did not find expected whitespace or line break");
         }
-        Ok(Token::TagDirective(handle, prefix))
+        Ok(Token::TagDirective(Box::new(Tag { handle, suffix: prefix })))
     }
 
     fn tag_handle(&mut self, directive: bool) -> Scanned<String> {
-        if self.at(0) != '!' {
+        if self.at(0) != b'!' {
             return self.error("did not find expected '!'");
         }
         let mut handle = String::new();
         self.read(&mut handle);
-        handle.push_str(&self.word());
-        if self.at(0) == '!' {
+        handle.push_str(self.word());
+        if self.at(0) == b'!' {
             self.read(&mut handle);
         } else if directive && handle != "!" {
             return self.error("did not find expected '!'");
@@ -519,14 +565,14 @@ impl Scanner {
         let mut any = had_head;
         loop {
             let letter = self.at(0);
-            if letter == '%' {
-                let digits: String = [self.at(1), self.at(2)].iter().collect();
-                match u8::from_str_radix(&digits, 16) {
-                    Ok(byte) => bytes.push(byte),
-                    Err(_) => return self.error("did not find URI escaped octet"),
+            if letter == b'%' {
+                let digits = [char::from(self.at(1)), char::from(self.at(2))].map(|digit| digit.to_digit(16));
+                match digits {
+                    [Some(high), Some(low)] => bytes.push((high << 4 | low) as u8),
+                    _ => return self.error("did not find URI escaped octet"),
                 }
                 (0..3).for_each(|_| self.skip());
-            } else if letter.is_ascii_alphanumeric() || "_-;/?:@&=+$,.!~*'()[]".contains(letter) && letter != '\0' {
+            } else if letter.is_ascii_alphanumeric() || b"_-;/?:@&=+$,.!~*'()[]".contains(&letter) {
                 uri.push_str(&String::from_utf8_lossy(&std::mem::take(&mut bytes)));
                 self.read(&mut uri);
             } else {
@@ -543,12 +589,12 @@ impl Scanner {
         self.key_allowed = false;
         let mark = self.mark;
         let (handle, suffix);
-        if self.at(1) == '<' {
+        if self.at(1) == b'<' {
             self.skip();
             self.skip();
             handle = String::new();
             suffix = self.tag_uri(String::new())?;
-            if self.at(0) != '>' {
+            if self.at(0) != b'>' {
                 return self.error("did not find the expected '>'");
             }
             self.skip();
@@ -565,11 +611,29 @@ impl Scanner {
         if !self.blank_or_end(0) {
             return self.error("did not find expected whitespace or line break");
         }
-        self.push(Token::Tag(handle, suffix), mark);
+        self.push(Token::Tag(Box::new(Tag { handle, suffix })), mark);
         Ok(())
     }
 }
 
-pub(super) fn is_break(letter: char) -> bool {
-    matches!(letter, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
+/// How long the line break is that a text starts with; 0 if it does not.
+pub(super) fn break_of(text: &[u8]) -> usize {
+    match text {
+        [b'\r', b'\n', ..] => 2,
+        [b'\r' | b'\n', ..] => 1,
+        // U+0085, U+2028, U+2029
+        [0xc2, 0x85, ..] => 2,
+        [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
+        _ => 0,
+    }
+}
+
+/// How many bytes a letter has, by its first.
+fn width(first: u8) -> usize {
+    match first {
+        0..0xc0 => 1,
+        0xc0..0xe0 => 2,
+        0xe0..0xf0 => 3,
+        _ => 4,
+    }
 }
