@@ -17,6 +17,8 @@ fn a_script_reads_events_bits_and_words() {
     assert_eq!(last["data"]["exitcode"], "56");
     assert!(last["data"]["message"].as_str().unwrap().starts_with("The driver 'fail' is not supported on linux/"));
     assert_eq!(cluster.coracle("start --dry-run --memory 200MB").code, 23);
+    let french = cluster.coracle_with(&[("LC_ALL", "fr_FR.UTF-8")], "start --dry-run").ok();
+    assert!(french.contains("Utilisation du pilote"), "{french}");
     assert!(!cluster.profile_folder().exists());
     let missing = cluster.coracle("addons enable dns");
     assert!(missing.code != 0 && missing.err.contains("To start a cluster, run"), "{}", missing.err);
@@ -43,10 +45,13 @@ fn a_script_reads_events_bits_and_words() {
     assert_eq!(labels.trim(), "node/words");
     let admin = cluster.coracle("ssh cat /etc/kubernetes/admin.conf").ok();
     assert!(admin.contains(":8443") && cluster.coracle("ssh cat /var/lib/minikube/certs/apiserver.crt").code == 0);
-    let again = cluster.coracle("start --wait=false -v=5 -n=1");
+    let folder = cluster.folder().join("klog");
+    let again = cluster.coracle(&format!("start --wait=false -v=5 -n=1 --log_dir {}", folder.display()));
     assert_eq!(again.err, "", "{}", again.out);
+    let logs = std::fs::read_to_string(folder.join("coracle_start_0.log")).unwrap();
+    assert!(logs.starts_with('I') && logs.contains("running already"), "{logs}");
     assert!(again.out.contains("The running cluster does not require reconfiguration"), "{}", again.out);
-    for refused in ["--no-kubernetes", "--ha", "--gpus=all"] {
+    for refused in ["--ha", "--gpus=all"] {
         assert_eq!(cluster.coracle(&format!("start {refused}")).code, 14, "{refused}");
     }
 
