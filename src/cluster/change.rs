@@ -39,8 +39,9 @@ impl Cluster {
         if !changes.iter().any(|change| change.effect == Effect::Restart) {
             return Ok(if self.publishes_others().await? { Made::AtStart } else { Made::Now });
         }
-        // The listening socket of the API belongs to the node, everything else to the server, which pods outlive.
-        if is_changed("apiserver-port") {
+        // The listening socket of the API, and what PID 1 runs, belong to the node; everything else to the server, which pods
+        // outlive.
+        if is_changed("apiserver-port") || is_changed("no-kubernetes") {
             return Ok(Made::AtStart);
         }
         self.make_certificates()?;

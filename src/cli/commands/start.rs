@@ -8,7 +8,7 @@ use crate::cluster::change::Made;
 use crate::cluster::status::{self, LEAST_ROOM};
 use crate::cluster::{Cluster, Started, kubeconfig};
 use crate::config::profile::Proxy;
-use crate::config::{Change, Preferences, Wanted, file};
+use crate::config::{Change, Preferences, Profile, Wanted, file};
 use crate::drivers::Say;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -342,7 +342,7 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     steps.step(&format!("using the driver {}", cluster.profile.driver));
     let say = |text: &str| steps.step(text);
     let changes = if is_new { Vec::new() } else { prepare(&mut cluster, wanted, context).await? };
-    if changes.iter().any(|change| change.key == "no-kubernetes") {
+    if is_other_machine(&changes) {
         cluster.stop().await.map_err(failure)?;
     }
     take_proxies(&mut cluster, context).await.map_err(failure)?;
@@ -376,14 +376,27 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     steps.note("done");
     drop(steps);
     let seconds = begun.elapsed().as_secs_f64();
-    let default = if arguments.keep_context { "" } else { "; kubectl uses it by default" };
+    let is_default = cluster.profile.kubernetes && !arguments.keep_context;
+    let default = if is_default { "; kubectl uses it by default" } else { "" };
     context.printer.say(format!("`{name}` is ready after {seconds:.2} s{default}"));
     if is_new {
-        context.printer.say("next: kubectl create deployment web --image=coracle.local/hello --replicas=3");
-        context.printer.say("      kubectl expose deployment web --type=NodePort --port=80 --target-port=8080");
-        context.printer.say("      curl $(coracle service web --url)");
+        next(&cluster.profile).iter().for_each(|line| context.printer.say(line));
     }
     Ok(Exit::Success)
+}
+
+/// What to do with a new cluster.
+fn next(profile: &Profile) -> Vec<String> {
+    if !profile.kubernetes {
+        return vec![format!("next: coracle ssh -p {}", profile.name)];
+    }
+    [
+        "next: kubectl create deployment web --image=coracle.local/hello --replicas=3",
+        "      kubectl expose deployment web --type=NodePort --port=80 --target-port=8080",
+        "      curl $(coracle service web --url)",
+    ]
+    .map(String::from)
+    .to_vec()
 }
 
 /// Tells when somebody wants this command to end: a person, or what runs it.
@@ -407,6 +420,11 @@ impl Interrupts {
 }
 
 /// Makes a cluster that exists like what is wanted, before it is started.
+/// Whether the node is to begin anew for what was changed.
+fn is_other_machine(changes: &[Change]) -> bool {
+    changes.iter().any(|change| change.key == "no-kubernetes")
+}
+
 async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> Result<Vec<Change>, Failure> {
     let failure = |error| cluster_failure(error, &wanted.name);
     if let Some(snapshot) = cluster.upgrade().await.map_err(failure)? {
@@ -424,7 +442,8 @@ async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> R
     let (after, changes) = cluster.difference(&asked).map_err(failure)?;
     if !changes.is_empty() {
         print_changes(&changes, context);
-        if cluster.change(after, &changes).await.map_err(failure)? == Made::AtStart && cluster.is_up().await {
+        let made = cluster.change(after, &changes).await.map_err(failure)?;
+        if made == Made::AtStart && !is_other_machine(&changes) && cluster.is_up().await {
             context.printer.warn("some of it holds when the cluster starts the next time: coracle stop; coracle start");
         }
     }
