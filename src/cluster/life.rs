@@ -8,7 +8,6 @@ use crate::pki;
 use base64::Engine;
 use std::cell::RefCell;
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Why a step of a cluster's life failed.
@@ -63,6 +62,7 @@ impl Error {
             Error::Unusable { fix, .. } => fix.clone(),
             Error::NoneUsable(_) => "coracle doctor".to_string(),
             Error::Wanted(_) => "coracle start --help".to_string(),
+            Error::Driver(drivers::Error::Taken { .. }) => format!("coracle start -p {profile}-2"),
             Error::Full(_) => "make room there; coracle image ls and coracle delete of clusters may help".to_string(),
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "the disk is full: make room, and do it again".to_string()
@@ -404,7 +404,7 @@ fn lock(home: &Home) -> io::Result<std::fs::File> {
 fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Claim>), Error> {
     let claims = RefCell::new(Vec::new());
     let is_used = |address| {
-        if is_own_address(address) {
+        if drivers::is_own_address(address) {
             return true;
         }
         let claim = Claim::of(&format!("coracle {address}"));
@@ -414,11 +414,6 @@ fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Cl
     };
     let profile = wanted.resolve_beside(others, is_used).map_err(Error::Wanted)?;
     Ok((profile, claims.into_inner().pop()))
-}
-
-/// Whether this machine has the address: only then can it be bound.
-fn is_own_address(address: IpAddr) -> bool {
-    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Every profile that can be read.

@@ -11,6 +11,7 @@ mod terminal;
 use crate::config::Profile;
 use crate::config::values::Port;
 use async_trait::async_trait;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 /// One machine that a driver makes, and what it is made from.
@@ -46,6 +47,11 @@ pub fn mark(name: &str, folder: &Path) -> String {
     let sum = bytes.iter().fold(0x811c_9dc5u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     let digit = |place: u32| char::from(DIGITS[(sum / 36u32.pow(place) % 36) as usize]);
     format!("{name}-{}", (0..4).map(digit).collect::<String>())
+}
+
+/// Whether this machine has the address: only then can it be bound.
+pub fn is_own_address(address: IpAddr) -> bool {
+    std::net::UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Whether a machine is there.

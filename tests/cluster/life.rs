@@ -91,3 +91,21 @@ fn clusters_of_one_name_in_two_homes_do_not_meet() {
     let lookup = "run lookup --rm -i --restart=Never --image=coracle.local/hello --command -- /coracle version";
     assert!(both[1].kubectl(lookup).ok().contains("coracle"), "pods run on");
 }
+
+#[test]
+fn a_stopped_cluster_whose_addresses_another_home_has_meanwhile_is_refused_and_stays() {
+    let (Some(first), Some(second)) = (Cluster::new("shore"), Cluster::new("shore")) else { return };
+    let [first, second] = [first.at_home(), second.at_home()];
+    // All of its own, so that no cluster of another test has any of it meanwhile.
+    let start =
+        "start --subnet=192.168.91.0/24 --pod-network-cidr=10.40.0.0/16 --service-cluster-ip-range=10.41.0.0/16";
+    first.coracle(start).ok();
+    first.coracle("stop").ok();
+    second.coracle(start).ok();
+    let refused = first.coracle("start");
+    assert!(refused.code != 0 && refused.err.contains("network with the address `192.168.91.1`"), "{}", refused.err);
+    second.kubectl("get namespace default").ok();
+    second.coracle("delete").ok();
+    first.coracle("start").ok();
+    first.kubectl("get namespace default").ok();
+}

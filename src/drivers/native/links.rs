@@ -17,6 +17,10 @@ pub const NODE_LINK: &str = "eth0";
 /// Makes the link, one end in the network namespace of process `pid`, and the routes over it.
 pub async fn create(machine: &Machine, pid: u32) -> Result<(), Error> {
     remove(machine).await?;
+    let host = machine.profile.network.host_address;
+    if super::super::is_own_address(host) {
+        return Err(Error::Taken { what: "network with the address", name: host.to_string() });
+    }
     link_and_routes(machine, pid).await.map_err(network("cannot join the node to this machine's network"))?;
     masquerade(machine).await.map_err(network("cannot let the node's traffic out"))?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(Error::io("cannot switch on forwarding"))
