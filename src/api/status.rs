@@ -132,6 +132,8 @@ pub struct Status {
     pub causes: Vec<Cause>,
     /// Seconds after which the client may try again; 0 leaves it out.
     pub retry_after_seconds: u32,
+    /// Another write came between reading and writing; the same may succeed when it is done again. Clients are not told.
+    pub is_race: bool,
     /// Code, reason and details that somebody else gave it, where they are not those of `reason`.
     pub given: Option<Box<Given>>,
 }
@@ -156,6 +158,7 @@ impl Status {
             uid: String::new(),
             causes: Vec::new(),
             retry_after_seconds: 0,
+            is_race: false,
             given: None,
         }
     }

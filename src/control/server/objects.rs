@@ -123,14 +123,19 @@ pub fn current(store: &store::Store, kind: &Kind, wanted: &Attributes) -> Result
     store.get(&key(kind, &wanted.namespace, &wanted.name)).ok_or_else(missing)
 }
 
+/// The client read another version than the one that there is.
+pub fn stale(kind: &Kind, name: &str) -> Status {
+    let why = "the object has been modified; please apply your changes to the latest version and try again";
+    Status::conflict(kind.group(), &kind.plural, name, why)
+}
+
 /// A failure of the store in the words of the API.
 pub fn failure(kind: &Kind, error: store::Error) -> Status {
     use crate::api::Reason;
-    const CHANGED: &str = "the object has been modified; please apply your changes to the latest version and try again";
     match error {
         store::Error::Exists(key) => Status::already_exists(kind.group(), &kind.plural, &key.name),
         store::Error::Missing(key) => Status::not_found(kind.group(), &kind.plural, &key.name),
-        store::Error::Changed(key) => Status::conflict(kind.group(), &kind.plural, &key.name, CHANGED),
+        store::Error::Changed(key) => Status { is_race: true, ..stale(kind, &key.name) },
         expired @ store::Error::Expired { .. } => Status::new(Reason::Expired, expired.to_string()),
         store::Error::Full(source) => {
             Status::new(Reason::InsufficientStorage, format!("the object was not written: {source}"))

@@ -51,19 +51,6 @@ impl Patch {
         }
     }
 
-    /// Whether the patch says which version it is of: then a conflict is the client's to solve.
-    fn names_version(&self) -> bool {
-        let version =
-            |patch: Option<&Value>| patch.and_then(|patch| patch.pointer("/metadata/resourceVersion")).is_some();
-        match self {
-            Patch::Merge(patch) => version(Some(patch)),
-            Patch::Strategic(patch) => {
-                patch.get("metadata").is_some_and(|metadata| metadata["resourceVersion"].is_string())
-            }
-            Patch::Json(_) => false,
-        }
-    }
-
     /// The value after the patch.
     pub fn apply(&self, schema: &Schema, mut value: Value) -> Result<Value, Status> {
         match self {
@@ -108,7 +95,7 @@ pub async fn patch(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Stat
     }
     options::check(call, false)?;
     let patch = Patch::read(call, is_builtin(kind), &body)?;
-    race::while_raced(!patch.names_version(), || patch_once(call, kind, &patch)).await
+    race::while_raced(|| patch_once(call, kind, &patch)).await
 }
 
 async fn patch_once(call: &Call, kind: &Kind, patch: &Patch) -> Result<Answer, Status> {
@@ -131,12 +118,11 @@ pub fn part(call: &Call, schema: &str, body: &Bytes, before: Value) -> Result<Va
 async fn apply(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> {
     options::check(call, true)?;
     let (config, warnings) = configuration(call, kind, body)?;
-    let is_unconditional = config.resource_version().is_empty();
-    let applied = race::while_raced(is_unconditional, || apply_once(call, kind, &config, &warnings)).await;
+    let applied = race::while_raced(|| apply_once(call, kind, &config, &warnings)).await;
     match applied {
         // Somebody made it meanwhile: then it is changed.
         Err(status) if status.reason == Reason::AlreadyExists => {
-            race::while_raced(is_unconditional, || apply_once(call, kind, &config, &warnings)).await
+            race::while_raced(|| apply_once(call, kind, &config, &warnings)).await
         }
         applied => applied,
     }

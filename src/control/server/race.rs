@@ -1,25 +1,20 @@
 //! Writes that meet: which the server makes again by itself, and which only the client may.
 
-use crate::api::{Cause, Kind, Reason, Status};
+use crate::api::{Cause, Kind, Status};
 
-/// Makes a write, and makes it again on what another one left that came between, where the client leaves that to the server.
-/// Each time it is not this one it is another that succeeded, so there is no last try, as upstream has none
-/// (`GuaranteedUpdate`); a client that gives up ends it.
-pub async fn while_raced<T, F>(is_left_to_us: bool, mut write: impl FnMut() -> F) -> Result<T, Status>
+/// Makes a write, and makes it again on what another one left that came between. Where the client said which version it means,
+/// that is what it then fails by. Each time it is not this one it is another that succeeded, so there is no last try, as upstream
+/// has none (`GuaranteedUpdate`); a client that gives up ends it.
+pub async fn while_raced<T, F>(mut write: impl FnMut() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {
     loop {
         match write().await {
-            Err(status) if is_left_to_us && is_race(&status) => {}
+            Err(status) if status.is_race => {}
             other => return other,
         }
     }
-}
-
-/// Whether somebody else was faster.
-fn is_race(status: &Status) -> bool {
-    status.reason == Reason::Conflict && status.message.contains("the object has been modified")
 }
 
 /// Kinds that are only replaced by who says which version was read (`AllowUnconditionalUpdate` of upstream's strategies). All

@@ -105,6 +105,23 @@ async fn updates_that_name_no_version_do_not_conflict_with_each_other() {
 }
 
 #[tokio::test]
+async fn a_patch_that_names_another_version_is_a_conflict_whatever_its_form() {
+    let test = server().await;
+    let maps = test.config_maps();
+    maps.create(&PostParams::default(), &config_map("a", "0")).await.unwrap();
+    let operations = json!([{"op": "replace", "path": "/metadata/resourceVersion", "value": "1"}]);
+    let forms: [Patch<serde_json::Value>; 3] = [
+        Patch::Json(serde_json::from_value(operations).unwrap()),
+        Patch::Merge(json!({"metadata": {"resourceVersion": "1"}})),
+        Patch::Strategic(json!({"metadata": {"resourceVersion": "1"}})),
+    ];
+    for form in &forms {
+        let refused = maps.patch("a", &PatchParams::default(), form).await.unwrap_err();
+        assert_eq!(code(refused).1, "Conflict", "{form:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_lease_is_only_replaced_by_who_names_its_version() {
     let test = server().await;
     let leases: Door<k8s_openapi::api::coordination::v1::Lease> = Door::namespaced(test.admin(), "default");

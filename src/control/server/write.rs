@@ -87,7 +87,7 @@ pub async fn update(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Sta
         let entry = convert::current(call, kind).await?;
         return change(call, kind, &entry, sent, Noted::Update).await;
     }
-    race::while_raced(true, || replace(call, kind, &sent)).await
+    race::while_raced(|| replace(call, kind, &sent)).await
 }
 
 /// Replaces whatever is there.
@@ -168,7 +168,7 @@ fn assign<'a>(
 
 /// Sets the replicas of an object through its scale.
 pub async fn scale(call: &Call, kind: &Kind, body: Bytes, is_patch: bool) -> Result<Answer, Status> {
-    race::while_raced(is_patch, || scale_once(call, kind, &body, is_patch)).await
+    race::while_raced(|| scale_once(call, kind, &body, is_patch)).await
 }
 
 async fn scale_once(call: &Call, kind: &Kind, body: &Bytes, is_patch: bool) -> Result<Answer, Status> {
@@ -182,7 +182,7 @@ async fn scale_once(call: &Call, kind: &Kind, body: &Bytes, is_patch: bool) -> R
     };
     let version = after["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if !version.is_empty() && version != object.resource_version() {
-        return Err(objects::failure(kind, store::Error::Changed(entry.key.clone())));
+        return Err(objects::stale(kind, &entry.key.name));
     }
     let replicas = after["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
@@ -272,7 +272,7 @@ async fn admit_binding(call: &Call, binding: Value) -> Result<Object, Status> {
 /// Deletes one object, at once or as soon as nothing holds it.
 pub async fn delete(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
     let options = DeleteOptions::read(call, &body)?;
-    race::while_raced(true, || delete_current(call, kind, &options)).await
+    race::while_raced(|| delete_current(call, kind, &options)).await
 }
 
 async fn delete_current(call: &Call, kind: &Kind, options: &DeleteOptions) -> Result<Answer, Status> {
@@ -481,8 +481,7 @@ fn check_same(kind: &Kind, object: &Object, old: &Object, wanted: &super::Attrib
     }
     // Version 0 is how some clients say that they do not care.
     if !matches!(object.resource_version(), "" | "0") && object.resource_version() != old.resource_version() {
-        let key = objects::key(kind, old.namespace(), old.name());
-        return Err(objects::failure(kind, store::Error::Changed(key)));
+        return Err(objects::stale(kind, old.name()));
     }
     Ok(())
 }
