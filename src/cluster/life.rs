@@ -1,6 +1,6 @@
 //! Start, stop and delete: lists of steps over one context, with undo in one place.
 
-use super::{kubeconfig, ready};
+use super::{kubeconfig, neighbours, ready};
 use crate::base::{Claim, Hint};
 use crate::config::{Home, NodePaths, Problem, Profile, Wanted};
 use crate::drivers::{self, Driver, Machine, MachineState, Say};
@@ -141,9 +141,11 @@ impl Cluster {
         let _lock = lock(home).map_err(Error::io("cannot lock the profiles"))?;
         match Self::open(home, &wanted.name) {
             Err(Error::NoProfile(_)) => {
-                let (profile, claim) = with_claim(&all_profiles(home)?, wanted)?;
+                let others = [all_profiles(home)?, neighbours::profiles()].concat();
+                let (profile, claim) = with_claim(&others, wanted)?;
                 let cluster = Self { _claim: claim, ..Self::new(home, profile)? };
                 cluster.home.save(&cluster.profile).map_err(Error::io("cannot write the profile"))?;
+                cluster.announce();
                 Ok((cluster, true))
             }
             opened => Ok((opened?, false)),
@@ -242,6 +244,7 @@ impl Cluster {
         if !super::status::has_room(self) {
             return Err(self.full());
         }
+        self.announce();
         self.forget_pause();
         self.forget_mounts();
         say("preparing the node");
@@ -276,6 +279,7 @@ impl Cluster {
             };
         }
         if is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
+            self.forget();
             std::fs::remove_dir_all(self.home.profile_folder(&self.profile.name)).ok();
             kubeconfig::remove(&kubeconfig::path(), &self.profile.name).ok();
         }
@@ -375,6 +379,7 @@ impl Cluster {
     pub async fn delete(&self) -> Result<(), Error> {
         self.end_beside().await?;
         self.driver.delete(&self.machine()?).await?;
+        self.forget();
         let folder = self.home.profile_folder(&self.profile.name);
         std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         let path = kubeconfig::path();
@@ -399,8 +404,8 @@ fn lock(home: &Home) -> io::Result<std::fs::File> {
     Ok(file)
 }
 
-/// A new profile with addresses that nobody has: no profile of this home, nothing on this machine, and no start of another
-/// home at this moment.
+/// A new profile with addresses that nobody has: no profile of this or another home, nothing on this machine, and no start
+/// of another home at this moment.
 fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Claim>), Error> {
     let claims = RefCell::new(Vec::new());
     let is_used = |address| {

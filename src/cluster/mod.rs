@@ -8,6 +8,7 @@ mod inside;
 pub mod kubeconfig;
 mod layout;
 pub mod life;
+mod neighbours;
 mod process;
 pub mod ready;
 mod schedule;

@@ -42,7 +42,8 @@ impl Machine {
 pub fn mark(name: &str, folder: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    // FNV-1a.
+    // FNV-1a. A path that cannot be made absolute tells profiles apart as well.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf());
     let bytes = folder.as_os_str().as_bytes();
     let sum = bytes.iter().fold(0x811c_9dc5u32, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
     let digit = |place: u32| char::from(DIGITS[(sum / 36u32.pow(place) % 36) as usize]);

@@ -177,7 +177,8 @@ impl Cluster {
 
     /// Files of the deleted cluster and its words in the kubeconfig.
     pub fn forgotten(&self) -> Vec<String> {
-        let folders = [self.profile_folder(), self.home.join("snapshots").join(&self.name)];
+        let link = Path::new("/var/lib/coracle/profiles").join(self.mark());
+        let folders = [self.profile_folder(), self.home.join("snapshots").join(&self.name), link];
         let mut found: Vec<String> =
             folders.iter().filter(|folder| folder.exists()).map(|folder| folder.display().to_string()).collect();
         let config = std::fs::read_to_string(self.kubeconfig()).unwrap_or_default();
