@@ -59,7 +59,9 @@ fn a_shell_has_a_terminal_of_the_node_that_follows_ours() {
     let slave = ioctl_tiocgptpeer(&terminal.side, flags).unwrap();
     // In a session of its own, so that the terminal is its controlling one and tells of resizing.
     let mut command = Command::new("setsid");
-    command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_coracle"), "-p", "terminal", "ssh"]);
+    command.args(["--ctty", "--wait"]);
+    // Who runs the tests in the background has interrupts ignored, and everything below with it.
+    command.args(["env", "--default-signal=INT", env!("CARGO_BIN_EXE_coracle"), "-p", "terminal", "ssh"]);
     command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
     let mut shell = cluster.spawn(command);
     // What is typed is echoed, so answers are written otherwise than they are asked for.

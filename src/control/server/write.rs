@@ -10,7 +10,7 @@ use super::route::{Call, method_not_allowed};
 use super::{decode, options, patch, race, read, services};
 use crate::api::validate::metadata;
 use crate::api::{Kind, Object, Reason, Status, fields, kinds};
-use crate::control::store::{self, Entry, Expected, Op};
+use crate::control::store::{Entry, Expected, Op};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
