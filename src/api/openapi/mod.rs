@@ -64,7 +64,12 @@ fn custom_schema(kind: &Kind, served: &GroupVersion, custom: Custom, prefix: &st
     }
     schema["properties"]["apiVersion"] = json!({"type": "string", "description": "APIVersion defines the version of this representation of the object."});
     schema["properties"]["kind"] = json!({"type": "string", "description": "The kind of the object."});
-    schema["properties"]["metadata"] = json!({"$ref": format!("{prefix}{}", paths::OBJECT_META)});
+    // What `kubectl explain` shows, and its tests look for.
+    schema["properties"]["metadata"] = json!({
+        "description": "Standard object's metadata. More info: \
+            https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+        "allOf": [{"$ref": format!("{prefix}{}", paths::OBJECT_META)}],
+    });
     schema["x-kubernetes-group-version-kind"] = json!([identity(&served.group, &served.version, &kind.kind)]);
     schema
 }

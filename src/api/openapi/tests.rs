@@ -93,6 +93,9 @@ fn a_custom_kind_is_listed_with_its_schema() {
     let document: Value = serde_json::from_str(&v2::json_text(&[&kind], &custom, &[])).unwrap();
     let spec = &document["definitions"]["com.example.v1.Widget"]["properties"]["spec"];
     assert!(spec.get("properties").is_none(), "what may be null is not looked into");
+    let metadata = &document["definitions"]["com.example.v1.Widget"]["properties"]["metadata"];
+    assert!(metadata["description"].as_str().unwrap().starts_with("Standard object's metadata. More info: https://"));
+    assert_eq!(metadata["$ref"], format!("#/definitions/{}", paths::OBJECT_META));
 }
 
 #[test]
