@@ -1,15 +1,15 @@
 //! Writing: whoever holds the file takes all requests that wait, checks and numbers them, syncs once, shows them, answers.
 //!
 //! ```text
-//!              a write, nobody has the file                    more came, or the file wants writing anew
+//!        a write as alone as the last ones, nobody has the file      more came, or the file wants writing anew
 //!   at rest ───────────────────────────────▶ with the caller ───────────────────────────────▶ with the thread
 //!      ▲  ▲────────────────────────────────────────┘                                                 │ ▲
 //!      └───────────────────────────────────────────── nothing waits ─────────────────────────────────┘ │
-//!   at rest ─────────────────────────── a write, and the disk is slow ─────────────────────────────────┘
+//!   at rest ───────────── a write, and the disk is slow or the last ones came together ────────────────┘
 //! ```
 //!
 //! A write that comes alone is made where it is asked for: a thread that sleeps takes longer to wake than to write.
-//! Writes that come together are the thread's, and share its syncs.
+//! Writes that come together are the thread's, and share its syncs: a caller that writes keeps others from being read meanwhile.
 
 use super::log::{self, Change, File};
 use super::table::Table;
@@ -24,6 +24,9 @@ use tokio::sync::oneshot;
 const BATCH: usize = 1024;
 /// A disk whose syncs take longer than this keeps nobody but the store's own thread waiting.
 const SHORT: Duration = Duration::from_millis(1);
+
+/// So many writes in a row that came alone make it likely that the next one does.
+const ROW: u32 = 4;
 
 /// What one request is answered.
 type Answer = Result<Vec<Arc<Entry>>, Error>;
@@ -51,6 +54,8 @@ struct Desk {
 
 struct Queue {
     requests: Vec<Request>,
+    /// How many in a row came alone, at last.
+    alone: u32,
     /// There while it is at rest.
     file: Option<File>,
     /// The next to take the file is the thread.
@@ -61,7 +66,7 @@ struct Queue {
 impl Writer {
     /// Starts the thread.
     pub fn start(file: File, shared: Arc<Shared>) -> Self {
-        let queue = Queue { requests: Vec::new(), file: Some(file), is_for_thread: false, is_closed: false };
+        let queue = Queue::new(file);
         let desk = Arc::new(Desk { shared, queue: Mutex::new(queue), handed: Condvar::new() });
         let work = {
             let desk = desk.clone();
@@ -105,7 +110,7 @@ impl Desk {
             return None;
         }
         let file = queue.file.take()?;
-        if file.last_sync <= SHORT {
+        if file.last_sync <= SHORT && queue.alone >= ROW {
             return Some(Turn { desk: self, file: Some(file) });
         }
         queue.hand(file, &self.handed);
@@ -130,6 +135,10 @@ impl Desk {
 }
 
 impl Queue {
+    fn new(file: File) -> Self {
+        Self { requests: Vec::new(), alone: ROW, file: Some(file), is_for_thread: false, is_closed: false }
+    }
+
     fn hand(&mut self, file: File, handed: &Condvar) {
         self.file = Some(file);
         self.is_for_thread = true;
@@ -138,6 +147,7 @@ impl Queue {
 
     fn take(&mut self) -> Vec<Request> {
         let count = self.requests.len().min(BATCH);
+        self.alone = if count == 1 { self.alone.saturating_add(1) } else { 0 };
         self.requests.drain(..count).collect()
     }
 }
@@ -164,6 +174,7 @@ impl Turn<'_> {
         if queue.requests.is_empty() && !file.is_bloated() {
             queue.file = Some(file);
         } else {
+            queue.alone = 0;
             queue.hand(file, &self.desk.handed);
         }
     }
@@ -173,12 +184,12 @@ impl Turn<'_> {
         loop {
             self.tidy();
             let mut queue = self.desk.queue.lock();
-            let requests = queue.take();
-            if requests.is_empty() {
+            if queue.requests.is_empty() {
                 queue.is_for_thread = false;
                 queue.file = self.file.take();
                 return;
             }
+            let requests = queue.take();
             drop(queue);
             self.batch(requests);
         }
@@ -309,7 +320,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, tables) = File::open(folder.path()).unwrap();
         let shared = Arc::new(Shared { tables: parking_lot::RwLock::new(tables) });
-        let queue = Queue { requests: Vec::new(), file: Some(file), is_for_thread: false, is_closed: false };
+        let queue = Queue::new(file);
         (Desk { shared, queue: Mutex::new(queue), handed: Condvar::new() }, folder)
     }
 
@@ -348,6 +359,7 @@ mod tests {
         turn.once();
         assert_eq!((revision(&mut second), revision(&mut third)), (2, 3));
 
+        desk.queue.lock().alone = ROW;
         let ((four, mut fourth), (five, mut fifth)) = (request("d"), request("e"));
         let mut turn = submit(&desk, four).unwrap();
         let taken = desk.queue.lock().take();
@@ -357,6 +369,22 @@ mod tests {
         assert!(fifth.try_recv().is_err(), "the caller does not write for others for ever");
         desk.wait().unwrap().work();
         assert_eq!((revision(&mut fourth), revision(&mut fifth)), (4, 5));
+    }
+
+    #[test]
+    fn writes_that_came_together_are_followed_by_the_threads_until_some_in_a_row_came_alone() {
+        let (desk, _folder) = desk();
+        let ((one, _), (two, _)) = (request("a"), request("b"));
+        let turn = submit(&desk, one).unwrap();
+        assert!(desk.submit(two).is_none());
+        turn.once();
+        for number in 0..ROW {
+            let (next, mut answered) = request(&format!("alone-{number}"));
+            assert!(submit(&desk, next).is_none(), "{number}");
+            desk.wait().unwrap().work();
+            assert_eq!(revision(&mut answered), u64::from(number) + 3);
+        }
+        assert!(submit(&desk, request("c").0).map(Turn::once).is_some());
     }
 
     #[test]
