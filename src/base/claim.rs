@@ -1,5 +1,6 @@
 //! A word that one process of this machine has at a time.
 
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -10,9 +11,9 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 pub struct Claim(#[expect(dead_code, reason = "the socket is the claim")] UnixDatagram);
 
 impl Claim {
-    /// Claims a word; `None` if another has it.
-    pub fn of(word: &str) -> Option<Self> {
-        UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(word).ok()?).ok().map(Self)
+    /// Claims a word. `AddrInUse` if another has it.
+    pub fn of(word: &str) -> io::Result<Self> {
+        UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(word)?).map(Self)
     }
 }
 
@@ -24,8 +25,9 @@ mod tests {
     fn a_word_is_free_again_when_its_claim_ends() {
         let word = format!("a test of claims in {}", std::process::id());
         let first = Claim::of(&word);
-        assert!(first.is_some() && Claim::of(&word).is_none());
+        assert!(first.is_ok());
+        assert_eq!(Claim::of(&word).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(first);
-        assert!(Claim::of(&word).is_some());
+        assert!(Claim::of(&word).is_ok());
     }
 }

@@ -30,13 +30,16 @@ const FRENCH: &[(&str, &str)] = &[
     ("stopping `{}`", "Arrêt de `{}`"),
     ("stopping the node", "Arrêt du nœud"),
     ("powering off", "Mise hors tension"),
-    ("`{}` is stopped", "`{}` est arrêté"),
+    ("`{}` stopped", "`{}` est arrêté"),
+    ("`{}` was not running", "`{}` n'était pas en cours d'exécution"),
     ("deleting `{}`", "Suppression de `{}`"),
     ("`{}` is gone", "`{}` a été supprimé"),
     ("pausing `{}`", "Mise en pause de `{}`"),
     ("`{}` is paused", "`{}` est en pause"),
     ("`{}` is paused already", "`{}` est déjà en pause"),
     ("unpausing `{}`", "Reprise de `{}`"),
+    ("`{}` goes on", "`{}` continue"),
+    ("keeping what the node has to tell", "Conservation des journaux du nœud"),
 ];
 
 /// Languages other than English, by the code that begins the name of a locale.

@@ -172,6 +172,11 @@ impl Cluster {
         Ok(self.driver.state(&self.machine()?).await)
     }
 
+    /// Whether the node runs, so that a start has nothing to make and nothing to take back.
+    pub async fn runs(&self) -> Result<bool, Error> {
+        Ok(matches!(self.state().await?, MachineState::Running { .. }))
+    }
+
     /// See [`Machine::mark`].
     pub(super) fn mark(&self) -> String {
         drivers::mark(&self.profile.name, &self.home.profile_folder(&self.profile.name))
@@ -200,10 +205,10 @@ impl Cluster {
     }
 
     /// Starts the cluster; when it returns, the node is Ready, DNS answers and the default service account is there. One that
-    /// fails is to be taken back with [`Self::undo`], once nobody has to look at it.
+    /// fails, of a node that did not run, is to be taken back with [`Self::undo`], once nobody has to look at it.
     pub async fn start(&self, is_new: bool, say: Say<'_>) -> Result<Started, Error> {
         self.let_go().await?;
-        if let MachineState::Running { .. } = self.state().await? {
+        if self.runs().await? {
             self.heal(say).await?;
             return Ok(Started::AlreadyRunning);
         }
@@ -215,8 +220,8 @@ impl Cluster {
         result.map(|()| if is_new { Started::New } else { Started::Again })
     }
 
-    /// Makes again what somebody took away beside a node that runs: its link, its routes, its forwarder, its
-    /// words in the kubeconfig. A paused one goes on.
+    /// Makes again what somebody took away beside a node that runs: its link, its routes, its forwarder,
+    /// its words in the kubeconfig. A paused one goes on.
     async fn heal(&self, say: Say<'_>) -> Result<(), Error> {
         self.driver.start(&self.machine()?, say).await?;
         if self.unpause()? {
@@ -228,7 +233,7 @@ impl Cluster {
             self.restart_forwarder().await?;
         }
         let is_known = kubeconfig::points_at(&kubeconfig::path(), &self.profile.name, &self.server_url());
-        if !matches!(is_known, Ok(Some(true))) {
+        if self.profile.kubernetes && !matches!(is_known, Ok(Some(true))) {
             say("writing the cluster into the kubeconfig again");
             self.write_context()?;
         }
@@ -384,9 +389,10 @@ impl Cluster {
         std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         let path = kubeconfig::path();
         kubeconfig::remove(&path, &self.profile.name).map_err(Error::io(format!("cannot write {}", path.display())))?;
-        let snapshots = self.home.snapshots(&self.profile.name);
-        if snapshots.exists() {
-            std::fs::remove_dir_all(&snapshots).map_err(Error::io(format!("cannot remove {}", snapshots.display())))?;
+        for beside in [self.home.snapshots(&self.profile.name), self.home.failed_start(&self.profile.name)] {
+            if beside.exists() {
+                std::fs::remove_dir_all(&beside).map_err(Error::io(format!("cannot remove {}", beside.display())))?;
+            }
         }
         if self.home.active() == self.profile.name {
             // Without the file the default profile is the active one.
@@ -412,10 +418,12 @@ fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Cl
         if drivers::is_own_address(address) {
             return true;
         }
-        let claim = Claim::of(&format!("coracle {address}"));
-        let is_claimed = claim.is_none();
-        claims.borrow_mut().extend(claim);
-        is_claimed
+        match Claim::of(&format!("coracle {address}")) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return true,
+            // Where there are no claims, nobody else has any.
+            claim => claims.borrow_mut().extend(claim),
+        }
+        false
     };
     let profile = wanted.resolve_beside(others, is_used).map_err(Error::Wanted)?;
     Ok((profile, claims.into_inner().pop()))

@@ -13,9 +13,12 @@ const FOLDER: &str = "/var/lib/coracle/profiles";
 
 /// The profiles that have a link, of every home.
 pub fn profiles() -> Vec<Profile> {
-    let links = std::fs::read_dir(FOLDER).into_iter().flatten().flatten();
-    let read = |link: &Path| serde_json::from_slice(&std::fs::read(link.join("profile.json")).ok()?).ok();
-    links.filter_map(|link| read(&link.path())).collect()
+    let read = |link: PathBuf| serde_json::from_slice(&std::fs::read(link.join("profile.json")).ok()?).ok();
+    links().filter_map(read).collect()
+}
+
+fn links() -> impl Iterator<Item = PathBuf> {
+    std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|link| link.path())
 }
 
 impl Cluster {
@@ -23,8 +26,11 @@ impl Cluster {
         Path::new(FOLDER).join(self.mark())
     }
 
-    /// Has other homes know of this cluster, where that is possible.
+    /// Has other homes know of this cluster, where that is possible. Links of profiles that somebody removed by hand go.
     pub(super) fn announce(&self) {
+        for link in links().filter(|link| !link.join("profile.json").exists()) {
+            std::fs::remove_file(link).ok();
+        }
         let folder = self.home.profile_folder(&self.profile.name);
         let absolute = std::path::absolute(&folder).unwrap_or(folder);
         std::fs::create_dir_all(FOLDER).and_then(|()| symlink(absolute, self.neighbour_link())).ok();
@@ -33,8 +39,9 @@ impl Cluster {
     /// Takes that back; the folder goes with the last link.
     pub(super) fn forget(&self) {
         std::fs::remove_file(self.neighbour_link()).ok();
-        // One that is not empty stays.
-        std::fs::remove_dir(FOLDER).ok();
-        Path::new(FOLDER).parent().map(std::fs::remove_dir);
+        // What is not empty stays.
+        for folder in Path::new(FOLDER).ancestors().take(2) {
+            std::fs::remove_dir(folder).ok();
+        }
     }
 }

@@ -23,8 +23,8 @@ pub async fn client(context: &Context) -> Result<Client, Error> {
     made.await.map_err(|error| Error::NotReady(error.to_string()))
 }
 
-/// Waits for everything that `start` promises; a node without Kubernetes promises nothing more than that it runs: the API answers, the node is Ready, `default` has its service account, and
-/// cluster DNS answers at its service address.
+/// Waits for everything that `start` promises: the API answers, the node is Ready, `default` has its service account, and
+/// cluster DNS answers at its service address. A node without Kubernetes promises nothing but that it runs.
 pub async fn wait(context: &Context, profile: &Profile) -> Result<(), Error> {
     if !profile.kubernetes {
         return Ok(());

@@ -90,6 +90,30 @@ fn clusters_of_one_name_in_two_homes_do_not_meet() {
     assert_eq!(which(&both[1]), "right");
     let lookup = "run lookup --rm -i --restart=Never --image=coracle.local/hello --command -- /coracle version";
     assert!(both[1].kubectl(lookup).ok().contains("coracle"), "pods run on");
+    // Also one that is stopped keeps its addresses.
+    let address = both[1].coracle("ip").ok();
+    both[1].coracle("stop").ok();
+    both[0].coracle("start").ok();
+    assert_ne!(both[0].coracle("ip").ok(), address);
+    both[1].coracle("start").ok();
+    assert_eq!(which(&both[1]), "right");
+}
+
+#[test]
+fn a_running_cluster_that_cannot_be_healed_runs_on_and_what_it_had_to_tell_is_kept() {
+    let Some(cluster) = Cluster::started("mute") else { return };
+    let init = cluster.init();
+    cluster.kubectl("scale deployment coredns -n kube-system --replicas=0").ok();
+    cluster.kubectl("wait pod -n kube-system -l k8s-app=kube-dns --for=delete --timeout=60s").ok();
+    let refused = cluster.coracle("start");
+    assert!(refused.code != 0 && refused.err.contains("cluster DNS does not answer"), "{}", refused.err);
+    let kept = refused.err.split_once("hint: what the node had to tell is in ").unwrap().1.trim();
+    assert!(std::fs::read_to_string(format!("{kept}/objects/deployments.json")).unwrap().contains("coredns"));
+    assert_eq!(cluster.init(), init, "the node runs on");
+    cluster.kubectl("scale deployment coredns -n kube-system --replicas=1").ok();
+    cluster.coracle("start").ok();
+    cluster.coracle("delete").ok();
+    assert!(!std::path::Path::new(kept).exists());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::config::profile::Proxy;
 use crate::config::{Change, Preferences, Profile, Wanted, file};
 use crate::drivers::Say;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Start a cluster, or the one that was stopped
@@ -299,27 +300,41 @@ pub fn print_changes(changes: &[Change], context: &Context) {
     }
 }
 
-/// Starts a cluster. A start that fails leaves nothing behind that was not there before; of a node that did not become ready,
-/// what it had to tell is kept, and the error says where.
+/// How long a node that did not become ready is asked for what it has to tell: its API may never answer.
+const HEARING: Duration = Duration::from_secs(10);
+
+/// Starts a cluster. A start that fails leaves nothing behind that was not there before, and a node that ran already runs on; of
+/// one that did not become ready, what it had to tell is kept, and the error says where.
 pub async fn start_or_undo(cluster: &Cluster, is_new: bool, say: Say<'_>) -> Result<Started, Failure> {
     let name = &cluster.profile.name;
+    let ran = cluster.runs().await.map_err(|error| cluster_failure(error, name))?;
     let error = match cluster.start(is_new, say).await {
         Ok(started) => return Ok(started),
         Err(error) => error,
     };
-    let folder = cluster.home.failed_start(name);
-    let is_kept = matches!(error, crate::cluster::Error::NotReady(_)) && {
-        say("keeping what the node has to tell");
-        // The start's own error is what is told; without its logs it still is.
-        super::export::collect(cluster, &folder).await.is_ok()
+    let kept = match error {
+        crate::cluster::Error::NotReady(_) => keep(cluster, say).await,
+        _ => None,
     };
-    cluster.undo(is_new).await;
+    if !ran {
+        cluster.undo(is_new).await;
+    }
     let mut failure = cluster_failure(error, name);
-    if is_kept {
+    if let Some(folder) = kept {
         failure.error =
             Hint::new(failure.error, format!("what the node had to tell is in {}", folder.display())).into();
     }
     Err(failure)
+}
+
+/// Keeps what a node has to tell that did not become ready, in place of what was kept before. Nothing if there is nothing.
+async fn keep(cluster: &Cluster, say: Say<'_>) -> Option<PathBuf> {
+    say("keeping what the node has to tell");
+    let folder = cluster.home.failed_start(&cluster.profile.name);
+    // The start's own error is what is told; with less of its logs, or none, it still is.
+    std::fs::remove_dir_all(&folder).ok();
+    tokio::time::timeout(HEARING, super::export::collect(cluster, &folder)).await.ok();
+    folder.exists().then_some(folder)
 }
 
 async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Result<Exit, Failure> {
@@ -347,6 +362,7 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     }
     take_proxies(&mut cluster, context).await.map_err(failure)?;
     steps.note(&format!("starting `{}`", cluster.profile.name));
+    let ran = cluster.runs().await.map_err(failure)?;
     let making = async {
         let started = start_or_undo(&cluster, is_new, &say).await?;
         if started != Started::AlreadyRunning {
@@ -358,8 +374,11 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     let started = tokio::select! {
         started = making => started?,
         () = interrupts.come() => {
-            cluster.undo(is_new).await;
-            return Err(Failure { error: "interrupted; the half-made start was undone".into(), exit: Exit::Code(2) });
+            let what = if ran { "interrupted; the node runs on" } else { "interrupted; the half-made start was undone" };
+            if !ran {
+                cluster.undo(is_new).await;
+            }
+            return Err(Failure { error: what.into(), exit: Exit::Code(2) });
         }
     };
     let name = cluster.profile.name.clone();
@@ -419,12 +438,12 @@ impl Interrupts {
     }
 }
 
-/// Makes a cluster that exists like what is wanted, before it is started.
 /// Whether the node is to begin anew for what was changed.
 fn is_other_machine(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.key == "no-kubernetes")
 }
 
+/// Makes a cluster that exists like what is wanted, before it is started.
 async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> Result<Vec<Change>, Failure> {
     let failure = |error| cluster_failure(error, &wanted.name);
     if let Some(snapshot) = cluster.upgrade().await.map_err(failure)? {

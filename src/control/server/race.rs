@@ -20,7 +20,11 @@ where
 /// Kinds that are only replaced by who says which version was read (`AllowUnconditionalUpdate` of upstream's strategies). All
 /// custom ones are as well.
 const CONDITIONAL: &[(&str, &str)] = &[
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings"),
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
     ("apiextensions.k8s.io", "customresourcedefinitions"),
     ("apiregistration.k8s.io", "apiservices"),
@@ -28,6 +32,8 @@ const CONDITIONAL: &[(&str, &str)] = &[
     ("node.k8s.io", "runtimeclasses"),
     ("policy", "poddisruptionbudgets"),
     ("storage.k8s.io", "csidrivers"),
+    ("storage.k8s.io", "csinodes"),
+    ("storage.k8s.io", "csistoragecapacities"),
     ("storage.k8s.io", "volumeattachments"),
 ];
 

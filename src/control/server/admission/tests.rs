@@ -34,6 +34,17 @@ fn pod(name: &str, spec: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec})
 }
 
+#[tokio::test]
+async fn every_plugin_can_be_switched_by_the_name_that_the_profile_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::control::store::Store::open(folder.path()).unwrap();
+    let webhooks = std::sync::Arc::new(super::Webhooks::new(&store));
+    let own: Vec<&str> =
+        super::table(&store, &webhooks).into_iter().map(|(name, _)| name).filter(|name| !name.is_empty()).collect();
+    let known: Vec<&str> = crate::config::profile::ADMISSION.iter().map(|(name, _)| *name).collect();
+    assert_eq!(own, known);
+}
+
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 #[tokio::test]
