@@ -68,11 +68,12 @@ pub async fn collect(cluster: &Cluster, folder: &Path) -> Result<(), Failure> {
     let node = cluster.driver.log(&cluster.machine().map_err(failure)?).await;
     std::fs::write(folder.join("node.log"), node.map_err(|error| failure(error.into()))?)?;
     std::fs::write(folder.join("profile.json"), serde_json::to_vec_pretty(&cluster.profile)?)?;
-    let state = status::of(cluster).await.map_err(failure)?;
-    std::fs::write(folder.join("status.json"), state.layout(status::has_room(cluster)).to_string())?;
     if let Err(failure) = var_log(cluster, folder).await {
         missing.push(format!("logs of the server and of pods: {}", failure.error));
     }
+    // After what is there in any case: it asks, and an answer may be long in coming.
+    let state = status::of(cluster).await.map_err(failure)?;
+    std::fs::write(folder.join("status.json"), state.layout(status::has_room(cluster)).to_string())?;
     if cluster.is_up().await && !cluster.is_paused() {
         missing.extend(objects(cluster, &folder.join("objects")).await?);
     }
