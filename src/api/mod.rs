@@ -13,6 +13,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod table;
+pub mod time;
 pub mod validate;
 pub mod yaml;
 

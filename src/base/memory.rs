@@ -1,5 +1,5 @@
-//! How a process keeps its memory: one heap, and nothing that it needed to start and needs no more, which is pages of the
-//! executable and memory that was freed.
+//! How a process keeps its memory: nothing that it needed to start and needs no more, which is pages of the executable and
+//! memory that was freed.
 //!
 //! Starting runs through code and tables that idling never touches again, in every process of a node. The kernel keeps such
 //! pages mapped until memory is short; here they are let go at once. They stay in the page cache and come back when touched.
@@ -10,16 +10,12 @@ use std::time::Duration;
 /// How long a process is given to settle.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// For a process that is over soon: memory is taken in big steps and not given back. Call it first of all.
+/// For a process that is over soon: one heap, for which memory is taken in big steps and not given back. Call it first of all.
 ///
-/// A heap of its own for every thread, as the C library has it, grows page by page, each a call of the kernel.
+/// A heap of its own for every thread, as the C library has it, grows page by page, each a call of the kernel. A process that
+/// stays keeps them: threads that share one heap wait for each other.
 pub fn brief() {
-    sys::one_heap(true);
-}
-
-/// For a process that stays: one heap for all its threads. Call it before there are any.
-pub fn lasting() {
-    sys::one_heap(false);
+    sys::one_heap();
 }
 
 /// Waits until this process has settled, then lets go of what only its start needed.

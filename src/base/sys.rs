@@ -17,8 +17,8 @@ pub fn forget(start: usize, end: usize) {
     unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
 }
 
-/// Gives all threads one heap; where a process is `brief`, one that grows in big steps and keeps what is freed.
-pub fn one_heap(brief: bool) {
+/// Gives all threads one heap, which grows in big steps and keeps what is freed.
+pub fn one_heap() {
     const STEP: libc::c_int = 4 << 20;
     const NEVER: libc::c_int = 1 << 30;
     // The most that the allocator takes.
@@ -27,11 +27,9 @@ pub fn one_heap(brief: bool) {
     // SAFETY: sets how the allocator grows; it is called before there are threads.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
-        if brief {
-            libc::mallopt(libc::M_TOP_PAD, STEP);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, NEVER);
-            libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-        }
+        libc::mallopt(libc::M_TOP_PAD, STEP);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, NEVER);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
     };
 }
 

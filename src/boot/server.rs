@@ -2,7 +2,7 @@
 
 use crate::addons;
 use crate::base::causes::chain;
-use crate::base::{Shutdown, crypto, memory};
+use crate::base::{Shutdown, crypto};
 use crate::charts;
 use crate::config::{NodePaths, Profile};
 use crate::control::scheduler;
@@ -16,7 +16,6 @@ const LOG: &str = "info,nlink=error";
 
 /// Runs until SIGTERM.
 pub fn main() -> io::Result<()> {
-    memory::lasting();
     crypto::install();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| LOG.into()))

@@ -285,7 +285,7 @@ pub fn is_true(definition: &Object, name: &str) -> bool {
 
 /// Sets a condition; one that stays what it is keeps its time.
 pub fn set_condition(definition: &mut Object, name: &str, status: &str, reason: &str, message: &str) {
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = crate::api::time::now();
     let generation = definition.at(&["metadata", "generation"]).cloned();
     let mut conditions = list(definition.at(&["status", "conditions"])).to_vec();
     let old = conditions.iter().position(|condition| condition["type"] == name);

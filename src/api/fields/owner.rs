@@ -111,6 +111,9 @@ impl Writer<'_> {
 
     /// Fields that this writer cannot change, and so does not own.
     fn drop_unowned(&self, set: &mut Set) {
+        if set.is_empty() {
+            return;
+        }
         match self.subresource {
             "" if self.kind.status => set.cut(&["status"]),
             "status" => set.cut(&["spec"]),
@@ -195,6 +198,12 @@ impl<'a> Comparisons<'a> {
         self.done.iter().find(|(done, _)| done == api_version).and_then(|(_, changes)| changes.as_ref())
     }
 
+    /// The differences in a version, when nothing else is asked for any more.
+    fn last(mut self, api_version: &str) -> Option<Changes> {
+        self.get(api_version);
+        self.done.into_iter().find(|(done, _)| done == api_version).and_then(|(_, changes)| changes)
+    }
+
     fn compare(&self, api_version: &str) -> Option<Changes> {
         let at = Type::of(self.versions.schema(api_version)?);
         let mut changes = if self.writer.kind.stored.api_version() == api_version {
@@ -243,7 +252,7 @@ fn note(writer: &Writer, old: &Object, new: &Object, all: &mut Vec<Manager>) {
         None => false,
     });
     let api_version = writer.api_version();
-    let touched = comparisons.get(&api_version).map(Changes::touched).unwrap_or_default();
+    let touched = comparisons.last(&api_version).map(Changes::touched).unwrap_or_default();
     if !touched.is_empty() {
         let mut own = writer.entry(Operation::Update, touched);
         match all.iter_mut().find(|manager| manager.is(&own)) {
@@ -318,7 +327,7 @@ fn take(comparisons: &mut Comparisons, own: &Manager, all: &mut Vec<Manager>, fo
         }
         // A version that is not served any more leaves nobody to ask.
         let Some(changes) = comparisons.get(&manager.api_version) else { continue };
-        let conflict = manager.fields.intersection(&changes.touched());
+        let conflict = manager.fields.intersection(&changes.clone().touched());
         conflicts.extend(conflict.paths().into_iter().map(|path| Conflict { manager: manager.clone(), path }));
         manager.fields.subtract(&conflict);
         manager.fields.subtract(&changes.removed);

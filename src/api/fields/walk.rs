@@ -107,8 +107,9 @@ pub struct Changes {
 
 impl Changes {
     /// What was added or modified.
-    pub fn touched(&self) -> Set {
-        self.modified.clone().union(&self.added)
+    pub fn touched(mut self) -> Set {
+        self.modified.add(self.added);
+        self.modified
     }
 
     fn put(&mut self, step: &str, below: Changes) {

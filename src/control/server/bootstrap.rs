@@ -149,7 +149,7 @@ fn kind_of(object: &Object) -> Result<&'static Kind, Status> {
 /// The operation that makes an object.
 pub fn first(kind: &Kind, mut object: Object) -> Result<Op, Status> {
     object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
-    object.set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    object.set(&["metadata", "creationTimestamp"], crate::api::time::now());
     if kind.has_generation() {
         object.set(&["metadata", "generation"], 1);
     }

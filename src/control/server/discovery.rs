@@ -44,7 +44,7 @@ fn version() -> Value {
     json!({
         "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+coracle-{}", env!("CARGO_PKG_VERSION")),
         "gitCommit": env!("CORACLE_COMMIT"), "gitTreeState": env!("CORACLE_TREE"),
-        "buildDate": built.unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "buildDate": crate::api::time::text(built.unwrap_or_default()),
         "goVersion": "none", "compiler": "rustc", "platform": format!("linux/{}", architecture()),
     })
 }

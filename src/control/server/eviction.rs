@@ -53,7 +53,7 @@ fn counts_nowhere(pod: &Object) -> bool {
 }
 
 fn mark(pod: &mut Object) {
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = crate::api::time::now();
     let condition = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
         "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": now});
     let conditions = pod.entry(&["status", "conditions"]);
@@ -148,7 +148,7 @@ fn take_one(budget: &mut Object, pod: &Object) -> Result<(), Status> {
         return Err(refuse(why, 0));
     }
     budget.set(&["status", "disruptionsAllowed"], allowed - 1);
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = crate::api::time::now();
     budget.set(&["status", "disruptedPods", pod.name()], now);
     Ok(())
 }

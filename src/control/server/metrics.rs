@@ -239,8 +239,7 @@ fn id(pod: &PodFigures, container: &Figures) -> String {
 impl Measured {
     /// What a node or pod uses; nothing where its node says nothing of it.
     fn figures(&self, kind: &Kind, subject: &Object) -> Option<Value> {
-        let mut value =
-            json!({"timestamp": self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "window": self.window()});
+        let mut value = json!({"timestamp": crate::api::time::text(self.now), "window": self.window()});
         if !kind.is_namespaced() {
             value["usage"] = self.usage("", &self.after.summary.node);
             return Some(value);

@@ -6,11 +6,13 @@ use super::identity::Attributes;
 use super::resource;
 use crate::api::{Cause, Kind, Object, Status};
 use crate::control::store::{self, Draft, Entry, Key, Selection};
+use memchr::memmem;
 use serde_json::{Value, json};
 use std::sync::{Arc, LazyLock};
 
 /// Stands where the revision will be. Made anew by every process, so that no object can hold it by design.
 static GAP: LazyLock<String> = LazyLock::new(|| format!("\"resourceVersion\":\"{}", uuid::Uuid::new_v4()));
+static FIND_GAP: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(GAP.as_str()));
 
 /// Bytes that most objects fit into, serialized.
 const USUAL: usize = 2048;
@@ -28,8 +30,7 @@ pub fn draft(object: &mut Object) -> Result<Draft, Status> {
     let mut bytes = Vec::with_capacity(USUAL);
     serde_json::to_writer(&mut bytes, object).map_err(Status::internal)?;
     object.remove(&["metadata", "resourceVersion"]);
-    let at =
-        memchr::memmem::find(&bytes, GAP.as_bytes()).ok_or_else(|| Status::internal("an object without a version"))?;
+    let at = FIND_GAP.find(&bytes).ok_or_else(|| Status::internal("an object without a version"))?;
     let gap = at + GAP.len() - marker.len();
     bytes.drain(gap..gap + marker.len());
     Ok(Draft { bytes, gap })

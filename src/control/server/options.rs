@@ -122,6 +122,6 @@ pub fn writer<'a>(call: &'a Call, kind: &'a Kind) -> Writer<'a> {
         version: &wanted.version,
         manager: &manager[..end.last().unwrap_or(0)],
         subresource: &wanted.subresource,
-        now: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        now: crate::api::time::now(),
     }
 }

@@ -71,13 +71,13 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
     let accepted = Accepted::of(&parts.headers, true).unwrap_or_default();
     let mut call = Call { api, user, target, options, headers: parts.headers, accepted, method: parts.method };
     if let Some(remote) = call.api.aggregated.of_path(&call.attributes().path) {
-        return aggregate::proxy(&call, &remote, proxy::Incoming { query, body, upgrade }).await;
+        return Box::pin(aggregate::proxy(&call, &remote, proxy::Incoming { query, body, upgrade })).await;
     }
     if !call.attributes().is_resource() {
-        return Ok(accept::recoded(discovery::answer(&call).await?, accepted.media).await);
+        return Ok(accept::recoded(Box::pin(discovery::answer(&call)).await?, accepted.media).await);
     }
     if proxy::is_for(call.attributes()) {
-        return proxy::answer(&call, proxy::Incoming { query, body, upgrade }).await;
+        return Box::pin(proxy::answer(&call, proxy::Incoming { query, body, upgrade })).await;
     }
     let kind = resource::find(&call.api, call.attributes())?;
     resource::check_scope(&kind, call.attributes())?;

@@ -233,7 +233,7 @@ pub async fn bind(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Statu
         return Err(refusal(format!("pod {name} is already assigned to node \"{}\"", pod.text(&["spec", "nodeName"]))));
     }
     pod.set(&["spec", "nodeName"], node);
-    let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = crate::api::time::now();
     let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
     let conditions = pod.entry(&["status", "conditions"]);
     let mut list = conditions.as_array().cloned().unwrap_or_default();
@@ -365,7 +365,7 @@ fn mark_deleted(object: &mut Object, grace: i64) {
     }
     let now = jiff::Timestamp::now();
     let when = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
-    object.set(&["metadata", "deletionTimestamp"], when.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    object.set(&["metadata", "deletionTimestamp"], crate::api::time::text(when));
     object.set(&["metadata", "deletionGracePeriodSeconds"], grace);
     if object.kind() == "Namespace" {
         object.set(&["status", "phase"], "Terminating");
@@ -453,7 +453,7 @@ fn stamp_new(object: &mut Object, kind: &Kind) {
         }
     }
     object.set(&["metadata", "uid"], uuid::Uuid::new_v4().to_string());
-    object.set(&["metadata", "creationTimestamp"], jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    object.set(&["metadata", "creationTimestamp"], crate::api::time::now());
     if kind.has_generation() {
         object.set(&["metadata", "generation"], 1);
     }

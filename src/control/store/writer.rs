@@ -14,7 +14,7 @@
 use super::log::{self, Change, File};
 use super::table::Table;
 use super::{Entry, Error, Expected, Key, Op, Shared};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLockWriteGuard};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -273,6 +273,8 @@ impl Turn<'_> {
             table.apply(entry.clone(), *is_delete);
             touched.insert(resource.clone());
         }
+        // Who is woken reads at once.
+        let tables = RwLockWriteGuard::downgrade(tables);
         touched.iter().filter_map(|resource| tables.by_resource.get(resource)).for_each(Table::tell);
         drop(tables);
         for Accepted { entries, answer } in accepted {

@@ -280,7 +280,7 @@ impl Look<'_> {
         let mut annotations = meta.annotations.unwrap_or_default();
         let time = due.to_zoned(zone.clone());
         let time = match zone == &TimeZone::UTC {
-            true => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            true => crate::api::time::text(time.into()),
             false => time.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string(),
         };
         annotations.insert(SCHEDULED.into(), time);

@@ -16,8 +16,7 @@ async fn a_job_is_started_when_it_is_due_and_only_once() {
     world.make::<CronJob>(cron).await;
     let now = jiff::Timestamp::now();
     let before = now.checked_sub(jiff::SignedDuration::from_mins(90)).unwrap();
-    let status =
-        Patch::Merge(json!({"status": {"lastScheduleTime": before.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()}}));
+    let status = Patch::Merge(json!({"status": {"lastScheduleTime": crate::api::time::text(before)}}));
     world.door::<CronJob>().patch_status("tick", &PatchParams::default(), &status).await.unwrap();
     let resume = Patch::Merge(json!({"spec": {"suspend": false}}));
     world.door::<CronJob>().patch("tick", &PatchParams::default(), &resume).await.unwrap();
@@ -30,10 +29,9 @@ async fn a_job_is_started_when_it_is_due_and_only_once() {
     assert!(cron.status.unwrap().last_schedule_time.unwrap().0 > before);
     let job = world.door::<Job>().list(&ListParams::default()).await.unwrap().items.remove(0);
     assert!(job.metadata.name.clone().unwrap().starts_with("tick-"));
-    let condition = json!({"type": "Complete", "status": "True", "reason": "r", "message": "m", "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()});
-    let done = Patch::Merge(
-        json!({"status": {"conditions": [condition], "completionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()}}),
-    );
+    let condition = json!({"type": "Complete", "status": "True", "reason": "r", "message": "m", "lastTransitionTime": crate::api::time::text(now)});
+    let done =
+        Patch::Merge(json!({"status": {"conditions": [condition], "completionTime": crate::api::time::text(now)}}));
     world.door::<Job>().patch_status(&job.metadata.name.unwrap(), &PatchParams::default(), &done).await.unwrap();
     let has_seen = |cron: Option<&CronJob>| {
         cron.and_then(|cron| cron.status.as_ref())

@@ -5,9 +5,14 @@ use super::{Api, Change, Plugin, Verb, entry};
 use crate::api::{Cause, Reason, Status};
 use crate::control::server::{bootstrap, objects};
 use async_trait::async_trait;
+use memchr::memmem;
+use std::sync::LazyLock;
 
 /// Namespaces that cannot be deleted.
 const IMMORTAL: &[&str] = &["default", "kube-system", "kube-public"];
+
+static FIND_DELETION: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new("\"deletionTimestamp\""));
 
 pub struct NamespaceAutoProvision;
 
@@ -38,9 +43,7 @@ impl Plugin for NamespaceLifecycle {
         let namespace = entry(api, "", "namespaces", "", name)?;
         let namespace = namespace.ok_or_else(|| Status::not_found("", "namespaces", name))?;
         // Asked before everything that is made: only a namespace that may be ending is read.
-        if memchr::memmem::find(&namespace.bytes, b"\"deletionTimestamp\"").is_none()
-            || !objects::stored(&namespace)?.is_terminating()
-        {
+        if FIND_DELETION.find(&namespace.bytes).is_none() || !objects::stored(&namespace)?.is_terminating() {
             return Ok(());
         }
         let why = format!("unable to create new content in namespace {name} because it is being terminated");

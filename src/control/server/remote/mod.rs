@@ -158,7 +158,8 @@ impl Remotes {
                 .body(Full::new(body.clone()))
                 .map_err(|error| error.to_string())
         };
-        let answered = tokio::time::timeout(limit, self.exchange(target, request)).await;
+        // Large, and part of the future of every write, of which hardly any asks somebody else.
+        let answered = tokio::time::timeout(limit, Box::pin(self.exchange(target, request))).await;
         let (code, bytes) = answered.map_err(|_| said("context deadline exceeded".into()))?.map_err(said)?;
         match code {
             200..300 => serde_json::from_slice(&bytes)
@@ -179,7 +180,7 @@ impl Remotes {
         headers: &http::HeaderMap,
         limit: Duration,
     ) -> Result<(u16, http::HeaderMap, Bytes), String> {
-        let ask = async {
+        let ask = Box::pin(async {
             let mut request = Request::builder().uri(path).header(header::HOST, &target.authority);
             if let Some(own) = request.headers_mut() {
                 own.extend(headers.clone());
@@ -188,7 +189,7 @@ impl Remotes {
             let (parts, body) = self.send(target, request).await?.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await.map_err(|error| error.to_string())?;
             Ok((parts.status.as_u16(), parts.headers, body.to_bytes()))
-        };
+        });
         match tokio::time::timeout(limit, ask).await {
             Ok(answer) => answer,
             Err(_) => Err("context deadline exceeded".into()),
@@ -201,7 +202,7 @@ impl Remotes {
         target: &Target,
         request: Request<axum::body::Body>,
     ) -> Result<Response<Incoming>, String> {
-        let stream = self.connect(target).await?;
+        let stream = Box::pin(self.connect(target)).await?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         tokio::spawn(async move {

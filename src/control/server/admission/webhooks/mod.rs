@@ -104,20 +104,11 @@ pub struct Validating(pub Arc<Webhooks>);
 impl Plugin for Mutating {
     async fn mutate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
         let hooks = self.0.mutating.now();
-        if hooks.is_empty() {
-            return Ok(());
+        match hooks.is_empty() {
+            true => Ok(()),
+            // Large, and nearly always for nothing.
+            false => Box::pin(mutate_by_all(api, change, &hooks)).await,
         }
-        if change.round.is_repeat && change.round.last.as_ref().is_some_and(|last| *last != *change.object) {
-            change.round.changed();
-        }
-        for hook in hooks.iter() {
-            if change.round.is_repeat && !change.round.again.contains(&hook.id) {
-                continue;
-            }
-            mutate_by(api, change, hook).await?;
-        }
-        change.round.last = Some(change.object.clone());
-        Ok(())
     }
 }
 
@@ -125,24 +116,43 @@ impl Plugin for Mutating {
 impl Plugin for Validating {
     async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
         let hooks = self.0.validating.now();
-        if hooks.is_empty() {
-            return Ok(());
+        match hooks.is_empty() {
+            true => Ok(()),
+            false => Box::pin(validate_by_all(api, change, &hooks)).await,
         }
-        let asked = Asked::of(change);
-        let mut asking: Vec<(Arc<Hook>, Shown)> = Vec::new();
-        for hook in hooks.iter() {
-            if let Some(shown) = relevant(api, change, &asked, hook, asking.iter().map(|(_, shown)| shown)).await? {
-                asking.push((hook.clone(), shown));
-            }
-        }
-        let question = Question { asked: &asked, user: change.user, is_dry_run: change.is_dry_run };
-        let answers = asking.iter().map(|(hook, shown)| ask(api, hook, &question, shown));
-        let answers = futures::future::join_all(answers).await;
-        for answer in answers {
-            change.warnings.extend(answer?.into_iter().flat_map(|own| own.warnings));
-        }
-        Ok(())
     }
+}
+
+/// One after the other: each sees what those before it made of the object.
+async fn mutate_by_all(api: &Api, change: &mut Change<'_>, hooks: &[Arc<Hook>]) -> Result<(), Status> {
+    if change.round.is_repeat && change.round.last.as_ref().is_some_and(|last| *last != *change.object) {
+        change.round.changed();
+    }
+    for hook in hooks {
+        if change.round.is_repeat && !change.round.again.contains(&hook.id) {
+            continue;
+        }
+        mutate_by(api, change, hook).await?;
+    }
+    change.round.last = Some(change.object.clone());
+    Ok(())
+}
+
+/// All at once; the first that refuses, in their order, is the answer.
+async fn validate_by_all(api: &Api, change: &mut Change<'_>, hooks: &[Arc<Hook>]) -> Result<(), Status> {
+    let asked = Asked::of(change);
+    let mut asking: Vec<(Arc<Hook>, Shown)> = Vec::new();
+    for hook in hooks {
+        if let Some(shown) = relevant(api, change, &asked, hook, asking.iter().map(|(_, shown)| shown)).await? {
+            asking.push((hook.clone(), shown));
+        }
+    }
+    let question = Question { asked: &asked, user: change.user, is_dry_run: change.is_dry_run };
+    let answers = asking.iter().map(|(hook, shown)| ask(api, hook, &question, shown));
+    for answer in futures::future::join_all(answers).await {
+        change.warnings.extend(answer?.into_iter().flat_map(|own| own.warnings));
+    }
+    Ok(())
 }
 
 /// What a hook is shown of a change, if it wants to see it. What another one was shown in the same version is not made twice.
