@@ -110,3 +110,39 @@ fn a_repository_that_cannot_be_reached_or_lies_is_told() {
     let told = refused(&format!("template db --repo {url} --version 9"));
     assert_eq!(told, format!("Error: chart \"db\" version \"9\" not found in {url} repository\n"));
 }
+
+#[test]
+fn schemas_may_refer_to_schemas_of_other_servers_but_not_to_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = Pages::default();
+    let url = format!("http://127.0.0.1:{}/schemas", serve(pages.clone()));
+    let root = format!(
+        r##"{{"$schema": "http://json-schema.org/draft-07/schema#", "properties": {{
+            "port": {{"$ref": "{url}/all.json#/definitions/port"}}, "name": {{"$ref": "{url}/all.json#/definitions/name"}},
+            "free": {{"$ref": "urn:example:anything"}}}}}}"##
+    );
+    let all = r##"{"definitions": {"port": {"$ref": "#/definitions/number"}, "number": {"type": "integer", "maximum": 65535},
+        "name": {"$ref": "name.json"}}}"##;
+    let name = r#"{"type": "string", "maxLength": 3}"#;
+    for (path, text) in [("/schemas/all.json", all), ("/schemas/name.json", name)] {
+        pages.lock().unwrap().insert(path.into(), text.as_bytes().to_vec());
+    }
+    let template = |schema: &str, words: &str| {
+        let metadata = "apiVersion: v2\nname: app\nversion: 0.1.0\n";
+        let files =
+            [("app/Chart.yaml", metadata), ("app/values.schema.json", schema), ("app/templates/x.yaml", "a: b\n")];
+        chart(folder.path(), &files);
+        helm(folder.path(), &folder.path().join("home"), &format!("template app {words}"))
+    };
+    assert!(template(&root, "--set port=80,name=abc,free.of=rules").ok);
+    let refused = template(&root, "--set port=70000,name=abcd");
+    let wanted = "app:\n- at '/name': maxLength: got 4, want 3\n- at '/port': maximum: got 70,000, want 65,535\n";
+    assert!(!refused.ok && refused.text.contains(wanted), "{}", refused.text);
+
+    let missing = format!("{url}/none.json");
+    let refused = template(&format!(r#"{{"$ref": "{missing}"}}"#), "");
+    let wanted = format!("failing loading {missing:?}: HTTP request to {missing} returned status 404 (Not Found)");
+    assert!(!refused.ok && refused.text.contains(&wanted), "{}", refused.text);
+    let refused = template(r#"{"$ref": "file:///etc/passwd"}"#, "");
+    assert!(!refused.ok && refused.text.contains("files outside of its chart"), "{}", refused.text);
+}

@@ -179,7 +179,7 @@ fn stuck(cluster: &Cluster, site: &str) -> Child {
     let words = format!("chart install web {site} --wait --timeout 600s --set image=coracle.local/none");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
     command.args(words.split_whitespace()).env("KUBECONFIG", cluster.kubeconfig());
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 #[test]
@@ -204,6 +204,47 @@ fn an_install_that_was_killed_is_continued() {
     assert_eq!(states[1..], ["deployed"]);
     chart_command(&cluster, "uninstall web").ok();
     assert_ne!(cluster.kubectl("get deployment web").code, 0);
+}
+
+#[test]
+fn an_install_whose_cluster_goes_away_says_so_and_is_continued() {
+    let Some(cluster) = Cluster::started("chart-gone") else { return };
+    let site = shown(&site(&cluster));
+    let install = stuck(&cluster, &site);
+    cluster.kubectl("wait --for=create deployment/web --timeout=60s").ok();
+    cluster.coracle("stop").ok();
+    let said = install.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&said.stderr);
+    assert!(!said.status.success() && text.contains("INSTALLATION FAILED"), "{text}");
+    cluster.coracle("start").ok();
+    let list = json(chart_command(&cluster, "list -o json"));
+    assert_eq!(list[0]["status"], "pending-install");
+    chart_command(&cluster, &format!("upgrade web {site} --wait --timeout 120s")).ok();
+    let list = json(chart_command(&cluster, "list -o json"));
+    assert_eq!((&list[0]["status"], &list[0]["revision"]), (&"deployed".into(), &"2".into()));
+    chart_command(&cluster, "uninstall web").ok();
+}
+
+#[test]
+fn an_uninstall_takes_dependents_along_or_leaves_them_and_waits_as_it_is_told() {
+    let Some(cluster) = Cluster::started("chart-cascade") else { return };
+    let site = shown(&site(&cluster));
+    chart_command(&cluster, &format!("install web {site} --wait=legacy --timeout 120s")).ok();
+    assert_eq!(cluster.kubectl("get deployment web -o jsonpath={.status.readyReplicas}").ok(), "1");
+    chart_command(&cluster, "uninstall web --cascade orphan --wait --timeout 60s").ok();
+    assert_ne!(cluster.kubectl("get deployment web").code, 0);
+    assert_eq!(cluster.kubectl("get replicasets -l app=web -o jsonpath={.items[*].status.replicas}").ok(), "1");
+    cluster.kubectl("delete replicasets -l app=web --timeout=60s").ok();
+
+    // Without being told to wait only hooks are waited for.
+    let never = "--set image=coracle.local/none --timeout 600s";
+    chart_command(&cluster, &format!("install web {site} --wait=hookOnly {never}")).ok();
+    let refused = chart_command(&cluster, &format!("upgrade web {site} --wait=soon"));
+    assert!(refused.err.contains("invalid wait input \"soon\". Valid inputs are watcher, hookOnly, and legacy"));
+    chart_command(&cluster, "uninstall web --cascade foreground --wait --timeout 60s").ok();
+    assert_eq!(cluster.kubectl("get deployments,replicasets,pods -l app=web -o name").ok(), "");
+    let refused = chart_command(&cluster, "uninstall web --cascade sideways");
+    assert!(refused.err.contains("invalid cascade value (sideways)"), "{}", refused.err);
 }
 
 #[test]

@@ -70,6 +70,24 @@ pub async fn get_from(url: &str, repository: &str, download: &Download) -> Resul
     Ok(data)
 }
 
+/// What an address answers, for those who cannot wait otherwise: code, its words, and body. It is asked on a thread of its own.
+pub fn get_now(url: &str, limit: Duration) -> Result<(u16, &'static str, Vec<u8>), Error> {
+    let failed = |why: String| Error::Repository(format!("Get \"{url}\": {why}"));
+    let ask = async {
+        let parsed = Url::parse(url).map_err(|error| failed(error.to_string()))?;
+        let response = client(&Download::default())?.get(parsed).timeout(limit).send().await;
+        let response = response.map_err(|error| failed(words(&error)))?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(|error| failed(words(&error)))?;
+        Ok((status.as_u16(), status.canonical_reason().unwrap_or_default(), body.to_vec()))
+    };
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| failed(error.to_string()))?.block_on(ask)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|_| Err(failed("the thread ended".into())))
+}
+
 /// The innermost cause: the outer ones only say that something failed.
 fn words(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -114,6 +132,14 @@ pub fn resolve_url(base: &str, reference: &str) -> Result<String, Error> {
     let mut resolved = base_url.join(reference).map_err(|_| failed(reference))?;
     resolved.set_query(query.as_deref());
     Ok(resolved.to_string())
+}
+
+/// What a reference in a document at `base` means, and its fragment.
+pub fn join_url(base: &str, reference: &str) -> Option<(String, String)> {
+    let mut joined = Url::parse(base).ok()?.join(reference).ok()?;
+    let fragment = joined.fragment().unwrap_or_default().to_string();
+    joined.set_fragment(None);
+    Some((joined.to_string(), fragment))
 }
 
 /// Whether two addresses mean the same place.

@@ -12,7 +12,7 @@
 mod cache;
 mod file;
 mod fill;
-mod http;
+pub(in crate::charts) mod http;
 mod index;
 mod locate;
 mod oci;

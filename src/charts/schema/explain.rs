@@ -1,15 +1,17 @@
 //! What is wrong with a value, in the words and the order of santhosh-tekuri/jsonschema v6, which Helm uses.
 
+use super::remote::{self, Documents};
 use crate::charts::chart::number_text;
+use crate::charts::repository::http;
 use crate::charts::values::{Map, Value};
 use std::collections::BTreeSet;
 
 /// How many references may lead to each other without going down in the value.
 const DEEPEST: usize = 200;
 
-/// Every violation, one a line; empty if none is found.
-pub fn explain(schema: &Value, value: &Value) -> String {
-    let walk = Walk { root: schema, old: draft(schema) < 2019 };
+/// Every violation, one a line; empty if none is found. `documents` are the schemas that are referred to by address.
+pub fn explain(schema: &Value, documents: &Documents, value: &Value) -> String {
+    let walk = Walk::of(schema, remote::OWN, documents);
     let mut out = String::new();
     for problem in walk.check(schema, value, &Path::TOP, 0) {
         problem.write(0, &mut out);
@@ -62,8 +64,12 @@ impl Problem {
     }
 }
 
+#[derive(Clone, Copy)]
 struct Walk<'a> {
+    /// The document, and where it is.
     root: &'a Value,
+    address: &'a str,
+    documents: &'a Documents,
     /// Before 2019 `$ref` hides its neighbours.
     old: bool,
 }
@@ -71,6 +77,11 @@ struct Walk<'a> {
 type Problems = Vec<Problem>;
 
 impl<'a> Walk<'a> {
+    fn of(root: &'a Value, address: &'a str, documents: &'a Documents) -> Self {
+        let address = root.get("$id").and_then(Value::as_str).filter(|id| id.contains(':')).unwrap_or(address);
+        Self { root, address, documents, old: draft(root) < 2019 }
+    }
+
     /// The violations of one value; more than one make a group where they are part of another.
     fn check(&self, schema: &'a Value, value: &Value, path: &Path<'_>, depth: usize) -> Problems {
         let one = |text: String| vec![Problem { path: path.to_string(), text, causes: Vec::new() }];
@@ -84,8 +95,8 @@ impl<'a> Walk<'a> {
         }
         let mut problems = Vec::new();
         if let Some(target) = rules.get("$ref").and_then(Value::as_str) {
-            if let Some(target) = self.target(target) {
-                problems.extend(reference(self.check(target, value, path, depth + 1), path));
+            if let Some((walk, target)) = self.target(target) {
+                problems.extend(reference(walk.check(target, value, path, depth + 1), path));
             }
             if self.old {
                 return problems;
@@ -113,8 +124,19 @@ impl<'a> Walk<'a> {
         problems.pop()
     }
 
+    /// What a reference leads to, in this document or another one.
+    fn target(&self, reference: &str) -> Option<(Walk<'a>, &'a Value)> {
+        if let Some(inside) = self.inside(reference) {
+            return Some((*self, inside));
+        }
+        let (address, fragment) = http::join_url(self.address, reference)?;
+        let (address, root) = self.documents.get_key_value(&address)?;
+        let other = Walk::of(root, address, self.documents);
+        Some((other, other.inside(&format!("#{fragment}"))?))
+    }
+
     /// What a reference inside the document leads to.
-    fn target(&self, reference: &str) -> Option<&'a Value> {
+    fn inside(&self, reference: &str) -> Option<&'a Value> {
         if let Some(pointer) = reference.strip_prefix('#') {
             if pointer.is_empty() || pointer.starts_with('/') {
                 return self.root.pointer(&unescaped(pointer));
@@ -502,7 +524,10 @@ fn names<'a>(walk: &Walk<'a>, rules: &'a Map, known: &mut BTreeSet<&'a str>, dep
     let lists =
         ["allOf", "anyOf", "oneOf"].iter().filter_map(|rule| rules.get(*rule).and_then(Value::as_array)).flatten();
     let single = ["if", "then", "else"].iter().filter_map(|rule| rules.get(*rule));
-    for inner in target.into_iter().chain(lists).chain(single).filter_map(Value::as_object) {
+    if let Some((walk, Value::Object(inner))) = &target {
+        names(walk, inner, known, depth + 1);
+    }
+    for inner in lists.chain(single).filter_map(Value::as_object) {
         names(walk, inner, known, depth + 1);
     }
 }

@@ -30,6 +30,9 @@ pub struct Accepted {
 impl Accepted {
     /// For an answer about objects of a kind.
     pub fn for_kind(headers: &HeaderMap, kind: &Kind, wanted: &Attributes) -> Result<Self, Status> {
+        if !headers.contains_key(header::ACCEPT) {
+            return Ok(Self::default());
+        }
         let (has_protobuf, is_watch) = (has_protobuf(kind, wanted), wanted.verb == "watch");
         match Self::of(headers, has_protobuf) {
             // What is answered and forgotten has no other form than its own.

@@ -8,11 +8,16 @@ use crate::control::server::route::forbidden;
 use crate::control::server::{Attributes, Identity};
 use http::HeaderMap;
 
+/// Start of all headers of this kind.
+const PREFIX: &str = "impersonate-";
 /// Start of the headers that hold what else is known of the user.
 const EXTRA: &str = "impersonate-extra-";
 
 /// Who the request is made as: the user, or whoever its headers name, if the user may act as them.
 pub fn user(rules: &Rules, user: Identity, headers: &HeaderMap) -> Result<Identity, Status> {
+    if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+        return Ok(user);
+    }
     let name = front_proxy::text(headers, "impersonate-user");
     let groups = front_proxy::all(headers, "impersonate-group");
     let uid = front_proxy::text(headers, "impersonate-uid").unwrap_or_default();
