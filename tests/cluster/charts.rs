@@ -174,9 +174,9 @@ fn a_failed_hook_and_a_failed_upgrade_leave_what_helm_leaves() {
     chart_command(&cluster, &format!("install other {site} --take-ownership")).ok();
 }
 
-/// Starts an install that waits for what never comes.
-fn stuck(cluster: &Cluster, site: &str) -> Child {
-    let words = format!("chart install web {site} --wait --timeout 600s --set image=coracle.local/none");
+/// Starts an install that waits for what never comes, for some seconds.
+fn stuck(cluster: &Cluster, site: &str, seconds: u32) -> Child {
+    let words = format!("chart install web {site} --wait --timeout {seconds}s --set image=coracle.local/none");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
     command.args(words.split_whitespace()).env("KUBECONFIG", cluster.kubeconfig());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
@@ -186,7 +186,7 @@ fn stuck(cluster: &Cluster, site: &str) -> Child {
 fn an_install_that_was_killed_is_continued() {
     let Some(cluster) = Cluster::started("chart-killed") else { return };
     let site = shown(&site(&cluster));
-    let mut install = stuck(&cluster, &site);
+    let mut install = stuck(&cluster, &site, 600);
     cluster.kubectl("wait --for=create deployment/web --timeout=60s").ok();
     let meanwhile = chart_command(&cluster, &format!("upgrade web {site}"));
     assert!(meanwhile.err.contains("another operation (install/upgrade/rollback) is in progress"), "{}", meanwhile.err);
@@ -210,7 +210,7 @@ fn an_install_that_was_killed_is_continued() {
 fn an_install_whose_cluster_goes_away_says_so_and_is_continued() {
     let Some(cluster) = Cluster::started("chart-gone") else { return };
     let site = shown(&site(&cluster));
-    let install = stuck(&cluster, &site);
+    let install = stuck(&cluster, &site, 15);
     cluster.kubectl("wait --for=create deployment/web --timeout=60s").ok();
     cluster.coracle("stop").ok();
     let said = install.wait_with_output().unwrap();
@@ -219,7 +219,7 @@ fn an_install_whose_cluster_goes_away_says_so_and_is_continued() {
     cluster.coracle("start").ok();
     let list = json(chart_command(&cluster, "list -o json"));
     assert_eq!(list[0]["status"], "pending-install");
-    chart_command(&cluster, &format!("upgrade web {site} --wait --timeout 120s")).ok();
+    chart_command(&cluster, &format!("upgrade web {site} --set image=coracle.local/hello --wait --timeout 120s")).ok();
     let list = json(chart_command(&cluster, "list -o json"));
     assert_eq!((&list[0]["status"], &list[0]["revision"]), (&"deployed".into(), &"2".into()));
     chart_command(&cluster, "uninstall web").ok();
