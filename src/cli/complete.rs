@@ -4,7 +4,6 @@ use super::commands;
 use crate::addons::CATALOG;
 use crate::cluster::Cluster;
 use crate::config::Home;
-use clap::CommandFactory;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use std::io;
@@ -19,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 /// Answers a shell that asks for completions, and ends the process then; returns at once otherwise.
 pub fn answer() {
-    CompleteEnv::with_factory(super::Arguments::command).var(VARIABLE).complete();
+    CompleteEnv::with_factory(super::whole).var(VARIABLE).complete();
 }
 
 /// Writes the script of a shell.

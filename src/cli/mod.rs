@@ -14,6 +14,7 @@ mod printer;
 mod release;
 mod table;
 mod template;
+mod tree;
 mod words;
 
 use crate::base::Hint;
@@ -41,8 +42,6 @@ struct Arguments {
     skip_audit: bool,
     #[command(flatten)]
     klog: klog::Klog,
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 /// The table of commands: a word and the file of `commands/` that it is made of.
@@ -53,14 +52,20 @@ macro_rules! commands {
             $($(#[$attribute])* $name(commands::$module::Arguments),)*
             Chart(commands::chart::Arguments),
             #[command(flatten)]
-            Node(commands::node::Part),
+            Part(commands::node::Part),
+        }
+
+        /// The command that a word names, alone.
+        fn branch(word: &str) -> Option<clap::Command> {
+            None$(.or_else(|| tree::named::<commands::$module::Arguments>(word, stringify!($name))))*
+                .or_else(|| commands::node::Part::augment_subcommands(clap::Command::default()).find_subcommand(word).cloned())
         }
 
         async fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
             match command {
                 $(Command::$name(arguments) => commands::$module::run(arguments, context).await,)*
                 Command::Chart(arguments) => commands::chart::run(arguments, context),
-                Command::Node(part) => commands::node::run(part),
+                Command::Part(part) => commands::node::run(part),
             }
         }
     };
@@ -89,8 +94,7 @@ commands! {
     SshKey => ssh_key,
     #[command(hide = true)]
     SshHost => ssh_key,
-    #[command(name = "node")]
-    Nodes => nodes,
+    Node => nodes,
     Kubectl => kubectl,
     Ip => ip,
     Logs => logs,
@@ -147,15 +151,15 @@ pub fn main() -> ExitCode {
     crate::base::crypto::install();
     complete::answer();
     let begun = jiff::Timestamp::now();
-    let (command, arguments) = match parse() {
+    let (word, arguments, command) = match parse() {
         Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     let home = Home::from_environment();
     let is_named = arguments.profile.is_some();
-    let is_part = matches!(arguments.command, Some(Command::Node(_)));
+    let is_part = matches!(command, Some(Command::Part(_)));
     let profile = arguments.profile.unwrap_or_else(|| home.active());
-    let log = match arguments.klog.folder.as_deref().map(|folder| open_log(folder, &command)).transpose() {
+    let log = match arguments.klog.folder.as_deref().map(|folder| open_log(folder, &word)).transpose() {
         Ok(log) => log,
         Err(error) => {
             eprintln!("error: cannot write to --log_dir: {error}");
@@ -163,7 +167,7 @@ pub fn main() -> ExitCode {
         }
     };
     let context = Context { home, profile, is_named, printer: Printer::new(arguments.quiet).logging(log) };
-    let exit = match run(arguments.command, &context) {
+    let exit = match run(command, &context) {
         Ok(exit) => exit,
         Err(failure) => {
             context.printer.error(&*failure.error, failure.exit);
@@ -183,13 +187,24 @@ fn open_log(folder: &std::path::Path, command: &str) -> std::io::Result<klog::Lo
     klog::Log::open(folder, &program, command)
 }
 
-/// What this process was asked, and the word for it.
-fn parse() -> Result<(String, Arguments), clap::Error> {
-    let mut command = Arguments::command();
-    let matches = command.try_get_matches_from_mut(argv())?;
-    let word = matches.subcommand_name().unwrap_or("help").to_string();
-    let arguments = Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
-    Ok((word, arguments))
+const TREE: tree::Tree = tree::Tree { root: Arguments::command, branch, whole };
+
+/// The tree of all commands.
+fn whole() -> clap::Command {
+    let root = Arguments::command();
+    // What a part of the table says about itself is not about the program.
+    let about = root.get_about().cloned().unwrap_or_default();
+    Command::augment_subcommands(root).about(about)
+}
+
+/// What this process was asked: the word for it, the flags of every command, and the command.
+fn parse() -> Result<(String, Arguments, Option<Command>), clap::Error> {
+    let (mut tree, matches) = TREE.read(&argv())?;
+    let word = matches.subcommand_name();
+    let arguments = Arguments::from_arg_matches(&matches);
+    let command = word.map(|_| Command::from_arg_matches(&matches)).transpose();
+    let read = arguments.and_then(|arguments| Ok((word.unwrap_or("help").to_string(), arguments, command?)));
+    read.map_err(|error| error.format(&mut tree))
 }
 
 /// Under the name `kubectl` every argument is kubectl's.
@@ -214,7 +229,7 @@ fn run(command: Option<Command>, context: &Context) -> Result<Exit, Failure> {
     let command = match command {
         None => return commands::help(),
         // These make threads and runtimes of their own.
-        Some(Command::Node(part)) => return commands::node::run(part),
+        Some(Command::Part(part)) => return commands::node::run(part),
         Some(Command::Chart(arguments)) => return commands::chart::run(arguments, context),
         Some(command) => command,
     };

@@ -1,7 +1,6 @@
 //! `coracle man`: manual pages, made from the same words and flags that the command line reads.
 
 use super::super::{Context, Exit, Failure};
-use clap::CommandFactory;
 use std::path::PathBuf;
 
 /// Print the manual page, or write the pages of all commands
@@ -14,7 +13,7 @@ pub struct Arguments {
 
 /// Prints or writes them.
 pub async fn run(arguments: Arguments, _: &Context) -> Result<Exit, Failure> {
-    let command = super::super::Arguments::command();
+    let command = super::super::whole();
     match arguments.dir {
         Some(folder) => {
             std::fs::create_dir_all(&folder)?;

@@ -46,7 +46,6 @@ pub mod version;
 
 use super::{Context, Exit, Failure, cluster_failure};
 use crate::cluster::Cluster;
-use clap::CommandFactory;
 
 /// The cluster that the command line names.
 fn open(context: &Context) -> Result<Cluster, Failure> {
@@ -94,6 +93,6 @@ pub async fn client(cluster: &Cluster) -> Result<crate::client::Client, Failure>
 
 /// No command at all prints the help.
 pub fn help() -> Result<Exit, Failure> {
-    super::Arguments::command().print_help()?;
+    super::whole().print_help()?;
     Ok(Exit::Success)
 }

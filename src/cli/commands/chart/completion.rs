@@ -1,6 +1,7 @@
 //! `completion`: the script with which a shell completes Helm's words.
 
 use super::Outcome;
+use super::scope::Scope;
 
 /// Generate autocompletion scripts for the specified shell
 #[derive(clap::Args)]
@@ -10,7 +11,7 @@ pub struct Arguments {
 }
 
 /// Prints the script.
-pub fn run(arguments: &Arguments) -> Outcome {
-    clap_complete::generate(arguments.shell, &mut super::command(), "helm", &mut std::io::stdout());
+pub fn run(arguments: Arguments, _: &Scope) -> Outcome {
+    clap_complete::generate(arguments.shell, &mut super::whole(), "helm", &mut std::io::stdout());
     Ok(())
 }

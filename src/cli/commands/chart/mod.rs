@@ -17,6 +17,7 @@ mod lint;
 mod list;
 mod operate;
 mod package;
+mod plugin;
 mod printing;
 mod pull;
 mod push;
@@ -36,6 +37,7 @@ mod upgrade;
 mod verify;
 mod version;
 
+use super::super::tree::{self, Tree};
 use super::super::{Context, Exit, Failure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -57,54 +59,64 @@ pub struct Arguments {
 struct Helm {
     #[command(flatten)]
     globals: Globals,
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Completion(completion::Arguments),
-    Create(create::Arguments),
+/// The table of commands: a word and the file that it is made of.
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $name:ident => $module:ident,)*) => {
+        #[derive(Subcommand)]
+        enum Command {
+            $($(#[$attribute])* $name(Box<$module::Arguments>),)*
+        }
+
+        /// The command that a word names, alone.
+        fn branch(word: &str) -> Option<clap::Command> {
+            None$(.or_else(|| tree::named::<$module::Arguments>(word, stringify!($name))))*.map(like_go)
+        }
+
+        fn dispatch(command: Command, scope: &Scope) -> Outcome {
+            match command {
+                $(Command::$name(arguments) => $module::run(*arguments, scope),)*
+            }
+        }
+    };
+}
+
+commands! {
+    Completion => completion,
+    Create => create,
     #[command(visible_aliases = ["dep", "dependencies"])]
-    Dependency(dependency::Arguments),
-    Env(env::Arguments),
-    Graph(graph::Arguments),
-    Lint(lint::Arguments),
-    Package(package::Arguments),
-    /// Plugins of Helm's, which this executable does not run
+    Dependency => dependency,
+    Env => env,
+    Graph => graph,
+    Lint => lint,
+    Package => package,
     #[command(hide = true)]
-    Plugin(Words),
+    Plugin => plugin,
     #[command(visible_alias = "fetch")]
-    Pull(pull::Arguments),
-    Push(push::Arguments),
-    Registry(registry::Arguments),
-    Repo(repo::Arguments),
-    Search(search::Arguments),
+    Pull => pull,
+    Push => push,
+    Registry => registry,
+    Repo => repo,
+    Search => search,
     #[command(visible_alias = "inspect")]
-    Show(show::Arguments),
-    Template(template::Arguments),
-    Verify(verify::Arguments),
-    Version(version::Arguments),
-    Diff(Box<diff::Arguments>),
-    Get(get::Arguments),
+    Show => show,
+    Template => template,
+    Verify => verify,
+    Version => version,
+    Diff => diff,
+    Get => get,
     #[command(visible_alias = "hist")]
-    History(history::Arguments),
-    Install(Box<install::Arguments>),
+    History => history,
+    Install => install,
     #[command(visible_alias = "ls")]
-    List(list::Arguments),
-    Rollback(rollback::Arguments),
-    Status(status::Arguments),
-    Test(test::Arguments),
+    List => list,
+    Rollback => rollback,
+    Status => status,
+    Test => test,
     #[command(visible_aliases = ["del", "delete", "un"])]
-    Uninstall(uninstall::Arguments),
-    Upgrade(Box<upgrade::Arguments>),
-}
-
-/// Words that are read and not understood.
-#[derive(clap::Args)]
-struct Words {
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    _words: Vec<String>,
+    Uninstall => uninstall,
+    Upgrade => upgrade,
 }
 
 /// What a command of Helm's ends with: nothing, or the text behind `Error: `.
@@ -139,16 +151,16 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
 }
 
 fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
-    let helm = match parse(words) {
-        Ok(helm) => helm,
+    let (globals, command) = match parse(words) {
+        Ok(parsed) => parsed,
         Err(exit) => return exit,
     };
-    let Some(command) = helm.command else {
+    let Some(command) = command else {
         // A closed pipe is no failure of ours.
-        command().print_help().ok();
+        whole().print_help().ok();
         return Exit::Success;
     };
-    let scope = Scope::new(helm.globals, profile);
+    let scope = Scope::new(globals, profile);
     match dispatch(command, &scope) {
         Ok(()) => Exit::Success,
         Err(Problem(text)) => {
@@ -158,62 +170,30 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
     }
 }
 
-fn dispatch(command: Command, scope: &Scope) -> Outcome {
-    match command {
-        Command::Completion(arguments) => completion::run(&arguments),
-        Command::Create(arguments) => create::run(arguments, scope),
-        Command::Dependency(arguments) => dependency::run(arguments, scope),
-        Command::Env(arguments) => env::run(arguments, scope),
-        Command::Graph(arguments) => graph::run(arguments, scope),
-        Command::Lint(arguments) => lint::run(arguments, scope),
-        Command::Package(arguments) => package::run(arguments, scope),
-        Command::Plugin(_) => Err(Problem(
-            "plugins are not run by this executable: start a plugin's program by itself, or give a post-renderer as a program \
-             ('--post-renderer PROGRAM')"
-                .into(),
-        )),
-        Command::Pull(arguments) => pull::run(arguments, scope),
-        Command::Push(arguments) => push::run(arguments, scope),
-        Command::Registry(arguments) => registry::run(arguments, scope),
-        Command::Repo(arguments) => repo::run(arguments, scope),
-        Command::Search(arguments) => search::run(arguments, scope),
-        Command::Show(arguments) => show::run(arguments, scope),
-        Command::Template(arguments) => template::run(arguments, scope),
-        Command::Verify(arguments) => verify::run(arguments, scope),
-        Command::Version(arguments) => version::run(arguments, scope),
-        Command::Diff(arguments) => diff::run(*arguments, scope),
-        Command::Get(arguments) => get::run(arguments, scope),
-        Command::History(arguments) => history::run(arguments, scope),
-        Command::Install(arguments) => install::run(*arguments, scope),
-        Command::List(arguments) => list::run(arguments, scope),
-        Command::Rollback(arguments) => rollback::run(arguments, scope),
-        Command::Status(arguments) => status::run(arguments, scope),
-        Command::Test(arguments) => test::run(arguments, scope),
-        Command::Uninstall(arguments) => uninstall::run(arguments, scope),
-        Command::Upgrade(arguments) => upgrade::run(*arguments, scope),
-    }
+const TREE: Tree = Tree { root: || like_go(Helm::command()), branch, whole };
+
+/// The tree of all commands.
+fn whole() -> clap::Command {
+    like_go(Command::augment_subcommands(Helm::command()))
 }
 
-/// The tree of commands. Switches take a value as Go's do: `--debug=false`.
-fn command() -> clap::Command {
-    fn like_go(command: clap::Command) -> clap::Command {
-        let command = command.args_override_self(true).mut_args(|argument| {
-            if !matches!(argument.get_action(), ArgAction::SetTrue) {
-                return argument;
-            }
-            argument
-                .action(ArgAction::Set)
-                .num_args(0..=1)
-                .require_equals(true)
-                .default_missing_value("true")
-                .default_value("false")
-                .hide_default_value(true)
-                .hide_possible_values(true)
-                .value_parser(go_bool)
-        });
-        command.mut_subcommands(like_go)
-    }
-    like_go(Helm::command())
+/// Switches take a value as Go's do: `--debug=false`.
+fn like_go(command: clap::Command) -> clap::Command {
+    let command = command.args_override_self(true).mut_args(|argument| {
+        if !matches!(argument.get_action(), ArgAction::SetTrue) {
+            return argument;
+        }
+        argument
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .default_value("false")
+            .hide_default_value(true)
+            .hide_possible_values(true)
+            .value_parser(go_bool)
+    });
+    command.mut_subcommands(like_go)
 }
 
 /// The words that Go takes for a boolean.
@@ -225,9 +205,14 @@ fn go_bool(text: &str) -> Result<bool, String> {
     }
 }
 
-fn parse(words: Vec<OsString>) -> Result<Helm, Exit> {
-    let words = std::iter::once(OsString::from("helm")).chain(words);
-    let parsed = command().try_get_matches_from(words).and_then(|mut matches| Helm::from_arg_matches_mut(&mut matches));
+/// The flags of every command, and the command.
+fn parse(words: Vec<OsString>) -> Result<(Globals, Option<Command>), Exit> {
+    let words: Vec<_> = std::iter::once(OsString::from("helm")).chain(words).collect();
+    let parsed = TREE.read(&words).and_then(|(_, mut matches)| {
+        let globals = Helm::from_arg_matches_mut(&mut matches)?.globals;
+        let is_given = matches.subcommand_name().is_some();
+        Ok((globals, is_given.then(|| Command::from_arg_matches_mut(&mut matches)).transpose()?))
+    });
     parsed.map_err(|error| {
         if error.use_stderr() {
             eprintln!("Error: {}", usage_error(&error));
