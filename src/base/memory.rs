@@ -10,12 +10,14 @@ use std::time::Duration;
 /// How long a process is given to settle.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// For a process that is over soon: one heap, for which memory is taken in big steps and not given back. Call it first of all.
+/// For a process that is over soon: small blocks come from the [`heap`](super::heap) for such; there is one heap for large ones,
+/// for which memory is taken in big steps and not given back. Call it first of all.
 ///
 /// A heap of its own for every thread, as the C library has it, grows page by page, each a call of the kernel. A process that
 /// stays keeps them: threads that share one heap wait for each other.
 pub fn brief() {
     sys::one_heap();
+    super::heap::HEAP.begin();
 }
 
 /// Waits until this process has settled, then lets go of what only its start needed.

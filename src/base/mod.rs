@@ -8,6 +8,7 @@ pub mod component;
 pub mod crypto;
 pub mod disk;
 pub mod folder_changes;
+pub mod heap;
 pub mod hint;
 pub mod memory;
 pub mod shutdown;

@@ -1,0 +1,229 @@
+//! The blocks themselves, which Rust cannot check.
+
+use super::{CLASSES, LARGEST, STEP, class, size};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+
+/// Address space that blocks come from. It is touched only as far as it is used.
+const SPACE: usize = 4 << 30;
+/// A huge page.
+const HUGE: usize = 2 << 20;
+/// What a thread takes at a time.
+const SPAN: usize = 64 << 10;
+const _: () = assert!(SPAN >= LARGEST && SPACE.is_multiple_of(SPAN));
+
+/// A block that is free.
+struct Free {
+    next: *mut Free,
+}
+
+thread_local! {
+    /// What this thread has freed, by class. What it still has when it ends is lost.
+    static BINS: [Cell<*mut Free>; CLASSES] = const { [const { Cell::new(null_mut()) }; CLASSES] };
+    /// What is left of the span that it took last: where it begins, and how long it is.
+    static REST: Cell<(*mut u8, usize)> = const { Cell::new((null_mut(), 0)) };
+}
+
+/// An allocator: the C library's until [`begin`](Heap::begin). Bins are the thread's: a thread has to do with one that began.
+pub struct Heap {
+    /// Where the space begins; null as long as there is none.
+    start: AtomicPtr<u8>,
+    /// How much of it threads have taken.
+    taken: AtomicUsize,
+}
+
+impl Heap {
+    /// One that has not begun.
+    pub const fn idle() -> Self {
+        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0) }
+    }
+
+    /// From now on small blocks come from a space of its own; without address space everything stays as it is. Call it once.
+    pub fn begin(&self) {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping wherever the kernel likes.
+        let mapped = unsafe { libc::mmap(null_mut(), SPACE + HUGE, protection, flags, -1, 0) };
+        if mapped == libc::MAP_FAILED {
+            return;
+        }
+        let mapped = mapped.cast::<u8>();
+        // SAFETY: the mapping is longer than the space by as much as this can skip.
+        let start = unsafe { mapped.add(mapped.align_offset(HUGE)) };
+        // SAFETY: asks for huge pages in the mapping; without them it works as well.
+        unsafe { libc::madvise(start.cast(), SPACE, libc::MADV_HUGEPAGE) };
+        self.start.store(start, Relaxed);
+    }
+
+    /// A block that holds a layout; null if it has to come from the C library.
+    fn block(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > LARGEST || layout.align() > STEP || self.start.load(Relaxed).is_null() {
+            return null_mut();
+        }
+        let class = class(layout.size());
+        let block = BINS.with(|bins| take(&bins[class]));
+        if block.is_null() { self.cut(size(class)) } else { block }
+    }
+
+    /// Whether a block is of the space.
+    fn has(&self, block: *mut u8) -> bool {
+        let start = self.start.load(Relaxed);
+        !start.is_null() && block.addr().wrapping_sub(start.addr()) < SPACE
+    }
+
+    /// A block that was never used; null if the space is used up.
+    fn cut(&self, size: usize) -> *mut u8 {
+        let (mut at, mut left) = REST.get();
+        if left < size {
+            at = self.span();
+            left = SPAN;
+            if at.is_null() {
+                return at;
+            }
+        }
+        // SAFETY: at least as much is left of the span.
+        REST.set((unsafe { at.add(size) }, left - size));
+        at
+    }
+
+    /// A span for this thread alone; null if the space is used up.
+    fn span(&self) -> *mut u8 {
+        let next = |taken: usize| (taken < SPACE).then_some(taken + SPAN);
+        match self.taken.try_update(Relaxed, Relaxed, next) {
+            // SAFETY: the space goes on for a span behind what was taken.
+            Ok(taken) => unsafe { self.start.load(Relaxed).add(taken) },
+            Err(_) => null_mut(),
+        }
+    }
+}
+
+/// The block that was put into a bin last; null if it is empty.
+fn take(bin: &Cell<*mut Free>) -> *mut u8 {
+    let block = bin.get();
+    if !block.is_null() {
+        // SAFETY: what is in a bin is a free block, into which `give` wrote the next one.
+        bin.set(unsafe { (*block).next });
+    }
+    block.cast()
+}
+
+/// Puts a block of the space into the bin of its size.
+fn give(block: *mut u8, size: usize) {
+    let block = block.cast::<Free>();
+    BINS.with(|bins| {
+        let bin = &bins[class(size)];
+        // SAFETY: the block is free, aligned to `STEP` and at least as long.
+        unsafe { block.write(Free { next: bin.get() }) };
+        bin.set(block);
+    });
+}
+
+// SAFETY: a block is handed out once until it is freed: it is cut from a span that only this thread has, or comes from a bin of
+// this thread, where only freed blocks are. It is as long as its class, which holds its size, and aligned to `STEP`. Whether a
+// block is of the space its address tells; others are the C library's.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let block = self.block(layout);
+        if !block.is_null() {
+            return block;
+        }
+        // SAFETY: the caller's layout is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        let block = self.block(layout);
+        if block.is_null() {
+            // SAFETY: the caller's layout is passed on.
+            return unsafe { System.alloc_zeroed(layout) };
+        }
+        // SAFETY: a block is at least as long as what was asked for.
+        unsafe { block.write_bytes(0, layout.size()) };
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if self.has(block) {
+            return give(block, layout.size());
+        }
+        // SAFETY: all other blocks are the C library's.
+        unsafe { System.dealloc(block, layout) };
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, wanted: usize) -> *mut u8 {
+        if !self.has(block) {
+            // SAFETY: all other blocks are the C library's.
+            return unsafe { System.realloc(block, layout, wanted) };
+        }
+        if wanted <= LARGEST && class(wanted) == class(layout.size()) {
+            return block;
+        }
+        // SAFETY: the caller's size, which with the alignment of the layout makes a layout.
+        let new = unsafe { self.alloc(Layout::from_size_align_unchecked(wanted, layout.align())) };
+        if !new.is_null() {
+            // SAFETY: these are different blocks, and both are at least that long.
+            unsafe { block.copy_to_nonoverlapping(new, layout.size().min(wanted)) };
+            give(block, layout.size());
+        }
+        new
+    }
+}
+
+/// A block in a test, which frees it.
+#[cfg(test)]
+pub struct Block<'h> {
+    heap: &'h Heap,
+    bytes: *mut u8,
+    layout: Layout,
+}
+
+// SAFETY: the block is its owner's alone.
+#[cfg(test)]
+unsafe impl Send for Block<'_> {}
+
+#[cfg(test)]
+impl<'h> Block<'h> {
+    pub fn new(heap: &'h Heap, size: usize) -> Self {
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: the size is not 0.
+        Self { heap, bytes: unsafe { heap.alloc(layout) }, layout }
+    }
+
+    pub fn zeroed(heap: &'h Heap, size: usize) -> Self {
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        // SAFETY: the size is not 0.
+        Self { heap, bytes: unsafe { heap.alloc_zeroed(layout) }, layout }
+    }
+
+    pub fn resize(&mut self, size: usize) {
+        // SAFETY: the block has this layout, and the size is not 0.
+        self.bytes = unsafe { self.heap.realloc(self.bytes, self.layout, size) };
+        self.layout = Layout::from_size_align(size, 8).unwrap();
+    }
+
+    pub fn fill(&mut self, byte: u8) {
+        // SAFETY: the block is that long.
+        unsafe { self.bytes.write_bytes(byte, self.layout.size()) };
+    }
+
+    pub fn address(&self) -> usize {
+        self.bytes.addr()
+    }
+
+    /// The first bytes, which were filled.
+    pub fn bytes(&self, count: usize) -> &[u8] {
+        assert!(count <= self.layout.size());
+        // SAFETY: the block is at least that long, and was filled.
+        unsafe { std::slice::from_raw_parts(self.bytes, count) }
+    }
+}
+
+#[cfg(test)]
+impl Drop for Block<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the block has this layout and is nobody else's.
+        unsafe { self.heap.dealloc(self.bytes, self.layout) };
+    }
+}
