@@ -30,16 +30,17 @@ enum Shape {
     Name(String),
     /// Every part that ends like this (`*.swp`).
     Ending(String),
-    Pattern(String),
+    /// With how much stands in front of its first special letter.
+    Pattern(String, usize),
 }
 
 impl Shape {
     fn of(pattern: &str) -> Self {
-        let is_plain = |text: &str| !text.contains(['*', '?', '[', '\\']);
-        match pattern.strip_prefix('*') {
-            None if is_plain(pattern) => Self::Name(pattern.into()),
-            Some(ending) if is_plain(ending) => Self::Ending(ending.into()),
-            _ => Self::Pattern(pattern.into()),
+        let special = |text: &str| text.find(['*', '?', '[', '\\']);
+        match (special(pattern), pattern.strip_prefix('*')) {
+            (None, _) => Self::Name(pattern.into()),
+            (_, Some(ending)) if special(ending).is_none() => Self::Ending(ending.into()),
+            (Some(front), _) => Self::Pattern(pattern.into(), front),
         }
     }
 
@@ -48,7 +49,9 @@ impl Shape {
             Self::Name(wanted) => wanted == name,
             Self::Ending(ending) => name.strip_suffix(&**ending).is_some_and(|front| !front.contains('/')),
             // A pattern that turns out to be broken matches nothing.
-            Self::Pattern(pattern) => pattern::matches(pattern, name).unwrap_or(false),
+            Self::Pattern(pattern, front) => {
+                name.starts_with(&pattern[..*front]) && pattern::matches(pattern, name).unwrap_or(false)
+            }
         }
     }
 }
@@ -80,8 +83,9 @@ impl Rules {
         if path.is_empty() || path == "." || path == "./" {
             return false;
         }
+        let last = path.rsplit('/').next().unwrap_or(path);
         for rule in &self.rules {
-            let matches = rule.matches(path);
+            let matches = rule.shape.matches(if rule.whole { path } else { last });
             if rule.negated {
                 if rule.folders_only && !is_folder || !matches {
                     return true;
@@ -107,11 +111,6 @@ impl Rule {
         let (folders_only, line) = line.strip_suffix('/').map_or((false, line), |rest| (true, rest));
         let (whole, line) = line.strip_prefix('/').map_or((line.contains('/'), line), |rest| (true, rest));
         Ok(Some(Self { shape: Shape::of(line), whole, negated, folders_only }))
-    }
-
-    fn matches(&self, path: &str) -> bool {
-        let name = if self.whole { path } else { path.rsplit('/').next().unwrap_or(path) };
-        self.shape.matches(name)
     }
 }
 
