@@ -6,15 +6,18 @@
 //! chart + given values -> dependencies -> coalesce -> schema -> templates -> documents -> manifests, hooks, notes
 //! ```
 
+use super::beside::beside;
 use super::capabilities::{Capabilities, View};
 use super::chart::{Chart, Crd, Metadata, archive};
 use super::files::Files;
 use super::manifests::{self, Hook, Manifest};
-use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Templates, Value};
+use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Parsed, Templates, Value};
 use super::values::{self, Map, Warnings};
 use super::{Error, dependencies, functions, schema, version};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NOTES: &str = "NOTES.txt";
 
@@ -103,35 +106,24 @@ pub fn render(
     let values = values::coalesce(chart, given.clone(), &mut warnings).map_err(Error::Values)?;
     let sources = Sources::collect(chart, &values, options, capabilities);
     let check = || if options.skip_schema { Ok(()) } else { schema::validate(chart, &values) };
-    let (checked, set) = if !options.skip_schema && schema::is_given(chart) {
+    let reading = Reading::new(&sources);
+    if reading.is_long() {
         // What is wrong with the values is told first, but the templates need not wait to be read.
-        beside(check, || sources.read())
+        let check_and_read = || {
+            let checked = check();
+            reading.read();
+            checked
+        };
+        beside(check_and_read, || reading.read()).0?;
     } else {
-        (check(), sources.read())
-    };
-    checked?;
+        check()?;
+    }
     check_kube_version(&chart.metadata, capabilities)?;
-    let mut files = sources.print(&set?, host)?;
+    let mut files = sources.print(&reading.finish()?, host)?;
     let notes = take_notes(&mut files, chart.name(), options.subchart_notes);
     let (manifests, hooks) =
         manifests::sort(&files).map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
-}
-
-/// How much stack work on a thread of its own gets. It is touched only as far as it is used.
-const STACK: usize = 64 << 20;
-
-/// Two works at the same time; one after the other where there can be no thread.
-fn beside<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("charts".into()).stack_size(STACK).spawn_scoped(scope, &aside);
-        let here = here();
-        let aside = match thread {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => aside(),
-        };
-        (aside, here)
-    })
 }
 
 fn check_kube_version(metadata: &Metadata, capabilities: &Capabilities) -> Result<(), Error> {
@@ -185,7 +177,7 @@ pub fn templates(
     host: &dyn Host,
 ) -> Result<BTreeMap<String, String>, Error> {
     let sources = Sources::collect(chart, values, options, capabilities);
-    sources.print(&sources.read()?, host)
+    sources.print(&Reading::new(&sources).finish()?, host)
 }
 
 /// The templates of a tree of charts, by path.
@@ -198,15 +190,6 @@ impl<'a> Sources<'a> {
         let mut found = BTreeMap::new();
         scopes.collect(chart, chart.name(), true, Value::from_table(values), &mut found);
         Self(found)
-    }
-
-    fn read(&self) -> Result<Templates<'static>, Error> {
-        let mut set = Templates::new(functions::find);
-        for path in order(&self.0) {
-            let text = template::lossy(self.0[path].text);
-            set.parse(path, &text).map_err(|error| parse_error(path, &error))?;
-        }
-        Ok(set)
     }
 
     fn print(&self, set: &Templates<'_>, host: &dyn Host) -> Result<BTreeMap<String, String>, Error> {
@@ -223,6 +206,64 @@ impl<'a> Sources<'a> {
             printed.insert(path.to_string(), text);
         }
         Ok(printed)
+    }
+}
+
+/// A template's path and text, and what was read in it.
+struct Unread<'a> {
+    path: &'a str,
+    text: &'a [u8],
+    parsed: OnceLock<Result<Parsed, template::Error>>,
+}
+
+impl Unread<'_> {
+    fn parse(&self) -> Result<Parsed, template::Error> {
+        template::parse(self.path, &template::lossy(self.text), functions::find)
+    }
+}
+
+/// Templates that are read, by one thread or more.
+struct Reading<'a> {
+    /// In the order in which their definitions count.
+    unread: Vec<Unread<'a>>,
+    /// Their places, that of the longest first, so that threads are done at about the same time.
+    queue: Vec<usize>,
+    /// How many were taken from the queue.
+    taken: AtomicUsize,
+}
+
+impl<'a> Reading<'a> {
+    /// Less text is read sooner than a thread begins.
+    const LONG: usize = 16 << 10;
+
+    fn new(sources: &'a Sources<'a>) -> Self {
+        let unread = |path| Unread { path, text: sources.0[path].text, parsed: OnceLock::new() };
+        let unread: Vec<Unread> = order(&sources.0).into_iter().map(unread).collect();
+        let mut queue: Vec<usize> = (0..unread.len()).collect();
+        queue.sort_by_key(|place| std::cmp::Reverse(unread[*place].text.len()));
+        Self { unread, queue, taken: AtomicUsize::new(0) }
+    }
+
+    fn is_long(&self) -> bool {
+        self.unread.iter().map(|unread| unread.text.len()).sum::<usize>() > Self::LONG
+    }
+
+    /// Reads until everything is taken.
+    fn read(&self) {
+        while let Some(place) = self.queue.get(self.taken.fetch_add(1, Ordering::Relaxed)) {
+            let unread = &self.unread[*place];
+            unread.parsed.get_or_init(|| unread.parse());
+        }
+    }
+
+    /// All templates, with those that nobody has read; the first that cannot be read is the error.
+    fn finish(self) -> Result<Templates<'static>, Error> {
+        let mut set = Templates::new(functions::find);
+        for mut unread in self.unread {
+            let parsed = unread.parsed.take().unwrap_or_else(|| unread.parse());
+            set.add(parsed.map_err(|error| parse_error(unread.path, &error))?);
+        }
+        Ok(set)
     }
 }
 
@@ -472,5 +513,28 @@ mod tests {
             told,
             "parse error at (app/templates/a.yaml:2): unclosed left paren in action started at app/templates/a.yaml:1"
         );
+    }
+
+    #[test]
+    fn many_long_templates_are_read_as_few_short_ones() {
+        let text =
+            |at: usize| format!("{{{{/* {} */}}}}\n{{{{- define \"t{at}\" }}}}{at}{{{{ end }}}}", "long ".repeat(400));
+        let mut files = vec![File::new("Chart.yaml", b"apiVersion: v2\nname: app\nversion: 1.0.0\n", 0)];
+        files.extend((0..20).map(|at| File::new(format!("templates/_{at:02}.tpl"), text(at).as_bytes(), 0)));
+        let all: String = (0..20).map(|at| format!("k{at}: {{{{ template \"t{at}\" }}}}\n")).collect();
+        files.push(File::new("templates/all.yaml", all.as_bytes(), 0));
+        let rendered = |files: &[File]| {
+            let mut chart = load_files(files.to_vec()).unwrap();
+            let (options, capabilities) = (ReleaseOptions::default(), Capabilities::default());
+            render(&mut chart, &Map::new(), &options, &capabilities, &Offline).map(|rendered| rendered.manifest_text())
+        };
+        let wanted: String = (0..20).map(|at| format!("k{at}: {at}\n")).collect();
+        let printed = rendered(&files).unwrap();
+        assert!(printed.contains(wanted.trim_end()), "{printed}");
+        // Of two that are broken the one that is read first is told, however long it is.
+        files.push(File::new("templates/_03.txt", b"{{ nope }}", 0));
+        files.push(File::new("templates/_02.txt", format!("{}{{{{ nope", text(99)).as_bytes(), 0));
+        let told = rendered(&files).unwrap_err().to_string();
+        assert_eq!(told, "parse error at (app/templates/_03.txt:1): function \"nope\" not defined");
     }
 }

@@ -22,11 +22,6 @@ pub fn validate(chart: &Chart, values: &Map) -> Result<(), Error> {
     if problems.is_empty() { Ok(()) } else { Err(Error::Schema(format!("{HEAD}\n{problems}"))) }
 }
 
-/// Whether the chart or one of its subcharts has a schema.
-pub fn is_given(chart: &Chart) -> bool {
-    chart.schema.is_some() || chart.dependencies.iter().any(is_given)
-}
-
 fn collect(chart: &Chart, given: &Map, problems: &mut String) {
     if let Some(schema) = &chart.schema
         && let Some(problem) = violations(schema, given)

@@ -5,11 +5,13 @@
 use super::archive::{self, LARGEST_FILE};
 use super::ignore::{self, Rules};
 use super::{Chart, File, Lock};
-use crate::charts::values::load_values;
+use crate::charts::beside::beside;
+use crate::charts::values::{Map, load_values};
 use crate::charts::{Error, decode};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 /// How many folders deep a chart may be; links that go round end here.
@@ -20,7 +22,7 @@ const DEEPEST_CHART: usize = 32;
 pub fn load(path: &Path) -> Result<Chart, Error> {
     let found = std::fs::metadata(path).map_err(|error| Error::io("stat", path, &error))?;
     if found.is_dir() {
-        return load_files(read_folder(path)?);
+        return load_folder(path);
     }
     let mut file = std::fs::File::open(path).map_err(|error| Error::io("open", path, &error))?;
     let mut data = Vec::new();
@@ -29,6 +31,33 @@ pub fn load(path: &Path) -> Result<Chart, Error> {
     file.by_ref().take(limit).read_to_end(&mut data).map_err(|error| Error::io("read", path, &error))?;
     archive::ensure_archive(path, &data)?;
     Chart::load_archive(&data[..])
+}
+
+/// The name of the file with a chart's values.
+const VALUES: &str = "values.yaml";
+/// Values of fewer bytes are read sooner than a thread begins.
+const LONG: u64 = 8 << 10;
+
+/// Values that were read before it is known whether they are the chart's.
+struct Ahead {
+    data: Arc<[u8]>,
+    values: Map,
+}
+
+/// A chart's folder. Long values are read while the other files are looked for.
+fn load_folder(folder: &Path) -> Result<Chart, Error> {
+    let path = folder.join(VALUES);
+    let is_long = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() > LONG);
+    let (ahead, files) =
+        if is_long { beside(|| read_ahead(&path), || read_folder(folder)) } else { (None, read_folder(folder)) };
+    chart(files?, ahead, 0)
+}
+
+/// What cannot be read is told when it is its turn.
+fn read_ahead(path: &Path) -> Option<Ahead> {
+    let file = read_file(path, VALUES.into()).ok()?;
+    let values = load_values(&file.text()).ok()?;
+    Some(Ahead { data: file.data, values })
 }
 
 /// The files of a chart's folder that its `.helmignore` does not leave out, sorted by name in each folder.
@@ -111,10 +140,10 @@ fn read_file(path: &Path, name: String) -> Result<File, Error> {
 
 /// A chart of files whose names are relative to it.
 pub fn load_files(files: Vec<File>) -> Result<Chart, Error> {
-    chart(files, 0)
+    chart(files, None, 0)
 }
 
-fn chart(files: Vec<File>, depth: usize) -> Result<Chart, Error> {
+fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize) -> Result<Chart, Error> {
     if depth > DEEPEST_CHART {
         return Err(Error::Chart("charts are nested too deeply".into()));
     }
@@ -133,7 +162,12 @@ fn chart(files: Vec<File>, depth: usize) -> Result<Chart, Error> {
         match file.name.as_str() {
             "Chart.yaml" => {}
             "Chart.lock" => chart.lock = Some(lock(file)?),
-            "values.yaml" => chart.values = load_values(&file.text()).map_err(|problem| cannot(file, &problem))?,
+            VALUES => {
+                chart.values = match ahead.take().filter(|ahead| ahead.data == file.data) {
+                    Some(ahead) => ahead.values,
+                    None => load_values(&file.text()).map_err(|problem| cannot(file, &problem))?,
+                }
+            }
             "values.schema.json" => chart.schema = Some(file.data.clone()),
             "requirements.yaml" => {
                 has_metadata = true;
@@ -185,13 +219,13 @@ fn subchart(outer: &str, name: &str, files: Vec<File>, depth: usize) -> Result<C
             let found = &packed.name;
             return Err(Error::Chart(format!("error unpacking subchart tar in {outer}: expected {name}, got {found}")));
         }
-        return chart(archive::read(&packed.data[..])?, depth + 1);
+        return chart(archive::read(&packed.data[..])?, None, depth + 1);
     }
     let inside = files.into_iter().filter_map(|file| {
         let name = file.name.split_once('/')?.1.to_string();
         Some(File { name, ..file })
     });
-    chart(inside.collect(), depth + 1)
+    chart(inside.collect(), None, depth + 1)
 }
 
 fn fill(chart: &mut Chart, file: &File) -> Result<(), Error> {
@@ -227,5 +261,20 @@ mod tests {
         let (link, gone) = (inner.join("crd.yaml"), gone.display().to_string());
         let link = link.display();
         assert_eq!(told, format!("error evaluating symlink {link}: lstat {gone}: no such file or directory"));
+    }
+
+    #[test]
+    fn long_values_count_only_where_they_are_a_file_of_the_chart() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let long = "# long\n".repeat(2000);
+        write("Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n");
+        write(VALUES, &format!("{long}port: 80\n"));
+        assert_eq!(Chart::load(folder.path()).unwrap().values["port"], 80.0);
+        write(VALUES, &format!("{long}port: [\n"));
+        let told = Chart::load(folder.path()).unwrap_err().to_string();
+        assert!(told.starts_with("cannot load values.yaml: "), "{told}");
+        write(ignore::FILE, "values.*\n");
+        assert!(Chart::load(folder.path()).unwrap().values.is_empty());
     }
 }

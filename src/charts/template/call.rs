@@ -200,7 +200,7 @@ impl<'t> State<'t> {
         match (kind, word.term) {
             (Type::Any | Type::Reflect | Type::Bool, Term::Bool(truth)) => return Ok(Value::Bool(truth)),
             (Type::Any | Type::Reflect | Type::Str, Term::Str(text)) => {
-                return Ok(Value::Str(self.code.string(text).clone()));
+                return Ok(Value::Str(self.tree.string(text).clone()));
             }
             _ => {}
         }

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::error::Error;
 use super::exec;
 use super::function::Failure;
 use super::hash::Names;
-use super::node::Tree;
+use super::node::{Parsed, Tree};
 use super::parser::{self, Finder};
 use super::quote::quote;
 use super::stack;
@@ -63,7 +64,7 @@ impl Host for Offline {}
 
 /// A set of named templates that can call each other.
 pub struct Templates<'p> {
-    own: Names<Rc<str>, Rc<Tree>>,
+    own: Names<Arc<str>, Rc<Tree>>,
     parent: Option<&'p Templates<'p>>,
     finder: Finder,
     /// Texts that `tpl` has read; the root's is used.
@@ -72,17 +73,20 @@ pub struct Templates<'p> {
 
 impl<'p> Templates<'p> {
     /// An empty set whose templates can call the functions that the finder knows.
-    pub fn new(finder: fn(&str) -> Option<&'static super::function::Function>) -> Self {
+    pub fn new(finder: Finder) -> Self {
         Templates { own: Names::default(), parent: None, finder, parsed: RefCell::default() }
     }
 
     /// Adds a template under a name, and those that it defines. Later definitions win over earlier ones, unless they
     /// are empty.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
-        for tree in parser::parse(name, text, self.finder)? {
-            self.associate(Rc::new(tree));
-        }
+        self.add(parser::parse(name, text, self.finder)?);
         Ok(())
+    }
+
+    /// Adds what [`parse`](parser::parse) read, in the same way.
+    pub fn add(&mut self, parsed: Parsed) {
+        parsed.into_trees().for_each(|tree| self.associate(Rc::new(tree)));
     }
 
     fn associate(&mut self, tree: Rc<Tree>) {
@@ -202,7 +206,7 @@ impl Engine<'_> {
         let trees = parser::parse(ROOT, &text.as_str(), self.templates.finder).map_err(|error| {
             Error::wrapping(format!("cannot parse template {}: {error}", quote(text, false)), error)
         })?;
-        let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.into_iter().map(Rc::new).collect());
+        let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.into_trees().map(Rc::new).collect());
         self.world.parsed.borrow_mut().insert(text.clone(), trees.clone());
         Ok(trees)
     }

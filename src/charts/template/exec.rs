@@ -80,7 +80,7 @@ pub(super) fn execute(engine: &Engine<'_>, tree: &Tree, data: &Value) -> Result<
 
 pub(super) struct State<'t> {
     pub engine: &'t Engine<'t>,
-    tree: &'t Tree,
+    pub tree: &'t Tree,
     pub code: &'t Code,
     pub place: Place<'t>,
     variables: Vec<(&'t str, Slot)>,
@@ -381,7 +381,7 @@ impl<'t> State<'t> {
                     Term::Bool(truth) => Ok(Slot::plain(Value::Bool(truth))),
                     Term::Dot => Ok(dot.clone()),
                     Term::Number(number) => self.constant(self.number(number)),
-                    Term::Str(text) => Ok(Slot::plain(Value::Str(self.code.string(text).clone()))),
+                    Term::Str(text) => Ok(Slot::plain(Value::Str(self.tree.string(text).clone()))),
                     _ => Err(self.error("nil is not a command")),
                 }
             }

@@ -7,19 +7,47 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::function::Function;
 use super::lexer::Span;
 use super::quote;
 use super::text::Text;
 
+/// A text that was read, by whatever thread, with the names and roots of its trees.
+pub struct Parsed {
+    pub(super) code: Code,
+    pub(super) trees: Vec<(Arc<str>, Run)>,
+}
+
+impl Parsed {
+    /// The trees, for the thread that executes them.
+    pub(super) fn into_trees(self) -> impl Iterator<Item = Tree> {
+        let strings = Rc::new(self.code.strings.iter().map(|_| OnceCell::new()).collect::<Vec<_>>());
+        let code = Rc::new(self.code);
+        let tree = move |(name, root)| Tree { name, code: code.clone(), strings: strings.clone(), root };
+        self.trees.into_iter().map(tree)
+    }
+}
+
 /// A tree: the text of one template or definition.
 pub(super) struct Tree {
     /// The template's own name.
-    pub name: Rc<str>,
+    pub name: Arc<str>,
     /// What it was read from.
     pub code: Rc<Code>,
+    /// The values of text constants that somebody asked for: most templates of a chart are never executed.
+    strings: Rc<Vec<OnceCell<Text>>>,
     pub root: Run,
+}
+
+impl Tree {
+    /// The value of a text constant.
+    pub fn string(&self, place: Index) -> &Text {
+        let written = self.code.strings[place as usize].of(&self.code.text);
+        // The parser found nothing wrong with it.
+        self.strings[place as usize].get_or_init(|| quote::unquote(written.as_bytes()).unwrap_or_default().into())
+    }
 }
 
 /// A text that was read.
@@ -35,7 +63,8 @@ pub(super) struct Code {
     pub words: Vec<Word>,
     /// Fields and variables.
     pub names: Vec<Span>,
-    pub strings: Vec<Constant>,
+    /// Text constants with their quotes, which were found to be right.
+    pub strings: Vec<Span>,
     pub numbers: Vec<Number>,
 }
 
@@ -86,7 +115,7 @@ pub(super) struct Branch {
 /// `{{template "name" pipe}}`.
 pub(super) struct Invocation {
     pub position: u32,
-    pub name: Rc<str>,
+    pub name: Arc<str>,
     pub pipe: Option<Index>,
 }
 
@@ -127,13 +156,6 @@ pub(super) enum Term {
     Chain(Index, Run),
 }
 
-/// A text constant, with its value once somebody asked for it: most templates of a chart are never executed.
-pub(super) struct Constant {
-    /// With its quotes, which were found to be right.
-    pub written: Span,
-    pub value: OnceCell<Text>,
-}
-
 /// A number constant, in every type that can hold it.
 #[derive(Default)]
 pub(super) struct Number {
@@ -166,13 +188,6 @@ impl Code {
     /// A name as it stands in the text.
     pub fn name(&self, span: Span) -> &str {
         span.of(&self.text)
-    }
-
-    /// The value of a text constant.
-    pub fn string(&self, place: Index) -> &Text {
-        let constant = &self.strings[place as usize];
-        let read = || quote::unquote(constant.written.of(&self.text).as_bytes()).unwrap_or_default().into();
-        constant.value.get_or_init(read)
     }
 
     /// Whether a list has nothing but white space.
@@ -255,7 +270,7 @@ impl fmt::Display for Shown<'_, Word> {
             Term::Nil => formatter.write_str("nil"),
             Term::Bool(truth) => write!(formatter, "{truth}"),
             Term::Number(number) => formatter.write_str(code.name(code.numbers[number as usize].written)),
-            Term::Str(string) => formatter.write_str(code.name(code.strings[string as usize].written)),
+            Term::Str(string) => formatter.write_str(code.name(code.strings[string as usize])),
             Term::Field(fields) => self.join(formatter, fields),
             Term::Variable(name, fields) => {
                 formatter.write_str(code.name(name))?;

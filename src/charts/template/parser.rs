@@ -1,12 +1,11 @@
 //! Tokens into trees, with Go's words for what does not parse.
 
-use std::cell::OnceCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::error::Error;
 use super::function::Function;
 use super::lexer::{Kind, Lexer, Span, Token, Word as Key};
-use super::node::{Branch, Code, Command, Constant, Index, Invocation, Node, Number, Pipe, Run, Term, Tree, Word};
+use super::node::{Branch, Code, Command, Index, Invocation, Node, Number, Parsed, Pipe, Run, Term, Word};
 use super::number::{Bad, parse_float, parse_int, parse_uint};
 use super::quote;
 use super::text::Text;
@@ -15,10 +14,10 @@ use super::text::Text;
 const DEEPEST: usize = 1000;
 
 /// Finds a function by name.
-pub(super) type Finder = fn(&str) -> Option<&'static Function>;
+pub type Finder = fn(&str) -> Option<&'static Function>;
 
-/// Reads a text. Answers the tree of the text itself, last, after those that it defines.
-pub(super) fn parse(name: &str, text: &str, finder: Finder) -> Result<Vec<Tree>, Error> {
+/// Reads a text. Its own tree is the last, after those that it defines.
+pub fn parse(name: &str, text: &str, finder: Finder) -> Result<Parsed, Error> {
     if u32::try_from(text.len()).is_err() {
         return Err(Error::new(format!("template: {name}:1: the text is too long")));
     }
@@ -38,9 +37,7 @@ pub(super) fn parse(name: &str, text: &str, finder: Finder) -> Result<Vec<Tree>,
     };
     let root = parser.top()?;
     parser.add(name.into(), root)?;
-    let code = Rc::new(parser.code);
-    let tree = |(name, root)| Tree { name, code: code.clone(), root };
-    Ok(parser.trees.into_iter().map(tree).collect())
+    Ok(Parsed { code: parser.code, trees: parser.trees })
 }
 
 /// What ended a list.
@@ -102,7 +99,7 @@ struct Parser<'t> {
     action: Option<u32>,
     range_depth: usize,
     depth: usize,
-    trees: Vec<(Rc<str>, Run)>,
+    trees: Vec<(Arc<str>, Run)>,
 }
 
 impl<'t> Parser<'t> {
@@ -175,7 +172,7 @@ impl<'t> Parser<'t> {
         if token.kind == kind { Ok(token) } else { self.unexpected(token, context) }
     }
 
-    fn add(&mut self, name: Rc<str>, root: Run) -> Result<(), Error> {
+    fn add(&mut self, name: Arc<str>, root: Run) -> Result<(), Error> {
         match self.trees.iter_mut().find(|tree| tree.0 == name) {
             Some(before) if self.code.is_empty(before.1) => before.1 = root,
             Some(_) if self.code.is_empty(root) => {}
@@ -211,7 +208,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn name_of(&mut self, token: Token, context: &str) -> Result<Rc<str>, Error> {
+    fn name_of(&mut self, token: Token, context: &str) -> Result<Arc<str>, Error> {
         match token.kind {
             Kind::String | Kind::RawString => Ok(self.unquoted(token)?.as_str().into()),
             _ => self.unexpected(token, context),
@@ -227,9 +224,10 @@ impl<'t> Parser<'t> {
 
     /// A text constant. Only what has escapes can be wrong.
     fn string(&mut self, token: Token) -> Result<Index, Error> {
-        let escapes = memchr::memchr(b'\\', token.span.of(self.text).as_bytes()).is_some();
-        let value = if escapes { OnceCell::from(self.unquoted(token)?) } else { OnceCell::new() };
-        Ok(place(&mut self.code.strings, Constant { written: token.span, value }))
+        if memchr::memchr(b'\\', token.span.of(self.text).as_bytes()).is_some() {
+            self.unquoted(token)?;
+        }
+        Ok(place(&mut self.code.strings, token.span))
     }
 
     fn definition(&mut self) -> Result<(), Error> {
@@ -354,7 +352,7 @@ impl<'t> Parser<'t> {
         Ok(self.invocation(token, name, pipe))
     }
 
-    fn invocation(&mut self, token: Token, name: Rc<str>, pipe: Option<Index>) -> Node {
+    fn invocation(&mut self, token: Token, name: Arc<str>, pipe: Option<Index>) -> Node {
         let invocation = Invocation { position: token.span.start, name, pipe };
         Node::Template(place(&mut self.code.invocations, invocation))
     }
