@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Where every node has this executable.
 const EXECUTABLE: &str = "/coracle";
@@ -31,8 +32,14 @@ pub enum Error {
     Agent(#[from] node::Error),
 }
 
-/// Runs the node agent until shutdown; `client` has the identity of the node.
-pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: Shutdown) -> Result<(), Error> {
+/// Runs the node agent until shutdown; `client` has the identity of the node, `parts` says who works in this process.
+pub async fn run(
+    client: Client,
+    parts: watch::Receiver<Vec<String>>,
+    profile: Profile,
+    paths: NodePaths,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
     let listener = std::net::TcpListener::bind(("0.0.0.0", profile.agent_port)).map_err(Error::Listen)?;
     let (store, links) = tokio::try_join!(image_store(&paths), async { Ok(PodLinks::new(&profile, &paths).await?) })?;
     let runtime = runtime::Supervised::new(paths.supervisor_socket());
@@ -45,6 +52,7 @@ pub async fn run(client: Client, profile: Profile, paths: NodePaths, shutdown: S
         images: Arc::new(ImageStore(store)),
         links: Arc::new(PodNetwork(links)),
         jumps: Jumps::watch(),
+        parts,
         listener: Some(listener),
     };
     Ok(node::run(setup, shutdown).await?)

@@ -44,7 +44,8 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     // What charts make is for their authors to say: the administrator's rights, as k3s has it.
     tokio::spawn(charts::objects::run(client, async move { watcher.wait().await }));
     let node = server.client(Identity::new(format!("system:node:{}", profile.name), &["system:nodes"]));
-    let mut agent = tokio::spawn(super::node::run(node, profile.clone(), paths.clone(), shutdown.clone()));
+    let mut agent =
+        tokio::spawn(super::node::run(node, server.users(), profile.clone(), paths.clone(), shutdown.clone()));
     let proxy = server.client(Identity::new("system:kube-proxy", &[]));
     let networking = tokio::spawn(super::network::run(proxy, profile.clone(), shutdown.clone()));
     let manager = server.client(Identity::new("system:kube-controller-manager", &[]));

@@ -12,20 +12,21 @@ use super::pod::status::Ended;
 use super::pod::worker::{Message, Worker};
 use super::pods::{Pods, Seen};
 use super::pressure::{self, Order, Pressure};
-use super::{register, server, static_pods};
+use super::{mirrors, register, server, static_pods};
 use crate::base::{Jumps, Shutdown};
 use crate::client::follow::Selection;
 use crate::client::{Cache, Caches, Change, Client, Level, Recorder};
 use crate::config::{NodePaths, Profile};
 use crate::runtime::{self, Container, Event, Runtime, Sandbox};
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node as NodeObject, Pod};
 use kube::Api;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Grace of a container whose pod is not known any more and that kept no other.
@@ -44,6 +45,8 @@ pub struct Setup {
     pub links: Arc<dyn Links>,
     /// Tells when the clock was set or the machine slept.
     pub jumps: Jumps,
+    /// Names of those who work through clients of the server's process, for example `system:kube-scheduler`.
+    pub parts: watch::Receiver<Vec<String>>,
     /// The socket of the kubelet API; without one it is not served.
     pub listener: Option<std::net::TcpListener>,
 }
@@ -112,6 +115,8 @@ pub(super) fn node(setup: Setup) -> Node {
         images: setup.images,
         links: setup.links,
         jumps: setup.jumps,
+        parts: setup.parts,
+        begun: Timestamp::now(),
     }
 }
 
@@ -205,17 +210,20 @@ impl Agent {
 
     fn spawn(&mut self, pod: Arc<Pod>, found: (Vec<Sandbox>, Vec<Container>)) {
         let uid = parts::uid(&pod).to_string();
-        let refused = self.refuse(&pod, &found);
+        // A pod that has containers is a pod, whatever it says of itself.
+        let is_mirror = mirrors::is_part(&pod) && found.0.is_empty() && found.1.is_empty();
+        let refused = if is_mirror { None } else { self.refuse(&pod, &found) };
         // The next pod is measured against this one, before its worker says anything.
         let is_over = refused.is_some();
         self.node.pods.set(Seen { pod: pod.clone(), sandbox: None, attempts: Vec::new(), is_over });
         let (inbox, receiver) = mpsc::unbounded_channel();
-        let worker = Worker::new(self.node.clone(), pod, receiver, found, refused);
+        let node = self.node.clone();
+        let work = match is_mirror {
+            true => mirrors::keep(node, pod, receiver).boxed(),
+            false => Worker::new(node, pod, receiver, found, refused).run().boxed(),
+        };
         self.workers.insert(uid.clone(), Handle { inbox });
-        self.tasks.spawn(async move {
-            worker.run().await;
-            uid
-        });
+        self.tasks.spawn(work.map(|()| uid));
     }
 
     /// A pod that was begun before is not measured again.

@@ -9,8 +9,9 @@ use crate::base::Jumps;
 use crate::client::{Caches, Client, Recorder};
 use crate::config::{NodePaths, Profile};
 use crate::runtime::Runtime;
+use jiff::Timestamp;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// The node and its neighbours.
 pub struct Node {
@@ -34,6 +35,10 @@ pub struct Node {
     pub events: Recorder,
     /// Tells when the clock was set or the machine slept.
     pub jumps: Jumps,
+    /// Names of those who work through clients of the server's process, for example `system:kube-scheduler`.
+    pub parts: watch::Receiver<Vec<String>>,
+    /// When the server's process began.
+    pub begun: Timestamp,
     /// Told when the list of images, or what the node is short of, changed.
     pub images_changed: Arc<Notify>,
 }

@@ -345,6 +345,7 @@ pub fn setup(api: &FakeApi, runtime: &FakeRuntime) -> (Setup, tempfile::TempDir)
         images: Arc::new(FakeImages),
         links: Arc::new(FakeLinks),
         jumps: Jumps::of(watch::channel(()).1),
+        parts: watch::channel(Vec::new()).1,
         listener: None,
     };
     (setup, folder)
@@ -486,8 +487,10 @@ impl FakeApi {
             "GET" => self.get(&path).map_or_else(missing, |object| whole(200, &object)),
             "POST" => {
                 let name = sent["metadata"]["name"].as_str().unwrap_or_default();
-                self.put(&format!("{path}/{name}"), sent.clone());
-                whole(201, &sent)
+                let (path, mut made) = (format!("{path}/{name}"), sent.clone());
+                made["metadata"]["uid"] = json!(format!("uid of {name}"));
+                self.put(&path, made);
+                whole(201, &self.get(&path).unwrap())
             }
             "PATCH" => {
                 let Some(mut object) = self.get(&path) else { return missing() };

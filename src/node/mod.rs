@@ -4,6 +4,7 @@
 //! agent ── watches pods of this node ──▶ pod::worker (one per pod) ── plan ▶ operations ▶ status
 //!   ├── register: the Node object and its lease
 //!   ├── static_pods: files of this node that are pods
+//!   ├── mirrors: pods that stand for the parts of the control plane
 //!   ├── pressure: what the node is short of; images and pods that go for it
 //!   └── runtime events ──▶ the worker of the container's pod
 //! ```
@@ -17,6 +18,7 @@ mod error;
 mod fake;
 mod http;
 mod machine;
+mod mirrors;
 mod objects;
 mod pod;
 mod pods;

@@ -6,11 +6,14 @@
 //! file goes ────────────────────▶ mirror pod is deleted
 //! ```
 //!
+//! Mirror pods that stand for parts of the control plane (see `mirrors`) are made and kept in the same way, without files.
+//!
 //! The pod that runs is the mirror pod itself: server and agent are one process, so there is no time without an API.
 //!
 //! Source of names and annotations: kubelet `pkg/kubelet/config/common.go`, `pkg/kubelet/pod/mirror_client.go`.
 
 use super::context::Node;
+use super::mirrors;
 use super::pod::parts;
 use super::pods::Seen;
 use crate::api::yaml;
@@ -29,9 +32,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const MIRROR: &str = "kubernetes.io/config.mirror";
+/// Marks a pod that stands for something of the node.
+pub const MIRROR: &str = "kubernetes.io/config.mirror";
+/// Where that comes from.
+pub const SOURCE: &str = "kubernetes.io/config.source";
 const HASH: &str = "kubernetes.io/config.hash";
-const SOURCE: &str = "kubernetes.io/config.source";
 const SEEN: &str = "kubernetes.io/config.seen";
 /// After the server refused something.
 const RETRY: Duration = Duration::from_secs(10);
@@ -39,7 +44,7 @@ const RETRY: Duration = Duration::from_secs(10);
 const LARGEST: u64 = 3 << 20;
 
 /// Namespace and name.
-type Key = (String, String);
+pub type Key = (String, String);
 
 /// Follows the folder until shutdown. Begins when the agent has told for the first time which pods there are.
 pub async fn follow(node: Arc<Node>, pods: watch::Receiver<()>, shutdown: Shutdown) {
@@ -53,10 +58,13 @@ async fn try_follow(node: &Node, mut pods: watch::Receiver<()>, shutdown: &Shutd
     std::fs::create_dir_all(&folder)?;
     let which = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
     let changes = FolderChanges::of(&folder, which)?;
+    let parts = mirrors::of_parts(&node.name);
     // The sender is the node's own.
     pods.changed().await.ok();
     loop {
-        let retry = settle(node, read(&folder, &node.name)).await.is_err();
+        let files = read(&folder, &node.name);
+        // A file goes before.
+        let retry = settle(node, &parts.iter().chain(&files).collect()).await.is_err();
         tokio::select! {
             () = shutdown.wait() => return Ok(()),
             _ = pods.changed() => {}
@@ -67,7 +75,7 @@ async fn try_follow(node: &Node, mut pods: watch::Receiver<()>, shutdown: &Shutd
 }
 
 /// Makes and deletes mirror pods until they are those of the files, as far as that can be now.
-async fn settle(node: &Node, wanted: BTreeMap<Key, Value>) -> Result<(), ()> {
+async fn settle(node: &Node, wanted: &BTreeMap<&Key, &Value>) -> Result<(), ()> {
     let mut outcome = Ok(());
     let present: Vec<Arc<Seen>> = node.pods.list();
     for seen in present.iter().filter(|seen| annotation(&seen.pod, MIRROR).is_some()) {
@@ -87,8 +95,11 @@ async fn settle(node: &Node, wanted: BTreeMap<Key, Value>) -> Result<(), ()> {
         }
     }
     let taken: Vec<Key> = present.iter().map(|seen| key(&seen.pod)).collect();
-    for (key, pod) in wanted.iter().filter(|(key, _)| !taken.contains(key)) {
-        if let Err(error) = make(node, &key.0, pod.clone()).await {
+    // At once, so that they share one write of the store.
+    let missing = wanted.iter().filter(|(key, _)| !taken.contains(key));
+    let making = missing.map(|(key, pod)| async move { (key, make(node, &key.0, (*pod).clone()).await) });
+    for (key, made) in futures::future::join_all(making).await {
+        if let Err(error) = made {
             outcome = failed(key, &error);
         }
     }
@@ -113,7 +124,8 @@ fn key(pod: &Pod) -> Key {
     (parts::namespace(pod).to_string(), parts::name(pod).to_string())
 }
 
-fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
+/// An annotation of a pod.
+pub fn annotation<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
     pod.metadata.annotations.as_ref()?.get(name).map(String::as_str)
 }
 
@@ -128,7 +140,8 @@ fn read(folder: &Path, node: &str) -> BTreeMap<Key, Value> {
             continue;
         }
         let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-        match text.and_then(|text| mirror(&text, node)) {
+        let pod = text.and_then(|text| yaml::from_text(&text).map_err(|error| error.to_string()));
+        match pod.and_then(|pod| mirror(pod, "file", node)) {
             Ok((key, pod)) => _ = found.insert(key, pod),
             Err(why) => tracing::warn!(why, file = %path.display(), "a file is no static pod"),
         }
@@ -136,9 +149,8 @@ fn read(folder: &Path, node: &str) -> BTreeMap<Key, Value> {
     found
 }
 
-/// The mirror pod that a file asks for on a node.
-fn mirror(text: &str, node: &str) -> Result<(Key, Value), String> {
-    let mut pod = yaml::from_text(text).map_err(|error| error.to_string())?;
+/// The mirror pod that a pod from some source has on a node.
+pub fn mirror(mut pod: Value, source: &str, node: &str) -> Result<(Key, Value), String> {
     if pod["kind"] != "Pod" || !pod["metadata"].is_object() || !pod["spec"].is_object() {
         return Err("it holds no Pod".into());
     }
@@ -153,7 +165,7 @@ fn mirror(text: &str, node: &str) -> Result<(Key, Value), String> {
     if !metadata["annotations"].is_object() {
         metadata["annotations"] = json!({});
     }
-    for (key, value) in [(HASH, hash.as_str()), (MIRROR, hash.as_str()), (SOURCE, "file")] {
+    for (key, value) in [(HASH, hash.as_str()), (MIRROR, hash.as_str()), (SOURCE, source)] {
         metadata["annotations"][key] = json!(value);
     }
     let spec = &mut pod["spec"];
@@ -172,16 +184,20 @@ mod tests {
 
     const WEB: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: i}]}\n";
 
+    fn of_file(text: &str) -> (Key, Value) {
+        mirror(yaml::from_text(text).unwrap(), "file", "one").unwrap()
+    }
+
     #[test]
     fn a_file_is_a_pod_of_this_node_and_known_by_what_it_says() {
-        let ((namespace, name), pod) = mirror(WEB, "one").unwrap();
+        let ((namespace, name), pod) = of_file(WEB);
         assert_eq!((namespace.as_str(), name.as_str()), ("default", "web-one"));
         assert_eq!(pod["spec"]["nodeName"], "one");
         assert_eq!(pod["spec"]["tolerations"], json!([{"operator": "Exists", "effect": "NoExecute"}]));
         let hash = |pod: &Value| pod["metadata"]["annotations"][HASH].clone();
         assert_eq!(hash(&pod), pod["metadata"]["annotations"][MIRROR]);
-        assert_eq!(hash(&pod), hash(&mirror(WEB, "one").unwrap().1));
-        assert_ne!(hash(&pod), hash(&mirror(&WEB.replace("image: i", "image: j"), "one").unwrap().1));
+        assert_eq!(hash(&pod), hash(&of_file(WEB).1));
+        assert_ne!(hash(&pod), hash(&of_file(&WEB.replace("image: i", "image: j")).1));
     }
 
     #[test]

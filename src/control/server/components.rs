@@ -7,9 +7,8 @@ use super::answer::{self, Answer};
 use super::route::Call;
 use crate::api::{Kind, Object, Status};
 use http::StatusCode;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::{Arc, Weak};
+use tokio::sync::watch;
 
 /// Names of components, and the identity of the client that each has; the store is part of the server itself.
 const COMPONENTS: [(&str, &str); 3] =
@@ -22,20 +21,38 @@ pub fn is_for(kind: &Kind) -> bool {
 
 /// Clients that were handed out, by the name of who uses them.
 #[derive(Default)]
-pub struct Clients(Mutex<Vec<(String, Weak<()>)>>);
+pub struct Clients(watch::Sender<Vec<String>>);
+
+/// What a client holds for as long as it is there.
+pub struct Held {
+    name: String,
+    all: watch::Sender<Vec<String>>,
+}
 
 impl Clients {
-    /// What a client holds for as long as it is there.
-    pub fn hand_out(&self, name: &str) -> Arc<()> {
-        let held = Arc::new(());
-        let mut all = self.0.lock();
-        all.retain(|(_, held)| held.strong_count() > 0);
-        all.push((name.to_string(), Arc::downgrade(&held)));
-        held
+    /// Counts one client more until what is returned is dropped.
+    pub fn hand_out(&self, name: &str) -> Held {
+        self.0.send_modify(|all| all.push(name.to_string()));
+        Held { name: name.to_string(), all: self.0.clone() }
+    }
+
+    /// Who has a client, each as often as it has one; tells when that changes.
+    pub fn names(&self) -> watch::Receiver<Vec<String>> {
+        self.0.subscribe()
     }
 
     fn is_held(&self, name: &str) -> bool {
-        self.0.lock().iter().any(|(own, held)| own == name && held.strong_count() > 0)
+        self.0.borrow().iter().any(|own| own == name)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.send_modify(|all| {
+            if let Some(at) = all.iter().position(|own| *own == self.name) {
+                all.swap_remove(at);
+            }
+        });
     }
 }
 

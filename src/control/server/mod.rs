@@ -159,6 +159,12 @@ impl Server {
         kube::Client::new(service, "default")
     }
 
+    /// Names of those who work through clients of this server without sockets, the parts of the control plane among them; tells
+    /// when one begins or ends.
+    pub fn users(&self) -> tokio::sync::watch::Receiver<Vec<String>> {
+        self.api.clients.names()
+    }
+
     /// Serves HTTPS on `listener` until shutdown, then lets requests that run end.
     pub async fn serve(&self, listener: tokio::net::TcpListener, shutdown: crate::base::Shutdown) -> Result<(), Error> {
         listen::serve(self.api.clone(), listener, shutdown).await

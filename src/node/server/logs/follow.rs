@@ -26,7 +26,13 @@ pub struct Log {
 impl Log {
     /// Sends it; returns when it is sent, or when the client is gone.
     pub async fn send(&self, runtime: &dyn Runtime, id: &str, to: mpsc::Sender<Bytes>) -> io::Result<()> {
-        let ended = ended(runtime, id);
+        let ended = async {
+            match self.options.is_plain {
+                // The server ends later than whoever reads its log through it.
+                true => std::future::pending().await,
+                false => ended(runtime, id).await,
+            }
+        };
         tokio::pin!(ended);
         let changes = if self.options.follow { changes(&self.path)? } else { None };
         let mut is_last = changes.is_none();

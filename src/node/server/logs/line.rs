@@ -40,13 +40,16 @@ pub struct Filter {
     left: u64,
     /// Whether a line of stdout, of stderr goes on.
     goes_on: [bool; 2],
+    /// Of lines that are not in CRI's format: the time of the last one that has one.
+    plain: Option<Vec<u8>>,
 }
 
 impl Filter {
     /// The filter of some options.
     pub fn new(options: &Options) -> Self {
         let Options { streams, since, timestamps, .. } = options.clone();
-        Self { streams, since, timestamps, left: options.limit.unwrap_or(u64::MAX), goes_on: [false; 2] }
+        let plain = options.is_plain.then(Vec::new);
+        Self { streams, since, timestamps, left: options.limit.unwrap_or(u64::MAX), goes_on: [false; 2], plain }
     }
 
     /// Whether the limit is reached.
@@ -56,6 +59,9 @@ impl Filter {
 
     /// Appends what is wanted of a line (without its line feed). What is no line of the format is left out, as upstream.
     pub fn take(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        if self.plain.is_some() {
+            return self.take_plain(line, out);
+        }
         let Some((time, stream, is_partial, text)) = split(line) else { return };
         let (index, wanted) = match stream {
             b"stdout" => (0, self.streams.stdout),
@@ -74,6 +80,24 @@ impl Filter {
         if !is_partial {
             self.put(b"\n", out);
         }
+    }
+
+    /// All lines are of stderr, as the server writes them. One without a time belongs to the line before.
+    fn take_plain(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        let first = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let time = match timestamp(first) {
+            Some(_) => first.to_vec(),
+            None => self.plain.take().unwrap_or_default(),
+        };
+        if self.streams.stderr && self.since.is_none_or(|since| !time.is_empty() && !is_before(&time, since)) {
+            if self.timestamps && !time.is_empty() {
+                self.put(&time, out);
+                self.put(b" ", out);
+            }
+            self.put(line, out);
+            self.put(b"\n", out);
+        }
+        self.plain = Some(time);
     }
 
     fn put(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -102,8 +126,11 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8], bool, &[u8])> {
 }
 
 fn is_before(time: &[u8], since: Timestamp) -> bool {
-    let time = std::str::from_utf8(time).ok().and_then(|text| text.parse::<Timestamp>().ok());
-    time.is_some_and(|time| time < since)
+    timestamp(time).is_some_and(|time| time < since)
+}
+
+fn timestamp(text: &[u8]) -> Option<Timestamp> {
+    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -138,6 +165,30 @@ mod tests {
     fn a_time_stands_before_the_beginning_of_a_line_only() {
         let options = Options { timestamps: true, streams: Streams::named("Stderr").unwrap(), ..Options::default() };
         assert_eq!(kept(options), "2026-11-25T10:00:01.000000000Z two\n");
+    }
+
+    #[test]
+    fn plain_lines_are_kept_as_they_are_and_have_the_time_of_the_last_that_says_one() {
+        let take = |options: Options| {
+            let mut filter = Filter::new(&Options { is_plain: true, ..options });
+            let mut out = Vec::new();
+            for line in
+                ["==== begins", "2026-11-25T10:00:00.5Z  INFO one", "more of it", "2026-11-25T10:00:02Z  WARN two"]
+            {
+                filter.take(line.as_bytes(), &mut out);
+            }
+            String::from_utf8(out).unwrap()
+        };
+        let all = "==== begins\n2026-11-25T10:00:00.5Z  INFO one\nmore of it\n2026-11-25T10:00:02Z  WARN two\n";
+        assert_eq!(take(Options::default()), all);
+        let since = Some("2026-11-25T10:00:01Z".parse().unwrap());
+        let timestamps = Options { since, timestamps: true, limit: Some(40), ..Options::default() };
+        assert!(
+            take(timestamps).ends_with("2026-11-25T10:00:02Z 2026-11-25T10:00:02"),
+            "{}",
+            take(Options { since, ..Options::default() })
+        );
+        assert_eq!(take(Options { streams: Streams::named("Stdout").unwrap(), ..Options::default() }), "");
     }
 
     #[test]

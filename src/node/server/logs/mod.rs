@@ -6,6 +6,7 @@ mod read;
 
 use super::answer::{self, Answer};
 use crate::node::context::Node;
+use crate::node::mirrors;
 use crate::node::pod::parts;
 use crate::node::pods::{Attempt, Seen};
 use crate::runtime::State;
@@ -33,6 +34,8 @@ pub struct Options {
     /// Bytes at most.
     pub limit: Option<u64>,
     pub streams: Streams,
+    /// The file is the server's own log: plain lines, of which most begin with a time.
+    pub is_plain: bool,
 }
 
 /// Answers a request for a log.
@@ -47,8 +50,12 @@ pub async fn answer(node: &Arc<Node>, place: [&str; 3], query: &str) -> Answer {
     if parts::container(&seen.pod, container).is_none() {
         return answer::text(StatusCode::NOT_FOUND, format!("container \"{container}\" not found in pod \"{pod}\""));
     }
+    if mirrors::is_part(&seen.pod) && seen.attempts.is_empty() && !options.previous {
+        let options = Options { is_plain: true, ..options };
+        return stream(node, String::new(), follow::Log { path: node.paths.server_log(), options });
+    }
     match attempt(&seen, container, options.previous) {
-        Ok(attempt) => stream(node, attempt.clone(), options),
+        Ok(attempt) => stream(node, attempt.id.clone(), follow::Log { path: attempt.log.clone(), options }),
         Err(why) => answer::text(StatusCode::BAD_REQUEST, why),
     }
 }
@@ -77,22 +84,21 @@ fn attempt<'a>(seen: &'a Seen, name: &str, previous: bool) -> Result<&'a Attempt
     })
 }
 
-fn stream(node: &Arc<Node>, attempt: Attempt, options: Options) -> Answer {
+fn stream(node: &Arc<Node>, id: String, log: follow::Log) -> Answer {
     let (sender, receiver) = mpsc::channel(PIECES);
-    tokio::spawn(serve(node.clone(), attempt, options, sender));
+    tokio::spawn(serve(node.clone(), id, log, sender));
     let pieces = futures::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|piece| (Ok::<_, Infallible>(piece), receiver))
     });
     answer::of_type(StatusCode::OK, "text/plain", Body::from_stream(pieces))
 }
 
-async fn serve(node: Arc<Node>, attempt: Attempt, options: Options, to: mpsc::Sender<bytes::Bytes>) {
+async fn serve(node: Arc<Node>, id: String, log: follow::Log, to: mpsc::Sender<bytes::Bytes>) {
     let done = to.clone();
-    let log = follow::Log { path: attempt.log, options };
     tokio::select! {
-        result = log.send(node.runtime.as_ref(), &attempt.id, to) => {
+        result = log.send(node.runtime.as_ref(), &id, to) => {
             if let Err(error) = result {
-                tracing::warn!(%error, container = attempt.id, "log not read to its end");
+                tracing::warn!(%error, container = id, "log not read to its end");
             }
         }
         () = done.closed() => {}
@@ -187,6 +193,7 @@ mod tests {
             tail: Some(5),
             limit: Some(9),
             streams: Streams::named("Stderr").unwrap(),
+            is_plain: false,
         };
         assert_eq!(all, expected);
         for wrong in ["tailLines=-1", "sinceSeconds=0", "sinceTime=noon", "limitBytes=0", "stream=All2"] {
