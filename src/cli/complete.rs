@@ -6,11 +6,16 @@ use crate::cluster::Cluster;
 use crate::config::Home;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
 /// The variable by which a shell asks.
 const VARIABLE: &str = "CORACLE_COMPLETE";
+/// The variable by which it says which word is being typed.
+const INDEX: &str = "_CLAP_COMPLETE_INDEX";
+/// What no name of a command ends with.
+const NO_COMMAND: char = ':';
 /// Shells that there are scripts for.
 pub const SHELLS: [&str; 5] = ["bash", "elvish", "fish", "powershell", "zsh"];
 /// How long a completion may take: a cluster that does not answer offers no services.
@@ -18,7 +23,55 @@ const PATIENCE: Duration = Duration::from_millis(800);
 
 /// Answers a shell that asks for completions, and ends the process then; returns at once otherwise.
 pub fn answer() {
-    CompleteEnv::with_factory(super::whole).var(VARIABLE).complete();
+    if std::env::var_os(VARIABLE).is_none() {
+        return;
+    }
+    let index = std::env::var(INDEX).ok().and_then(|text| text.parse().ok());
+    let words = told_apart(std::env::args_os().collect(), index);
+    let folder = std::env::current_dir().ok();
+    let shells = CompleteEnv::with_factory(super::whole).var(VARIABLE);
+    if shells.try_complete(words, folder.as_deref()).unwrap_or_else(|error| error.exit()) {
+        std::process::exit(0);
+    }
+}
+
+/// The words of a question, in which values of flags that are spelled like a command are spelled otherwise: clap_complete takes
+/// every such word for the command (`coracle -p status …`). `index` is the place of the word that is being typed, of those
+/// behind `--`; without one it is the last.
+fn told_apart(mut words: Vec<OsString>, index: Option<usize>) -> Vec<OsString> {
+    let Some(first) = words.iter().position(|word| word == "--").map(|at| at + 1) else { return words };
+    let typed = index.map_or(words.len().saturating_sub(1), |index| first + index);
+    let mut root = super::whole();
+    root.build();
+    let mut command = &root;
+    let mut is_value = false;
+    // The first is the program's own name.
+    for word in words.iter_mut().take(typed).skip(first + 1) {
+        let text = word.to_string_lossy();
+        let known = command.find_subcommand(&*text);
+        match (is_value, known) {
+            (false, Some(known)) => command = known,
+            (true, Some(_)) => *word = OsString::from(format!("{text}{NO_COMMAND}")),
+            _ => {}
+        }
+        is_value = !is_value && takes_next(command, &word.to_string_lossy());
+    }
+    words
+}
+
+/// Whether a word is a flag whose value is the next word.
+fn takes_next(command: &clap::Command, word: &str) -> bool {
+    let (long, short) = match word.strip_prefix("--") {
+        Some(long) => (Some(long), None),
+        None => (None, word.strip_prefix('-').and_then(|rest| rest.chars().next_back())),
+    };
+    let is_it = |flag: &&clap::Arg| match (long, short) {
+        (Some(long), _) => flag.get_long_and_visible_aliases().is_some_and(|all| all.contains(&long)),
+        (_, Some(short)) => flag.get_short_and_visible_aliases().is_some_and(|all| all.contains(&short)),
+        _ => false,
+    };
+    let found = command.get_arguments().find(is_it);
+    found.and_then(clap::Arg::get_num_args).is_some_and(|count| count.takes_values() && count.min_values() > 0)
 }
 
 /// Writes the script of a shell.
@@ -87,6 +140,26 @@ mod tests {
         assert_eq!(named("x -- coracle -p dev service w").as_deref(), Some("dev"));
         assert_eq!(named("x -- coracle service --profile=prod w").as_deref(), Some("prod"));
         assert_eq!(named("x -- coracle service w -p"), None);
+    }
+
+    #[test]
+    fn a_value_that_is_spelled_like_a_command_is_none_unless_it_is_being_typed() {
+        let told = |line: &str, index| {
+            let words = told_apart(line.split(' ').map(OsString::from).collect(), index);
+            words.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told("x -- coracle -p status addons enable d", None), "x -- coracle -p status: addons enable d");
+        assert_eq!(told("x -- coracle -p status", None), "x -- coracle -p status");
+        assert_eq!(told("x -- coracle -p status addons", Some(2)), "x -- coracle -p status addons");
+        assert_eq!(
+            told("x -- coracle --profile start stop --all start d", Some(6)),
+            "x -- coracle --profile start: stop --all start d"
+        );
+        assert_eq!(
+            told("x -- coracle --profile=start addons list -p list", None),
+            "x -- coracle --profile=start addons list -p list"
+        );
+        assert_eq!(told("x", None), "x");
     }
 
     #[test]

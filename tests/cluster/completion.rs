@@ -85,6 +85,8 @@ fn shells_offer_profiles_addons_and_services_as_they_are_now() {
             ("coracle profile harb", "harbours"),
             ("coracle -p harbours addons enable default-st", "default-storageclass"),
             ("coracle -p harbours service pi", "pier"),
+            // A profile of that name would be a profile all the same.
+            ("coracle -p status addons enable default-st", "default-storageclass"),
         ] {
             let offered = ask(&cluster, line);
             assert!(offered.contains(wanted), "{shell}: `{line}` offers {offered:?}");
