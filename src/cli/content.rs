@@ -6,14 +6,19 @@ use crate::addons::{self, CATALOG, catalog, reconcile};
 use crate::api::{Object, yaml};
 use crate::base::Hint;
 use crate::client;
-use crate::cluster::Cluster;
-use crate::config::Profile;
+use crate::cluster::{Cluster, trust};
+use crate::config::{Home, Profile};
 use crate::images::{Reference, Store, logins};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Who applied what came from a cluster file.
 const MANAGER: &str = "coracle-apply";
+
+/// Certificates of the user's own authorities (`certs/` of the home), which every pull trusts beside the machine's.
+pub fn authorities(home: &Home) -> Result<Vec<String>, Failure> {
+    Ok(trust::of_folder(&home.certificates())?)
+}
 
 /// Every name must be that of an addon.
 pub fn check_addons(names: &[String]) -> Result<(), Failure> {
@@ -36,7 +41,7 @@ pub async fn bring(cluster: &Cluster, say: &(dyn Fn(&str) + Sync), context: &Con
     if !profile.images.is_empty() {
         let store = Store::open(cluster.paths().images())?;
         for image in &profile.images {
-            bring_image(&store, image, say).await?;
+            bring_image(&store, image, &authorities(&context.home)?, say).await?;
         }
     }
     if !profile.kubernetes {
@@ -63,7 +68,12 @@ pub async fn bring(cluster: &Cluster, say: &(dyn Fn(&str) + Sync), context: &Con
 }
 
 /// An archive that is there, or a name to pull.
-async fn bring_image(store: &Store, image: &str, say: &(dyn Fn(&str) + Sync)) -> Result<(), Failure> {
+async fn bring_image(
+    store: &Store,
+    image: &str,
+    authorities: &[String],
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<(), Failure> {
     if Path::new(image).exists() {
         say(&format!("loading {image}"));
         store.load_path(Path::new(image))?;
@@ -74,7 +84,7 @@ async fn bring_image(store: &Store, image: &str, say: &(dyn Fn(&str) + Sync)) ->
     }
     say(&format!("pulling {image}"));
     let reference: Reference = image.parse()?;
-    store.pull(&reference, &logins::of_user(reference.registry())).await?;
+    store.pull(&reference, &logins::of_user(reference.registry()), authorities).await?;
     Ok(())
 }
 

@@ -14,6 +14,6 @@ pub mod ready;
 mod schedule;
 pub mod snapshot;
 pub mod status;
-mod trust;
+pub mod trust;
 
 pub use life::{Cluster, Error, Started};

@@ -44,6 +44,16 @@ impl Cluster {
     }
 }
 
+/// The certificates of a folder's files, each as a text of its own.
+pub fn of_folder(folder: &Path) -> io::Result<Vec<String>> {
+    let read = |path: PathBuf| {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        Ok(trust::certificates(&std::fs::read_to_string(&path).map_err(named)?))
+    };
+    let all: io::Result<Vec<Vec<String>>> = files(folder).into_iter().map(read).collect();
+    Ok(all?.concat())
+}
+
 fn gather<'a>(
     bundles: impl Iterator<Item = &'a Path>,
     file: Option<&Path>,
@@ -131,6 +141,8 @@ mod tests {
             &[at("certs"), at("nowhere")],
             &|text| panic!("{text}"),
         );
+        assert_eq!(of_folder(&at("certs")).unwrap(), ["one", "two"].map(certificate));
+        assert_eq!(of_folder(&at("nowhere")).unwrap(), Vec::<String>::new());
         let names: Vec<&str> = found.own.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["named", "corp-0", "corp-1"]);
         found.write(&at("trust")).unwrap();

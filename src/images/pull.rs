@@ -7,7 +7,7 @@ use super::staging::Staging;
 use super::{Error, Image, Reference, Store, builtin, is_digest};
 use crate::base::causes::chain;
 use futures::{StreamExt, TryStreamExt, stream};
-use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use std::path::PathBuf;
@@ -37,9 +37,9 @@ pub struct Login {
 }
 
 impl Store {
-    /// Fetches an image. `logins` are tried in order, then access without a name. Layers that are here are not fetched again; on
-    /// an error nothing is added.
-    pub async fn pull(&self, reference: &Reference, logins: &[Login]) -> Result<Image, Error> {
+    /// Fetches an image. `logins` are tried in order, then access without a name. `authorities` (PEM) are trusted beside those of
+    /// the machine. Layers that are here are not fetched again; on an error nothing is added.
+    pub async fn pull(&self, reference: &Reference, logins: &[Login], authorities: &[String]) -> Result<Image, Error> {
         // Built-in images come from nowhere but this executable: always the newest, and never missing.
         if reference.registry() == builtin::REGISTRY {
             return self
@@ -48,12 +48,18 @@ impl Store {
         }
         crate::base::crypto::install();
         let named = logins.iter().map(|login| RegistryAuth::Basic(login.username.clone(), login.password.clone()));
+        let (first, others) = protocols(reference.registry(), authorities);
+        let ways = named.chain([RegistryAuth::Anonymous]).flat_map(|auth| {
+            std::iter::once(first.clone()).chain(others.clone()).map(move |protocol| (auth.clone(), protocol))
+        });
         let mut refused = None;
-        for auth in named.chain([RegistryAuth::Anonymous]) {
-            let source = Source::new(self, reference, auth);
+        for (auth, protocol) in ways {
+            let may_be_plain = protocol == ClientProtocol::Https && others.is_some();
+            let source = Source::new(self, reference, auth, protocol, authorities)?;
             match source.manifest().await {
                 // The first refusal tells more than that access without a name is refused as well.
-                Err(Failed { refused: true, error }) => drop(refused.get_or_insert(error)),
+                Err(Failed { refused: true, error, .. }) => drop(refused.get_or_insert(error)),
+                Err(failed) if may_be_plain && failed.is_mute => {}
                 Err(failed) => return Err(failed.error),
                 Ok(manifest) => return source.fetch(manifest).await,
             }
@@ -66,9 +72,21 @@ fn problem(reference: &Reference, problem: impl Into<String>) -> Error {
     Error::Pull { reference: reference.to_string(), problem: problem.into() }
 }
 
+/// How a registry is spoken to, and how else if nobody answers so. Registries of this machine speak plain HTTP; where the user
+/// has authorities of their own, it may be that one vouches for such a registry.
+fn protocols(registry: &str, authorities: &[String]) -> (ClientProtocol, Option<ClientProtocol>) {
+    match (is_local(registry), authorities.is_empty()) {
+        (false, _) => (ClientProtocol::Https, None),
+        (true, true) => (ClientProtocol::Http, None),
+        (true, false) => (ClientProtocol::Https, Some(ClientProtocol::Http)),
+    }
+}
+
 /// A request that failed, and whether other credentials might help.
 struct Failed {
     refused: bool,
+    /// There was no answer in the protocol.
+    is_mute: bool,
     error: Error,
 }
 
@@ -91,18 +109,24 @@ struct Found {
 }
 
 impl<'a> Source<'a> {
-    fn new(store: &'a Store, wanted: &'a Reference, auth: RegistryAuth) -> Self {
+    fn new(
+        store: &'a Store,
+        wanted: &'a Reference,
+        auth: RegistryAuth,
+        protocol: ClientProtocol,
+        authorities: &[String],
+    ) -> Result<Self, Error> {
         let (registry, repository) = (wanted.registry().to_string(), wanted.repository().to_string());
         let reference = match (wanted.digest(), wanted.tag()) {
             (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.into()),
             (None, tag) => oci_client::Reference::with_tag(registry, repository, tag.unwrap_or("latest").into()),
         };
-        let protocol = match is_local(wanted.registry()) {
-            true => ClientProtocol::Http,
-            false => ClientProtocol::Https,
-        };
+        let trusted = authorities
+            .iter()
+            .map(|text| Certificate { encoding: CertificateEncoding::Pem, data: text.clone().into_bytes() });
         let config = ClientConfig {
             protocol,
+            extra_root_certificates: trusted.collect(),
             read_timeout: Some(SILENCE),
             connect_timeout: Some(CONNECT),
             https_proxy: proxy(&["HTTPS_PROXY", "https_proxy"]),
@@ -111,7 +135,9 @@ impl<'a> Source<'a> {
             user_agent: concat!("coracle/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
-        Self { store, wanted, reference, client: oci_client::Client::new(config), auth }
+        let client = oci_client::Client::try_from(config)
+            .map_err(|error| problem(wanted, format!("an authority of your own is of no use: {}", chain(&error))))?;
+        Ok(Self { store, wanted, reference, client, auth })
     }
 
     async fn manifest(&self) -> Result<Found, Failed> {
@@ -123,7 +149,7 @@ impl<'a> Source<'a> {
                 .pull_manifest_raw(&reference, &self.auth, ACCEPTED)
                 .await
                 .map_err(|error| self.failed(&error))?;
-            let plain = |error| Failed { refused: false, error };
+            let plain = |error| Failed { refused: false, is_mute: false, error };
             let manifest: Manifest = serde_json::from_slice(&bytes)
                 .map_err(|error| plain(problem(self.wanted, format!("its manifest cannot be read: {error}"))))?;
             let named = named.get_or_insert(digest.clone()).clone();
@@ -135,7 +161,7 @@ impl<'a> Source<'a> {
             let chosen = choose(&manifest.manifests).ok_or_else(|| plain(problem(self.wanted, here())))?;
             reference = reference.clone_with_digest(chosen.digest.clone());
         }
-        Err(Failed { refused: false, error: problem(self.wanted, "its indexes point to each other") })
+        Err(Failed { refused: false, is_mute: false, error: problem(self.wanted, "its indexes point to each other") })
     }
 
     async fn fetch(&self, found: Found) -> Result<Image, Error> {
@@ -213,7 +239,8 @@ impl<'a> Source<'a> {
             OciDistributionError::ServerError { code: 404, .. } => (false, format!("{}: not found", self.wanted)),
             other => (false, chain(other)),
         };
-        Failed { refused, error: problem(self.wanted, why) }
+        let is_mute = matches!(error, OciDistributionError::RequestError(_));
+        Failed { refused, is_mute, error: problem(self.wanted, why) }
     }
 }
 
@@ -245,6 +272,40 @@ mod tests {
 
     /// A registry with one image; `secret` is asked for if there is one.
     async fn registry(layer: Vec<u8>, promised: &str, secret: Option<&'static str>) -> u16 {
+        let router = router(layer, promised, secret);
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        port
+    }
+
+    /// The same over TLS; its certificate is its own authority.
+    async fn registry_with_tls(layer: Vec<u8>) -> (u16, String) {
+        crate::base::crypto::install();
+        let own = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(own.signing_key.serialize_der());
+        let config = rustls::ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(vec![own.cert.der().clone()], key.into()).unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let promised = digest(&layer);
+        let service = hyper_util::service::TowerToHyperService::new(router(layer, &promised, None));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, service) = (acceptor.clone(), service.clone());
+                tokio::spawn(async move {
+                    // Who does not trust it goes away.
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let stream = hyper_util::rt::TokioIo::new(stream);
+                    hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await.ok();
+                });
+            }
+        });
+        (port, own.cert.pem())
+    }
+
+    fn router(layer: Vec<u8>, promised: &str, secret: Option<&'static str>) -> axum::Router {
         let config = serde_json::json!({"architecture": super::super::archive::architecture(), "os": "linux",
             "config": {"Cmd": ["x"]}, "rootfs": {"type": "layers", "diff_ids": [promised]}});
         let config = config.to_string().into_bytes();
@@ -264,14 +325,10 @@ mod tests {
             (format!("/v2/app/blobs/{promised}"), ("application/octet-stream", layer)),
         ]);
         let files = Arc::new(files);
-        let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+        axum::Router::new().fallback(move |request: axum::extract::Request| {
             let files = files.clone();
             async move { answer(&files, secret, &request) }
-        });
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        port
+        })
     }
 
     fn answer(
@@ -307,10 +364,14 @@ mod tests {
     }
 
     async fn pull(port: u16, logins: &[Login]) -> Result<Image, Error> {
+        pull_trusting(port, logins, &[]).await
+    }
+
+    async fn pull_trusting(port: u16, logins: &[Login], authorities: &[String]) -> Result<Image, Error> {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).unwrap();
         let reference: Reference = format!("localhost:{port}/app:1").parse().unwrap();
-        let image = store.pull(&reference, logins).await?;
+        let image = store.pull(&reference, logins, authorities).await?;
         assert_eq!(std::fs::read(image.layers[0].join("hello")).unwrap(), b"hi");
         assert_eq!(store.resolve(&reference.to_string()).unwrap().unwrap().id, image.id);
         assert!(
@@ -336,6 +397,19 @@ mod tests {
         assert!(pull(port, &[login("wrong"), login("right")]).await.is_ok());
         let refused = pull(port, &[login("wrong")]).await.unwrap_err().to_string();
         assert!(refused.contains("authorization"), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_registry_is_trusted_for_whom_an_authority_of_the_users_vouches() {
+        let layer = layer();
+        let (port, certificate) = registry_with_tls(layer.clone()).await;
+        pull_trusting(port, &[], &[certificate.clone()]).await.unwrap();
+        assert!(pull(port, &[]).await.is_err());
+        let other = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap().cert.pem();
+        assert!(pull_trusting(port, &[], &[other]).await.is_err());
+        // A registry of this machine that speaks plain HTTP is found all the same.
+        let plain = registry(layer.clone(), &digest(&layer), None).await;
+        pull_trusting(plain, &[], &[certificate]).await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]

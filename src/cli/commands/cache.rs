@@ -45,7 +45,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
                 let steps = context.printer.steps();
                 steps.step(&format!("pulling {image}"));
                 let reference: Reference = image.parse()?;
-                cache.pull(&reference, &logins::of_user(reference.registry())).await?;
+                cache
+                    .pull(&reference, &logins::of_user(reference.registry()), &content::authorities(&context.home)?)
+                    .await?;
             }
             let names = if all { context.home.names()? } else { vec![context.profile.clone()] };
             for name in names {

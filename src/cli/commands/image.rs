@@ -1,7 +1,7 @@
 //! `coracle image`: the node's image store, used in place; a running cluster sees the change at once.
 
 use super::super::table::framed;
-use super::super::{Context, Exit, Failure};
+use super::super::{Context, Exit, Failure, content};
 use crate::base::Hint;
 use crate::images::{Error, Image, Reference, Store, logins};
 use serde_json::json;
@@ -257,7 +257,10 @@ async fn pull(store: &Store, images: &[String], context: &Context) -> Result<(),
         let steps = context.printer.steps();
         steps.step(&format!("pulling {image}"));
         let reference: Reference = image.parse().map_err(failure)?;
-        store.pull(&reference, &logins::of_user(reference.registry())).await.map_err(failure)?;
+        store
+            .pull(&reference, &logins::of_user(reference.registry()), &content::authorities(&context.home)?)
+            .await
+            .map_err(failure)?;
         drop(steps);
         context.printer.say(format!("pulled {reference}"));
     }
