@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// A cluster that is not started yet, if there is an engine for it.
-fn wanted(name: &str) -> Option<Cluster> {
+pub fn wanted(name: &str) -> Option<Cluster> {
     usable(Cluster::new(name)?)
 }
 
@@ -196,6 +196,29 @@ fn a_name_that_somebody_else_has_is_left_alone() {
     docker("volume rm squatter");
     assert_eq!(refused.code, 50, "{}", refused.err);
     assert!(refused.err.contains("that is not of this cluster"), "{}", refused.err);
+}
+
+#[test]
+fn an_image_that_the_engine_builds_runs_in_the_cluster() {
+    let Some(cluster) = wanted("builder") else { return };
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].iter().find(|path| std::path::Path::new(path).exists());
+    let Some(busybox) = busybox else { return println!("skipped: there is no busybox to put into an image") };
+    let source = cluster.folder().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::copy(busybox, source.join("busybox")).unwrap();
+    let recipe = "FROM scratch AS tools\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"mkdir\", \"/made\"]\n\
+        FROM scratch\nARG WORD\nENV WORD=$WORD\nCOPY --from=tools /bin/busybox /bin/busybox\nCOPY --from=tools /made /made\n\
+        CMD [\"/bin/busybox\", \"sh\", \"-c\", \"echo $WORD; cd /made && exec /bin/busybox sleep 100000\"]\n";
+    std::fs::write(source.join("Recipe"), recipe).unwrap();
+    cluster.coracle("start --driver=native").ok();
+    let words =
+        format!("image build -t coracle-test-builder:1 -f Recipe --build-opt build-arg=WORD=ahoy {}", source.display());
+    let built = cluster.coracle(&words);
+    docker("image rm coracle-test-builder:1");
+    built.ok();
+    cluster.kubectl("run built --image=coracle-test-builder:1 --image-pull-policy=Never").ok();
+    cluster.kubectl("wait --for=condition=Ready pod/built --timeout=120s").ok();
+    assert_eq!(cluster.kubectl("logs built").ok(), "ahoy\n");
 }
 
 /// An engine of a test's own, which it may stop.

@@ -133,8 +133,8 @@ async fn proxy(registry: u16, asked: Arc<AtomicUsize>) -> u16 {
 
 /// Starts a cluster behind the proxy; it pulls an image through it from a registry that only the company's authority vouches
 /// for.
-fn pulls_behind_a_proxy(name: &str, driver: &str) {
-    let Some(cluster) = Cluster::new(name) else { return };
+fn pulls_behind_a_proxy(cluster: Option<Cluster>, driver: &str) {
+    let Some(cluster) = cluster else { return };
     if !std::path::Path::new("/bin/busybox").exists() {
         println!("skipped: there is no busybox to put into an image");
         return;
@@ -173,7 +173,12 @@ fn pulls_behind_a_proxy(name: &str, driver: &str) {
 
 #[test]
 fn a_node_pulls_through_the_machines_proxy_and_trusts_its_authorities() {
-    pulls_behind_a_proxy("behind", "native");
+    pulls_behind_a_proxy(Cluster::new("behind"), "native");
+}
+
+#[test]
+fn a_node_in_a_container_does_so_too() {
+    pulls_behind_a_proxy(super::docker::wanted("boxbehind"), "docker");
 }
 
 #[test]
