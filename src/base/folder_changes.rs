@@ -14,8 +14,15 @@ pub struct FolderChanges(AsyncFd<OwnedFd>);
 impl FolderChanges {
     /// Changes of these kinds in a folder. `NotFound` if there is no such folder.
     pub fn of(folder: &Path, kinds: WatchFlags) -> io::Result<Self> {
+        Self::of_all(std::iter::once(folder), kinds)
+    }
+
+    /// The same of several folders.
+    pub fn of_all<'a>(folders: impl Iterator<Item = &'a Path>, kinds: WatchFlags) -> io::Result<Self> {
         let descriptor = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        inotify::add_watch(&descriptor, folder, kinds)?;
+        for folder in folders {
+            inotify::add_watch(&descriptor, folder, kinds)?;
+        }
         Ok(Self(sys::watch(descriptor)?))
     }
 

@@ -1,13 +1,26 @@
 //! The kernel and library calls of this room that Rust cannot check.
 
+use rustix::io::FdFlags;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use tokio::io::unix::AsyncFd;
 
 /// Tells when a descriptor can be read.
 pub fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is open and answers the same descriptor until it is dropped, and the `AsyncFd` owns it.
     Ok(unsafe { AsyncFd::register(descriptor) }?)
+}
+
+/// Takes a descriptor that the program which started this one left open for it, and keeps it from those that this one starts. To
+/// be asked once for each. Fails if there is no such descriptor.
+pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 3 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: the descriptor is borrowed for one call, which fails where it is not open.
+    rustix::io::fcntl_setfd(unsafe { BorrowedFd::borrow_raw(number) }, FdFlags::CLOEXEC)?;
+    // SAFETY: it is open, as was just seen, and nobody else of this process knows of it: the caller asks once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Unmaps the pages from `start` to `end` of a file mapping of which no page was changed; touching them brings them back.

@@ -22,11 +22,9 @@ pub fn main(domain: String, machine: IpAddr) -> io::Result<()> {
         let client =
             client::config::in_cluster().map_err(|error| io::Error::other(crate::base::causes::chain(&error)))?;
         let options = Options { domain, machine, address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: PORT };
-        // The pod's file is a copy of the node's, which has the machine's resolvers.
-        let resolv_conf = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
         tokio::spawn(crate::base::memory::settle());
         tokio::select! {
-            ended = dns::run(client, options, &resolv_conf) => ended,
+            ended = dns::run(client, options, super::resolvers::of_pod()) => ended,
             _ = terminate.recv() => Ok(()),
         }
     })

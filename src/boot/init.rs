@@ -6,6 +6,7 @@
 //! ```
 
 use super::mounts;
+use crate::base::resolvers::Folders;
 use crate::config::{NodePaths, Profile};
 use rustix::fs::Mode;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
@@ -38,8 +39,10 @@ pub fn main() -> io::Result<()> {
         eprintln!("{error}");
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    // Before anything is started that could inherit them.
+    let folders = Folders::inherited()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run())
+    runtime.block_on(run(folders))
 }
 
 /// The services that run, by pid, and when each was last started.
@@ -51,7 +54,7 @@ struct Services {
     pauses: BTreeMap<&'static str, Duration>,
 }
 
-async fn run() -> io::Result<()> {
+async fn run(folders: Option<Folders>) -> io::Result<()> {
     let mut child = signal(SignalKind::child())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -64,6 +67,7 @@ async fn run() -> io::Result<()> {
         SERVICES.iter().try_for_each(|service| services.start(service))?;
     }
     tokio::spawn(crate::base::memory::settle());
+    tokio::spawn(super::resolvers::follow(folders));
     loop {
         tokio::select! {
             _ = child.recv() => {

@@ -11,6 +11,7 @@ pub mod mounts;
 pub mod network;
 pub mod node;
 pub mod renewal;
+mod resolvers;
 pub mod server;
 pub mod supervisor;
 pub mod trust;

@@ -34,6 +34,11 @@ impl NodePaths {
         self.below("run/coracle/trust")
     }
 
+    /// The machine's resolvers as they are now, in a file `resolv.conf`; of a folder of its own, so that it can be watched.
+    pub fn resolvers(&self) -> PathBuf {
+        self.below("etc/coracle/resolvers")
+    }
+
     /// The store's durable files.
     pub fn store(&self) -> PathBuf {
         self.below("var/lib/coracle/store")

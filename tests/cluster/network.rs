@@ -3,8 +3,9 @@
 use super::harness::{Cluster, until};
 use super::tour::fetch;
 use hickory_proto::op::{Message, MessageType, OpCode, Query, ResponseCode};
-use hickory_proto::rr::{Name, RecordType};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use std::net::UdpSocket;
+use std::process::Command;
 use std::time::Duration;
 
 /// How long a name server may take for an answer.
@@ -64,6 +65,60 @@ fn resolve(server: &str, name: &str, kind: RecordType) -> (ResponseCode, Vec<Str
     let mut data: Vec<String> = answer.answers.iter().map(|record| record.data.to_string()).collect();
     data.sort();
     (answer.metadata.response_code, data)
+}
+
+/// Answers every question for an address with 192.0.2.7, at port 53 of an address.
+fn name_server(address: &str) {
+    let socket = UdpSocket::bind((address, 53)).unwrap_or_else(|error| panic!("{address}: {error}"));
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let Ok(asked) = Message::from_vec(&buffer[..length]) else { continue };
+            let mut answer = Message::new(asked.metadata.id, MessageType::Response, OpCode::Query);
+            for query in &asked.queries {
+                answer.add_query(query.clone());
+                if query.query_type() == RecordType::A {
+                    let data = RData::A(std::net::Ipv4Addr::new(192, 0, 2, 7).into());
+                    answer.add_answer(Record::from_rdata(query.name().clone(), 5, data));
+                }
+            }
+            socket.send_to(&answer.to_vec().unwrap(), from).unwrap();
+        }
+    });
+}
+
+/// The machine is one with an `/etc` of the test's own, as far as the start of the cluster can tell.
+#[test]
+fn names_of_others_are_asked_of_the_resolvers_that_the_machine_has_now() {
+    let Some(cluster) = Cluster::new("roaming") else { return };
+    let etc = cluster.folder().join("etc");
+    let copied = Command::new("cp").arg("-a").arg("/etc").arg(&etc).status().unwrap();
+    assert!(copied.success());
+    let write = |text: &str| {
+        std::fs::write(etc.join("resolv.new"), text).unwrap();
+        std::fs::rename(etc.join("resolv.new"), etc.join("resolv.conf")).unwrap();
+    };
+    write("search example.com\n");
+    let mut start = Command::new("unshare");
+    let script = "mount --bind \"$0\" /etc && exec \"$1\" -p roaming start";
+    start.args(["--mount", "--propagation=private", "sh", "-c", script]).arg(&etc).arg(env!("CARGO_BIN_EXE_coracle"));
+    assert!(cluster.spawn(start).wait().unwrap().success());
+    let dns = cluster.kubectl("get service kube-dns -n kube-system -o jsonpath={.spec.clusterIP}").ok();
+    assert_eq!(resolve(&dns, "pier.harbour.test.", RecordType::A).0, ResponseCode::ServFail);
+
+    let profile = std::fs::read_to_string(cluster.profile_folder().join("profile.json")).unwrap();
+    let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
+    let machine = profile["network"]["host_address"].as_str().unwrap();
+    name_server(machine);
+    write(&format!("search harbour.test\nnameserver {machine}\n"));
+    until("the new resolver is asked", || resolve(&dns, "pier.harbour.test.", RecordType::A).1 == ["192.0.2.7"]);
+    assert!(cluster.coracle("ssh -- cat /etc/resolv.conf").ok().contains("search harbour.test"));
+    write("search example.com\n");
+    until("it is left", || resolve(&dns, "quay.harbour.test.", RecordType::A).0 == ResponseCode::ServFail);
+    let pods = cluster.kubectl(
+        "get pods -n kube-system -l k8s-app=kube-dns -o jsonpath={.items[*].status.containerStatuses[0].restartCount}",
+    );
+    assert_eq!(pods.ok(), "0");
 }
 
 #[test]

@@ -17,7 +17,8 @@ pub mod inside;
 mod network;
 
 use super::native::{self, links};
-use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
+use super::{Driver, Error, Health, Machine, MachineState, Say};
+use crate::base::resolvers;
 use crate::config::NodePaths;
 use crate::config::values::Port;
 use async_trait::async_trait;
@@ -340,7 +341,7 @@ fn files(machine: &Machine) -> io::Result<Vec<u8>> {
     };
     let inside = NodePaths::default();
     add(&inside.profile(), &serde_json::to_vec_pretty(&machine.profile)?)?;
-    add(Path::new(inside::RESOLVERS), etc::resolvers().as_bytes())?;
+    add(Path::new(inside::RESOLVERS), resolvers::of_this_machine().as_bytes())?;
     for entry in std::fs::read_dir(NodePaths::new(&machine.root).pki())? {
         let entry = entry?;
         if entry.file_type()?.is_file() {

@@ -3,6 +3,7 @@
 
 use super::super::etc;
 use super::{cgroups, links, terminal};
+use crate::base::resolvers;
 use crate::config::Profile;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -38,10 +39,14 @@ pub fn launch(profile: &Profile, mark: &str, root: &Path) -> io::Result<()> {
     rustix::system::sethostname(profile.name.as_bytes())?;
     // Bound before the node lives, and handed down to the server, so that a client's first connection waits instead of failing.
     let listener = std::net::TcpListener::bind(("0.0.0.0", profile.api_port))?;
+    // Behind the node's root nobody finds them.
+    let folders = resolvers::Folders::open();
     build_root(root, profile)?;
+    let (variable, value) = folders.hand_down()?;
     let mut init = Command::new("/coracle")
         .arg("init")
         .env_clear()
+        .env(variable, value)
         .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .stdin(std::os::fd::OwnedFd::from(listener))
         .stdout(io::stderr())
@@ -114,7 +119,7 @@ fn configure_network(profile: &Profile) -> io::Result<()> {
 fn build_root(root: &Path, profile: &Profile) -> io::Result<()> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     rustix::mount::mount_bind(root, root)?;
-    etc::write(root, profile, &etc::resolvers())?;
+    etc::write(root, profile, &resolvers::of_this_machine())?;
     let executable = std::env::current_exe()?;
     bind_file(&executable, &root.join("coracle"))?;
     for folder in HOST_FOLDERS {

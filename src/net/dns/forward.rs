@@ -5,8 +5,10 @@ use hickory_proto::rr::{Name, Record, RecordType};
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::{DnsError, NetError, runtime::TokioRuntimeProvider};
 use hickory_resolver::{Resolver, TokioResolver};
+use parking_lot::RwLock;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Answers that are kept at most.
 const CACHED: u64 = 256;
@@ -29,25 +31,30 @@ impl Answer {
 }
 
 /// The way out.
-pub struct Forwarder(Option<TokioResolver>);
+pub struct Forwarder(RwLock<Option<TokioResolver>>);
 
 impl Forwarder {
     /// Forwards to the resolvers that a `resolv.conf` names; to nobody if it names none.
     pub fn new(resolv_conf: &str) -> Result<Self, NetError> {
-        let servers: Vec<NameServerConfig> =
-            servers(resolv_conf).into_iter().map(NameServerConfig::udp_and_tcp).collect();
-        if servers.is_empty() {
-            return Ok(Self(None));
+        Ok(Self(RwLock::new(resolver(resolv_conf)?)))
+    }
+
+    /// Forwards to others whenever they are told; never ends.
+    pub async fn follow(&self, mut resolvers: watch::Receiver<String>) {
+        while resolvers.changed().await.is_ok() {
+            let made = resolver(&resolvers.borrow_and_update());
+            match made {
+                // What the ones before answered may not be true in another network: it is forgotten.
+                Ok(resolver) => *self.0.write() = resolver,
+                Err(error) => tracing::warn!(%error, "the new resolvers are not asked"),
+            }
         }
-        let config = ResolverConfig::from_name_servers(servers);
-        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
-        *builder.options_mut() = options();
-        Ok(Self(Some(builder.build()?)))
+        std::future::pending().await
     }
 
     /// Asks.
     pub async fn ask(&self, name: &Name, kind: RecordType) -> Answer {
-        let Some(resolver) = &self.0 else { return Answer::nothing(ResponseCode::ServFail) };
+        let Some(resolver) = self.0.read().clone() else { return Answer::nothing(ResponseCode::ServFail) };
         let mut name = name.clone();
         // A name with its last dot is asked for as it is, without search domains.
         name.set_fqdn(true);
@@ -66,6 +73,18 @@ impl Forwarder {
             }
         }
     }
+}
+
+/// Asks the resolvers that a `resolv.conf` names; nothing if it names none.
+fn resolver(resolv_conf: &str) -> Result<Option<TokioResolver>, NetError> {
+    let servers: Vec<NameServerConfig> = servers(resolv_conf).into_iter().map(NameServerConfig::udp_and_tcp).collect();
+    if servers.is_empty() {
+        return Ok(None);
+    }
+    let config = ResolverConfig::from_name_servers(servers);
+    let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+    *builder.options_mut() = options();
+    Ok(Some(builder.build()?))
 }
 
 fn options() -> ResolverOpts {

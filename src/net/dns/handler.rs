@@ -20,7 +20,7 @@ const ALIASES: usize = 8;
 /// Answers requests.
 pub struct Handler {
     pub zone: Arc<RwLock<Zone>>,
-    pub forwarder: Forwarder,
+    pub forwarder: Arc<Forwarder>,
     pub counters: Arc<Counters>,
 }
 
@@ -177,7 +177,7 @@ mod tests {
         zone.set_service(key("circle"), external("circle.default.svc.cluster.local"));
         let handler = Handler {
             zone: Arc::new(RwLock::new(zone)),
-            forwarder: Forwarder::new("").unwrap(),
+            forwarder: Arc::new(Forwarder::new("").unwrap()),
             counters: Arc::default(),
         };
         let mut message = Message::new(7, MessageType::Query, OpCode::Query);

@@ -3,7 +3,7 @@
 //! ```text
 //! API ─▶ feed ─▶ zone ─┐
 //! client ─▶ handler ───┼─▶ answer
-//!            └▶ forwarder ─▶ resolvers of /etc/resolv.conf
+//!            └▶ forwarder ─▶ resolvers of the machine, as they are now
 //! ```
 
 mod feed;
@@ -41,20 +41,22 @@ pub struct Options {
     pub port: u16,
 }
 
-/// Serves until the future is dropped; ends with an error only.
-pub async fn run(client: Client, options: Options, resolv_conf: &str) -> io::Result<()> {
+/// Serves until the future is dropped; ends with an error only. `resolvers` is the text of a `resolv.conf`.
+pub async fn run(client: Client, options: Options, resolvers: watch::Receiver<String>) -> io::Result<()> {
     let zone = Zone::new(&options.domain, options.machine).map_err(io::Error::other)?;
     let zone = Arc::new(RwLock::new(zone));
     let counters = Arc::new(health::Counters::default());
     let (ready, is_ready) = watch::channel(false);
-    let forwarder = Forwarder::new(resolv_conf).map_err(io::Error::other)?;
-    let mut server = Server::new(Handler { zone: zone.clone(), forwarder, counters: counters.clone() });
+    let forwarder = Arc::new(Forwarder::new(&resolvers.borrow()).map_err(io::Error::other)?);
+    let mut server =
+        Server::new(Handler { zone: zone.clone(), forwarder: forwarder.clone(), counters: counters.clone() });
     let address = SocketAddr::new(options.address, options.port);
     server.register_socket(UdpSocket::bind(address).await?);
     server.register_listener(TcpListener::bind(address).await?, IDLE, TCP_BUFFER);
     tokio::select! {
         ended = server.block_until_done() => ended.map_err(io::Error::other),
         ended = health::serve(options.address, is_ready, counters) => ended,
+        () = forwarder.follow(resolvers) => Ok(()),
         () = feed::follow(client, zone, ready) => Ok(()),
     }
 }
