@@ -292,3 +292,74 @@ fn a_cluster_comes_back_with_its_engine() {
     cluster.coracle("delete").ok();
     assert_eq!(cluster.traces(), Vec::<String>::new());
 }
+
+/// Podman's service, of a test's own, with a folder of its own for everything that it keeps.
+struct Podman {
+    folder: tempfile::TempDir,
+    process: Child,
+}
+
+impl Podman {
+    fn new() -> Option<Self> {
+        let is_there = |program: &str| Command::new(program).arg("--version").output().is_ok();
+        let mut helpers = ["/usr/lib/podman/netavark", "/usr/libexec/podman/netavark"].iter();
+        let has_network = helpers.any(|path| std::path::Path::new(path).exists());
+        if !rustix::process::geteuid().is_root() || !is_there("podman") || !is_there("runc") || !has_network {
+            println!("skipped: there is no `podman` with `runc` and `netavark` that this test may start");
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| -> PathBuf { folder.path().join(name) };
+        // Networks, and which of their addresses are taken, are the machine's unless podman is told another folder.
+        let networks = place("networks").display().to_string();
+        let config = format!("[network]\nnetwork_backend = \"netavark\"\nnetwork_config_dir = \"{networks}\"\n");
+        std::fs::write(place("containers.conf"), config).unwrap();
+        let log = std::fs::File::create(place("log")).unwrap();
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(place("root")).arg("--runroot").arg(place("run"));
+        command.args(["--cgroup-manager=cgroupfs", "--runtime=runc", "system", "service", "--time=0"]);
+        command.arg(format!("unix://{}", place("podman.sock").display()));
+        command.env("CONTAINERS_CONF", place("containers.conf"));
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        let podman = Self { folder, process };
+        let socket = podman.folder.path().join("podman.sock");
+        until("podman listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        Some(podman)
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.process.kill().ok();
+        self.process.wait().ok();
+        // Its storage stays mounted where it was.
+        let storage = self.folder.path().join("root/overlay");
+        rustix::mount::unmount(&storage, rustix::mount::UnmountFlags::DETACH).ok();
+    }
+}
+
+#[test]
+fn a_node_runs_in_podman_as_well() {
+    let Some(podman) = Podman::new() else { return };
+    let address = format!("unix://{}", podman.folder.path().join("podman.sock").display());
+    let cluster = Cluster::new("podded").unwrap().with_variable("DOCKER_HOST", address);
+    let Some(cluster) = usable(cluster) else { return };
+    cluster.coracle("start --driver=docker").ok();
+    deploy(&cluster);
+    let url = cluster.coracle("service web --url").ok();
+    get(url.trim().trim_start_matches("http://"), "hello from web-");
+    cluster.coracle("pause -A").ok();
+    kill(cluster.init());
+    // Podman itself may start it again before that is seen.
+    cluster.coracle("status");
+    cluster.coracle("start").ok();
+    available(&cluster);
+    cluster.coracle("stop").ok();
+    assert_eq!(host(&cluster), "Stopped");
+    cluster.coracle("start").ok();
+    available(&cluster);
+    cluster.coracle("delete").ok();
+    assert_eq!(cluster.traces(), Vec::<String>::new());
+    assert_eq!(cluster.forgotten(), Vec::<String>::new());
+}

@@ -1,9 +1,10 @@
 //! `coracle node-container`: the first process of a node's container. It gives the container what the native driver gives its
 //! node, and becomes `coracle init`, which cannot tell the difference.
 
-use super::super::etc;
+use super::super::{etc, native};
 use crate::config::{NodePaths, Profile};
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
+use rustix::thread::UnshareFlags;
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -16,9 +17,18 @@ pub const RESOLVERS: &str = "/etc/coracle/resolv.conf";
 /// be mounted twice at one place.
 const ENGINE_MOUNTS: &[&str] = &["/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/sys", "/proc"];
 
+/// Whether a process with this `/proc/PID/cgroup` has a cgroup namespace of its own. Podman (4.3) leaves a container in the
+/// machine's where cgroups are of version 1, whatever it is asked for: the node would make its cgroups beside the machine's own.
+fn has_own_cgroups(memberships: &str) -> bool {
+    memberships.lines().all(|line| line.splitn(3, ':').nth(2) == Some("/"))
+}
+
 /// Becomes PID 1 of the node; returns only when it cannot.
 pub fn main() -> io::Result<Infallible> {
     let profile: Profile = serde_json::from_slice(&std::fs::read(NodePaths::default().profile())?)?;
+    if !has_own_cgroups(&std::fs::read_to_string("/proc/self/cgroup")?) {
+        native::sys::unshare(UnshareFlags::NEWCGROUP)?;
+    }
     // Podman shows it read-only, whatever it is asked for.
     rustix::mount::unmount("/proc/sys", UnmountFlags::DETACH).ok();
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
@@ -40,4 +50,15 @@ pub fn main() -> io::Result<Infallible> {
         .stdout(io::stderr())
         .current_dir("/")
         .exec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_in_the_machines_cgroup_namespace_is_told() {
+        assert!(has_own_cgroups("6:freezer:/\n1:name=systemd:/\n0::/\n"));
+        assert!(!has_own_cgroups("6:freezer:/libpod_parent/libpod-1\n0::/\n"));
+    }
 }

@@ -13,7 +13,7 @@ pub mod cgroups;
 pub mod launch;
 pub mod links;
 pub mod mounts;
-mod sys;
+pub(super) mod sys;
 mod terminal;
 
 use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
