@@ -403,7 +403,7 @@ mod tests {
     async fn a_registry_is_trusted_for_whom_an_authority_of_the_users_vouches() {
         let layer = layer();
         let (port, certificate) = registry_with_tls(layer.clone()).await;
-        pull_trusting(port, &[], &[certificate.clone()]).await.unwrap();
+        pull_trusting(port, &[], std::slice::from_ref(&certificate)).await.unwrap();
         assert!(pull(port, &[]).await.is_err());
         let other = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap().cert.pem();
         assert!(pull_trusting(port, &[], &[other]).await.is_err());

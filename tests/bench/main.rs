@@ -4,6 +4,7 @@
 //! because a machine is slow.
 
 mod api;
+mod charts;
 #[path = "../cluster/harness.rs"]
 #[allow(dead_code)]
 mod harness;
@@ -45,6 +46,7 @@ type Section = fn(&Cluster, &tokio::runtime::Runtime) -> Vec<Figure>;
 const SECTIONS: &[(&str, Section)] = &[
     ("start", start::measure),
     ("idle", machine::measure),
+    ("charts", charts::measure),
     ("pods", pods::measure),
     ("objects", objects::measure),
     ("many", pods::measure_many),
