@@ -10,9 +10,8 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 const SPACE: usize = 4 << 30;
 /// A huge page.
 const HUGE: usize = 2 << 20;
-/// What a thread takes at a time.
+/// What a thread takes at a time for blocks that are shorter than a quarter of it.
 const SPAN: usize = 64 << 10;
-const _: () = assert!(SPAN >= LARGEST && SPACE.is_multiple_of(SPAN));
 
 /// A block that is free.
 struct Free {
@@ -75,24 +74,25 @@ impl Heap {
 
     /// A block that was never used; null if the space is used up.
     fn cut(&self, size: usize) -> *mut u8 {
+        if size >= SPAN / 4 {
+            return self.span(size);
+        }
         let (mut at, mut left) = REST.get();
         if left < size {
-            at = self.span();
-            left = SPAN;
-            if at.is_null() {
-                return at;
-            }
+            (at, left) = (self.span(SPAN), SPAN);
         }
-        // SAFETY: at least as much is left of the span.
-        REST.set((unsafe { at.add(size) }, left - size));
+        if !at.is_null() {
+            // SAFETY: at least as much is left of the span.
+            REST.set((unsafe { at.add(size) }, left - size));
+        }
         at
     }
 
-    /// A span for this thread alone; null if the space is used up.
-    fn span(&self) -> *mut u8 {
-        let next = |taken: usize| (taken < SPACE).then_some(taken + SPAN);
+    /// A part of the space for this thread alone; null if the space is used up.
+    fn span(&self, length: usize) -> *mut u8 {
+        let next = |taken: usize| taken.checked_add(length).filter(|taken| *taken <= SPACE);
         match self.taken.try_update(Relaxed, Relaxed, next) {
-            // SAFETY: the space goes on for a span behind what was taken.
+            // SAFETY: the space goes on for as long behind what was taken.
             Ok(taken) => unsafe { self.start.load(Relaxed).add(taken) },
             Err(_) => null_mut(),
         }
