@@ -11,7 +11,6 @@ mod remote;
 use super::chart::Chart;
 use super::values::{Map, Value, go_type};
 use super::{Error, values};
-use remote::{Documents, Fetcher};
 
 const HEAD: &str = "values don't meet the specifications of the schema(s) in the following chart(s):";
 
@@ -47,20 +46,22 @@ pub fn violations(schema: &[u8], values: &Map) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let values = Value::Object(values::plain_table(values));
-    if plain::is_plain(&schema) && explain::explain(&schema, &Documents::new(), &values).is_empty() {
+    if plain::is_plain(&schema) && explain::explain(&schema, &values).is_empty() {
         return None;
     }
-    let fetcher = Fetcher::default();
-    let options = jsonschema::options().with_retriever(fetcher.clone()).with_base_uri(remote::OWN);
-    let (validator, documents) = match (options.build(&schema), fetcher.fetched()) {
-        (_, Err(problem)) => return Some(format!("{problem}\n")),
-        (Err(error), _) => return Some(format!("'{}#' is not valid: {error}\n", remote::OWN)),
-        (Ok(validator), Ok(documents)) => (validator, documents),
+    let words = explain::words(&schema);
+    let schema = match remote::complete(schema, words) {
+        Ok(schema) => schema,
+        Err(problem) => return Some(format!("{problem}\n")),
+    };
+    let validator = match jsonschema::validator_for(&schema) {
+        Ok(validator) => validator,
+        Err(error) => return Some(format!("'{}#' is not valid: {error}\n", remote::OWN)),
     };
     if validator.is_valid(&values) {
         return None;
     }
-    let told = explain::explain(&schema, &documents, &values);
+    let told = explain::explain(&schema, &values);
     if !told.is_empty() {
         return Some(told);
     }

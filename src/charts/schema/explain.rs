@@ -1,6 +1,6 @@
 //! What is wrong with a value, in the words and the order of santhosh-tekuri/jsonschema v6, which Helm uses.
 
-use super::remote::{self, Documents};
+use super::remote;
 use crate::charts::chart::number_text;
 use crate::charts::repository::http;
 use crate::charts::values::{Map, Value};
@@ -9,14 +9,23 @@ use std::collections::BTreeSet;
 /// How many references may lead to each other without going down in the value.
 const DEEPEST: usize = 200;
 
-/// Every violation, one a line; empty if none is found. `documents` are the schemas that are referred to by address.
-pub fn explain(schema: &Value, documents: &Documents, value: &Value) -> String {
-    let walk = Walk::of(schema, remote::OWN, documents);
+/// Every violation, one a line; empty if none is found.
+pub fn explain(schema: &Value, value: &Value) -> String {
+    let walk = Walk { root: schema, address: remote::OWN, whole: schema, old: draft(schema) < 2019 };
     let mut out = String::new();
     for problem in walk.check(schema, value, &Path::TOP, 0) {
         problem.write(0, &mut out);
     }
     out
+}
+
+/// What a schema's draft calls the address of a schema, and the schemas in a schema.
+pub fn words(schema: &Value) -> (&'static str, &'static str) {
+    match draft(schema) {
+        4 => ("id", "definitions"),
+        6 | 7 => ("$id", "definitions"),
+        _ => ("$id", "$defs"),
+    }
 }
 
 /// The year (or number, if before 2019) of the schema's draft.
@@ -69,7 +78,8 @@ struct Walk<'a> {
     /// The document, and where it is.
     root: &'a Value,
     address: &'a str,
-    documents: &'a Documents,
+    /// What all documents are in.
+    whole: &'a Value,
     /// Before 2019 `$ref` hides its neighbours.
     old: bool,
 }
@@ -77,11 +87,6 @@ struct Walk<'a> {
 type Problems = Vec<Problem>;
 
 impl<'a> Walk<'a> {
-    fn of(root: &'a Value, address: &'a str, documents: &'a Documents) -> Self {
-        let address = root.get("$id").and_then(Value::as_str).filter(|id| id.contains(':')).unwrap_or(address);
-        Self { root, address, documents, old: draft(root) < 2019 }
-    }
-
     /// The violations of one value; more than one make a group where they are part of another.
     fn check(&self, schema: &'a Value, value: &Value, path: &Path<'_>, depth: usize) -> Problems {
         let one = |text: String| vec![Problem { path: path.to_string(), text, causes: Vec::new() }];
@@ -129,9 +134,13 @@ impl<'a> Walk<'a> {
         if let Some(inside) = self.inside(reference) {
             return Some((*self, inside));
         }
-        let (address, fragment) = http::join_url(self.address, reference)?;
-        let (address, root) = self.documents.get_key_value(&address)?;
-        let other = Walk::of(root, address, self.documents);
+        let own = ["$id", "id"].iter().find_map(|word| self.root.get(*word)?.as_str()).unwrap_or_default();
+        let (base, _) = http::join_url(self.address, own)?;
+        let (address, fragment) = http::join_url(&base, reference)?;
+        let root = find(self.whole, &|rules| {
+            ["$id", "id"].iter().any(|word| rules.get(*word).and_then(Value::as_str) == Some(&*address))
+        })?;
+        let other = Walk { root, ..*self };
         Some((other, other.inside(&format!("#{fragment}"))?))
     }
 
