@@ -34,6 +34,8 @@ const PARTS: [(&str, Option<&str>); 4] = [
     ("kube-controller-manager", Some("system:kube-controller-manager")),
     ("kube-scheduler", Some("system:kube-scheduler")),
 ];
+/// Where these pods are.
+const NAMESPACE: &str = "kube-system";
 /// What these pods say they come from; that of other static pods is a file.
 const OWN_SOURCE: &str = "coracle";
 /// The image of what runs; no container is made of it.
@@ -41,9 +43,15 @@ const IMAGE: &str = concat!("coracle.local/coracle:", env!("CARGO_PKG_VERSION"))
 /// After the server refused a write.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Whether a pod stands for a part of the control plane.
+/// Whether a pod stands for a part of the control plane. Annotations alone do not make it one: whoever may make a pod may write
+/// them, and would be shown the server's log for his own.
 pub fn is_part(pod: &Pod) -> bool {
-    static_pods::annotation(pod, SOURCE) == Some(OWN_SOURCE) && static_pods::annotation(pod, MIRROR).is_some()
+    let node = parts::spec(pod).node_name.as_deref().unwrap_or_default();
+    let is_named = |(part, _): &(&str, _)| parts::name(pod).strip_prefix(part) == Some(&*format!("-{node}"));
+    parts::namespace(pod) == NAMESPACE
+        && PARTS.iter().any(is_named)
+        && static_pods::annotation(pod, SOURCE) == Some(OWN_SOURCE)
+        && static_pods::annotation(pod, MIRROR).is_some()
 }
 
 /// The mirror pods that a node has.
@@ -56,7 +64,7 @@ fn manifest(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": name, "namespace": "kube-system", "labels": {"component": name, "tier": "control-plane"},
+            "name": name, "namespace": NAMESPACE, "labels": {"component": name, "tier": "control-plane"},
         },
         "spec": {
             "containers": [{
@@ -231,6 +239,20 @@ mod tests {
         })
         .await;
         assert!(runtime.calls().is_empty(), "{:?}", runtime.calls());
+    }
+
+    #[test]
+    fn annotations_alone_make_no_part() {
+        let made = of_parts("coracle");
+        let pod = |change: &dyn Fn(&mut Value)| {
+            let mut pod = made.values().next().unwrap().clone();
+            change(&mut pod);
+            serde_json::from_value::<Pod>(pod).unwrap()
+        };
+        assert!(is_part(&pod(&|_| {})));
+        assert!(!is_part(&pod(&|pod| pod["metadata"]["namespace"] = json!("default"))));
+        assert!(!is_part(&pod(&|pod| pod["metadata"]["name"] = json!("mine-coracle"))));
+        assert!(!is_part(&pod(&|pod| pod["spec"]["nodeName"] = json!("other"))));
     }
 
     #[tokio::test]

@@ -123,7 +123,7 @@ fn give(block: *mut u8, size: usize) {
 // SAFETY: a block is handed out once until it is freed: it is cut from a span that only this thread has, or comes from a bin of
 // this thread, where only freed blocks are. It is as long as its class, which holds its size, and aligned to `STEP`. Whether a
 // block is of the space its address tells; others are the C library's. Nothing is inlined: it would stand in every place of the
-// executable that frees something, which made that 5 MB longer.
+// executable that frees something, which made that megabytes longer.
 unsafe impl GlobalAlloc for Heap {
     #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -54,32 +54,38 @@ pub async fn get_from(url: &str, repository: &str, download: &Download) -> Resul
         request = request.basic_auth(&download.username, Some(&download.password));
     }
     let failed = |error: &reqwest::Error| Error::Repository(format!("Get \"{url}\": {}", words(error)));
-    let mut response = request.send().await.map_err(|error| failed(&error))?;
+    let response = request.send().await.map_err(|error| failed(&error))?;
     let status = response.status();
     if status != reqwest::StatusCode::OK {
         let reason = status.canonical_reason().unwrap_or_default();
         return Err(Error::Repository(format!("failed to fetch {url} : {} {reason}", status.as_u16())));
     }
+    body(response, url, LARGEST).await
+}
+
+/// An answer's body, of so many bytes at most.
+async fn body(mut response: reqwest::Response, url: &str, largest: u64) -> Result<Vec<u8>, Error> {
+    let failed = |error: reqwest::Error| Error::Repository(format!("Get \"{url}\": {}", words(&error)));
     let mut data = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|error| failed(&error))? {
-        if (data.len() + bytes.len()) as u64 > LARGEST {
-            return Err(Error::Repository(format!("{url} answers more than {LARGEST} bytes")));
+    while let Some(bytes) = response.chunk().await.map_err(failed)? {
+        if (data.len() + bytes.len()) as u64 > largest {
+            return Err(Error::Repository(format!("{url} answers more than {largest} bytes")));
         }
         data.extend_from_slice(&bytes);
     }
     Ok(data)
 }
 
-/// What an address answers, for those who cannot wait otherwise: code, its words, and body. It is asked on a thread of its own.
-pub fn get_now(url: &str, limit: Duration) -> Result<(u16, &'static str, Vec<u8>), Error> {
+/// What an address answers, for those who cannot wait otherwise: code, its words, and body, of so many bytes at most. It is
+/// asked on a thread of its own.
+pub fn get_now(url: &str, limit: Duration, largest: u64) -> Result<(u16, &'static str, Vec<u8>), Error> {
     let failed = |why: String| Error::Repository(format!("Get \"{url}\": {why}"));
     let ask = async {
         let parsed = Url::parse(url).map_err(|error| failed(error.to_string()))?;
         let response = client(&Download::default())?.get(parsed).timeout(limit).send().await;
         let response = response.map_err(|error| failed(words(&error)))?;
         let status = response.status();
-        let body = response.bytes().await.map_err(|error| failed(words(&error)))?;
-        Ok((status.as_u16(), status.canonical_reason().unwrap_or_default(), body.to_vec()))
+        Ok((status.as_u16(), status.canonical_reason().unwrap_or_default(), body(response, url, largest).await?))
     };
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -15,16 +15,23 @@ pub const OWN: &str = "file:///values.schema.json";
 const DRAFTS: &str = "://json-schema.org/";
 /// How long a schema of another server may take.
 const LIMIT: Duration = Duration::from_secs(15);
+/// The most bytes of one, and how many there may be: each may name more.
+const LARGEST: u64 = 4 << 20;
+const MOST: usize = 64;
 
 /// The schema with everything that it refers to; an error names what cannot be had. `words` are those of its draft: for the
 /// address of a schema, and for the schemas in a schema.
 pub fn complete(mut schema: Value, (id, definitions): (&str, &str)) -> Result<Value, String> {
     let mut known = BTreeSet::from([OWN.to_string()]);
-    let mut wanted = BTreeSet::new();
+    let (mut wanted, mut fetched) = (BTreeSet::new(), 0);
     collect(&schema, OWN, &mut known, &mut wanted);
     while let Some(address) = wanted.pop_first() {
         if !known.insert(address.clone()) {
             continue;
+        }
+        fetched += 1;
+        if fetched > MOST {
+            return Err(format!("a schema may refer to {MOST} others at most"));
         }
         let mut document = document(&address).map_err(|why| format!("failing loading {address:?}: {why}"))?;
         document.remove("$id");
@@ -60,8 +67,8 @@ fn collect(schema: &Value, base: &str, known: &mut BTreeSet<String>, wanted: &mu
 fn document(address: &str) -> Result<Map<String, Value>, String> {
     match address.split_once(':').unwrap_or_default().0 {
         "http" | "https" => {
-            let (code, reason, body) =
-                http::get_now(address, LIMIT).map_err(|why| format!("HTTP request failed for {address}: {why}"))?;
+            let (code, reason, body) = http::get_now(address, LIMIT, LARGEST)
+                .map_err(|why| format!("HTTP request failed for {address}: {why}"))?;
             if code != 200 {
                 return Err(format!("HTTP request to {address} returned status {code} ({reason})"));
             }
