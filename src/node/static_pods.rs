@@ -99,8 +99,11 @@ async fn settle(node: &Node, wanted: &BTreeMap<&Key, &Value>) -> Result<(), ()> 
     let missing = wanted.iter().filter(|(key, _)| !taken.contains(key));
     let making = missing.map(|(key, pod)| async move { (key, make(node, &key.0, (*pod).clone()).await) });
     for (key, made) in futures::future::join_all(making).await {
-        if let Err(error) = made {
-            outcome = failed(key, &error);
+        match made {
+            // Made a moment ago and not yet seen; if it is somebody else's, it may be gone later.
+            Err(kube::Error::Api(status)) if status.is_already_exists() => outcome = Err(()),
+            Err(error) => outcome = failed(key, &error),
+            Ok(()) => {}
         }
     }
     outcome
