@@ -447,6 +447,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_newer_generation_that_changes_nothing_is_told_after_a_moment() {
+        let world = world(web());
+        world.api.until(PATH, is_ready).await;
+        let mut newer = world.api.get(PATH).unwrap();
+        newer["metadata"]["generation"] = json!(7);
+        world.api.put(PATH, newer);
+        let began = tokio::time::Instant::now();
+        world.api.until(PATH, |pod| pod.unwrap()["status"]["observedGeneration"] == 7).await;
+        assert!((200..500).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_crashing_container_waits_longer_each_time() {
         let world = world(web());
         let began = tokio::time::Instant::now();

@@ -41,6 +41,20 @@ pub fn patch(pod: &Pod, wanted: &PodStatus) -> Option<Value> {
     (!changed.is_empty()).then(|| json!({"metadata": {"uid": parts::uid(pod)}, "status": changed}))
 }
 
+/// Whether `wanted` only tells that a newer generation of the pod was seen. What that generation asks for is done in a moment,
+/// and told in the same write; and who writes a pod's spec and then its status, as the one who reads it back does, is not
+/// in conflict with a write that says nothing.
+pub fn is_notice(pod: &Pod, wanted: &PodStatus) -> bool {
+    let known = parts::status(pod);
+    let mut wanted = wanted.clone();
+    wanted.observed_generation = known.observed_generation;
+    for condition in wanted.conditions.iter_mut().flatten() {
+        let before = known.conditions.iter().flatten().find(|before| before.type_ == condition.type_);
+        condition.observed_generation = before.and_then(|before| before.observed_generation);
+    }
+    patch(pod, &wanted).is_none()
+}
+
 /// Whether nothing would change; the server keeps the order of lists that it merges.
 fn is_same(field: &str, old: &Value, new: &Value) -> bool {
     match (old.as_array(), new.as_array()) {
@@ -99,6 +113,19 @@ mod tests {
             json!({"reason": null, "podIPs": [{"ip": "10.0.0.2"}, {"$patch": "delete", "ip": "10.0.0.1"}]})
         );
         assert!(super::patch(&pod, parts::status(&pod)).is_none());
+    }
+
+    #[test]
+    fn a_newer_generation_alone_is_a_notice() {
+        let mut pod = pod(json!({"containers": []}));
+        let status = |generation: i64, phase: &str| -> PodStatus {
+            let ready = json!({"type": "Ready", "status": "True", "observedGeneration": generation});
+            let status = json!({"phase": phase, "observedGeneration": generation, "conditions": [ready]});
+            serde_json::from_value(status).unwrap()
+        };
+        pod.status = Some(status(1, "Running"));
+        assert!(patch(&pod, &status(2, "Running")).is_some() && is_notice(&pod, &status(2, "Running")));
+        assert!(!is_notice(&pod, &status(2, "Failed")));
     }
 
     #[test]

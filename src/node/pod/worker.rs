@@ -48,6 +48,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two writes of a status that the server refused.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
+/// How long the word that a newer generation was seen waits for what that generation changes.
+const NOTICE: Duration = Duration::from_millis(250);
 
 /// What a worker is told.
 #[derive(Debug)]
@@ -147,7 +149,9 @@ pub struct Worker {
     pub(super) stopping_ids: HashSet<String>,
     writing: Option<BoxFuture<'static, kube::Result<Pod>>>,
     write_not_before: Option<Instant>,
-    /// The status that was computed last is the one that the server has.
+    /// When a status that says nothing but a newer generation is written.
+    notice: Option<Instant>,
+    /// The status that was computed last is the one that the server has, but for a notice.
     pub(super) is_published: bool,
 }
 
@@ -192,6 +196,7 @@ impl Worker {
             stopping_ids: HashSet::new(),
             writing: None,
             write_not_before: None,
+            notice: None,
             is_published: false,
         };
         worker.adopt(found);
@@ -320,7 +325,7 @@ impl Worker {
         let now = Instant::now();
         let waits = self.not_before.values().copied().filter(|at| *at > now);
         let deadline = matches!(self.stage, Stage::Running).then(|| self.deadline()).flatten();
-        waits.chain(deadline).chain(self.write_not_before).min()
+        waits.chain(deadline).chain(self.write_not_before).chain(self.notice).min()
     }
 
     /// When `activeDeadlineSeconds` is over.
@@ -432,19 +437,25 @@ impl Worker {
 
     /// Starts writing the status if it differs from what the server has.
     fn publish(&mut self) {
-        let now = Instant::now();
+        let (now, notice) = (Instant::now(), self.notice.take());
         self.write_not_before = self.write_not_before.filter(|at| *at > now);
         if self.api_gone || self.writing.is_some() || self.write_not_before.is_some() {
             return;
         }
         let status = status::of(&self.facts());
-        let patch = publish::patch(&self.pod, &status);
-        self.is_published = patch.is_none();
-        if let Some(patch) = patch {
-            let pods: Api<Pod> = Api::namespaced(self.node.client.clone(), parts::namespace(&self.pod));
-            let name = parts::name(&self.pod).to_string();
-            self.writing = Some(async move { publish::write(&pods, &name, patch).await }.boxed());
+        let Some(patch) = publish::patch(&self.pod, &status) else {
+            self.is_published = true;
+            return;
+        };
+        self.is_published = publish::is_notice(&self.pod, &status);
+        let at = if self.is_published { notice.unwrap_or(now + NOTICE) } else { now };
+        if at > now {
+            self.notice = Some(at);
+            return;
         }
+        let pods: Api<Pod> = Api::namespaced(self.node.client.clone(), parts::namespace(&self.pod));
+        let name = parts::name(&self.pod).to_string();
+        self.writing = Some(async move { publish::write(&pods, &name, patch).await }.boxed());
     }
 
     /// What others of this node may know of the pod.
