@@ -20,6 +20,18 @@ pub fn brief() {
     super::heap::HEAP.begin();
 }
 
+/// The work of one of several threads of such a process, which is over with it.
+pub fn thread<R>(work: impl FnOnce() -> R) -> R {
+    super::heap::HEAP.thread(work)
+}
+
+/// Is done with something. A process that is over soon does not take it apart.
+pub fn leave<T>(value: T) {
+    if super::heap::HEAP.has_begun() {
+        std::mem::forget(value);
+    }
+}
+
 /// Waits until this process has settled, then lets go of what only its start needed.
 pub async fn settle() {
     tokio::time::sleep(SETTLED).await;

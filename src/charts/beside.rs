@@ -1,5 +1,7 @@
 //! Two works at the same time.
 
+use crate::base::memory;
+
 /// How much stack work on a thread of its own gets. It is touched only as far as it is used. The C library keeps as much for
 /// the next thread.
 const STACK: usize = 32 << 20;
@@ -7,7 +9,8 @@ const STACK: usize = 32 << 20;
 /// Does one work on a thread of its own and the other here; one after the other where there can be no thread.
 pub fn beside<A: Send, B>(aside: impl Fn() -> A + Sync, here: impl FnOnce() -> B) -> (A, B) {
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("charts".into()).stack_size(STACK).spawn_scoped(scope, &aside);
+        let thread = std::thread::Builder::new().name("charts".into()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, || memory::thread(&aside));
         let here = here();
         let aside = match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),

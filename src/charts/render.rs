@@ -14,6 +14,7 @@ use super::manifests::{self, Hook, Manifest};
 use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Parsed, Templates, Value};
 use super::values::{self, Map, Warnings};
 use super::{Error, dependencies, functions, schema, version};
+use crate::base::memory;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -119,10 +120,13 @@ pub fn render(
         check()?;
     }
     check_kube_version(&chart.metadata, capabilities)?;
-    let mut files = sources.print(&reading.finish()?, host)?;
+    let templates = reading.finish()?;
+    let mut files = sources.print(&templates, host)?;
+    memory::leave(templates);
     let notes = take_notes(&mut files, chart.name(), options.subchart_notes);
     let (manifests, hooks) =
         manifests::sort(&files).map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
+    memory::leave((files, sources, values));
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
 }
 

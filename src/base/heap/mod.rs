@@ -116,6 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_goes_on_with_what_the_one_before_left() {
+        let heap = begun();
+        let address = || Block::new(&heap, 64).address();
+        let taken = || std::thread::scope(|scope| scope.spawn(|| heap.thread(address)).join().unwrap());
+        let before = taken();
+        assert_eq!(taken(), before);
+    }
+
+    #[test]
     fn before_it_began_blocks_are_the_c_librarys_and_stay_so() {
         let heap = Heap::idle();
         let mut block = Block::new(&heap, 64);

@@ -131,11 +131,22 @@ fn read_file(path: &Path, name: String) -> Result<File, Error> {
         let base = name.rsplit('/').next().unwrap_or(&name);
         return Err(Error::Chart(format!("chart file {base:?} is larger than the maximum file size {LARGEST_FILE}")));
     }
-    let mut data = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default());
-    // It may have grown meanwhile.
-    file.by_ref().take(LARGEST_FILE + 1).read_to_end(&mut data).map_err(|error| Error::io("read", path, &error))?;
+    let data = read_whole(&mut file, found.len()).map_err(|error| Error::io("read", path, &error))?;
     let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok(File::new(name, archive::without_mark(&data), modified.map_or(0, |age| age.as_secs())))
+}
+
+/// A file of so many bytes; if that is what one call reads, with room for more, there is no call to see that it is all.
+fn read_whole(file: &mut std::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
+    let size = usize::try_from(size).unwrap_or_default();
+    let mut data = vec![0; size + 1];
+    let read = file.read(&mut data)?;
+    data.truncate(read);
+    if read != size {
+        // It is not as long as it was, or not on a disk.
+        file.take(LARGEST_FILE + 1).read_to_end(&mut data)?;
+    }
+    Ok(data)
 }
 
 /// A chart of files whose names are relative to it.

@@ -45,7 +45,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         }
         Ok(Value::map(entries))
     }),
-    fixed("values", &[MapType], |call| Ok(Value::list(call.map(0).entries().into_values().collect()))),
+    fixed("values", &[MapType], |call| Ok(Value::list(call.map(0).view().values().cloned().collect()))),
     variadic("merge", &[MapType, MapType], |call| merge(call, false)),
     variadic("mustMerge", &[MapType, MapType], |call| merge(call, false)),
     variadic("mergeOverwrite", &[MapType, MapType], |call| merge(call, true)),
@@ -84,7 +84,7 @@ fn merge_into(target: &Map, source: &Map, overwrite: bool, depth: usize) {
     if target.same(source) || depth > 1000 {
         return;
     }
-    for (key, value) in source.entries() {
+    for (key, value) in source.pairs() {
         let before = target.get(&key);
         if value.is_nil() {
             if overwrite {
@@ -118,11 +118,9 @@ fn copy(value: &Value, depth: usize) -> Result<Value, Failure> {
     }
     Ok(match value {
         Value::Map(map) => {
-            let mut entries = map.entries();
-            for value in entries.values_mut() {
-                *value = copy(value, depth + 1)?;
-            }
-            Value::Map(Map::of(map.kind, entries))
+            let view = map.view();
+            let entries = view.iter().map(|(key, value)| Ok((key.clone(), copy(value, depth + 1)?)));
+            Value::Map(Map::of(map.kind, entries.collect::<Result<_, Failure>>()?))
         }
         Value::List(list) => {
             let items = list.iter().map(|item| copy(item, depth + 1)).collect::<Result<_, _>>()?;

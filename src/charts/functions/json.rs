@@ -56,7 +56,7 @@ fn write(out: &mut String, value: &Value, style: Style, depth: usize) -> Result<
         Value::List(list) => sequence(out, list, style, depth)?,
         Value::Map(map) if map.kind == MapKind::Nil => out.push_str("null"),
         Value::Map(map) => {
-            object(out, map.entries().iter().map(|(key, value)| (key.as_ref(), value)), style, depth)?;
+            object(out, map.view().iter().map(|(key, value)| (key.as_ref(), value)), style, depth)?;
         }
         Value::Time(_) => string(out, value.to_json().as_str().unwrap_or_default().as_bytes(), style.html),
         Value::Object(inner) => match inner.underlying() {

@@ -138,7 +138,7 @@ fn deep_equal_at(first: &Value, other: &Value, depth: usize) -> bool {
             if a.same(b) {
                 return true;
             }
-            let (a, b) = (a.entries(), b.entries());
+            let (a, b) = (a.view(), b.view());
             let same = |((k, a), (l, b)): ((_, &Value), (_, &Value))| -> bool {
                 let _: (&std::rc::Rc<str>, &std::rc::Rc<str>) = (k, l);
                 k == l && deep_equal_at(a, b, depth + 1)

@@ -249,7 +249,7 @@ impl<'t> State<'t> {
                 return Ok(Flow::On);
             }
             Value::Map(map) if !map.is_empty() => {
-                for (key, item) in map.entries() {
+                for (key, item) in map.pairs() {
                     let element = Slot::element(item, map.element());
                     if self.iteration(branch, Slot::plain(Value::from(key.as_ref())), element)? {
                         break;

@@ -260,7 +260,7 @@ impl Printer {
         }
         self.text(if sharp { "{" } else { "map[" });
         let mut first = true;
-        for (key, item) in map.entries() {
+        for (key, item) in map.pairs() {
             if !std::mem::replace(&mut first, false) {
                 self.text(if sharp { ", " } else { " " });
             }

@@ -13,13 +13,19 @@ const SMALL: usize = 768 << 10;
 thread_local! {
     /// The lowest address that may still be used; 0 when nobody is executing.
     static LOWEST: Cell<usize> = const { Cell::new(0) };
+    /// Whether this thread was started by [`run`].
+    static IS_DEEP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs something on a thread of its own with a stack for deep recursion, and waits for it.
+/// Runs something with a stack for deep recursion, on a thread of its own if this one has none, and waits for it.
 pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> std::io::Result<R> {
+    if IS_DEEP.get() {
+        return Ok(work());
+    }
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("charts".into()).stack_size(SIZE).spawn_scoped(scope, || {
             LOWEST.set(here().saturating_sub(SIZE - RESERVE));
+            IS_DEEP.set(true);
             work()
         })?;
         thread.join().map_err(|_| std::io::Error::other("rendering broke off"))

@@ -247,6 +247,11 @@ impl Map {
         self.entries.borrow().clone()
     }
 
+    /// Keys and values as they are now, for one who changes the map meanwhile.
+    pub fn pairs(&self) -> Vec<(Rc<str>, Value)> {
+        self.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// Looks at every entry. The map may not be changed meanwhile.
     pub fn each(&self, mut look: impl FnMut(&Rc<str>, &Value)) {
         for (key, value) in self.entries.borrow().iter() {

@@ -476,7 +476,7 @@ fn merge(map: &Map, value: &Value) -> Result<(), String> {
 /// A copy that shares nothing that can change.
 fn copy(value: &Value) -> Value {
     match value {
-        Value::Map(map) => Value::map(map.entries().into_iter().map(|(key, value)| (key, copy(&value))).collect()),
+        Value::Map(map) => Value::map(map.view().iter().map(|(key, value)| (key.clone(), copy(value))).collect()),
         Value::List(list) => Value::list(list.iter().map(copy).collect()),
         other => other.clone(),
     }

@@ -147,7 +147,14 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
         _ => return None,
     };
     crate::base::memory::brief();
-    Some(run_words(rest.to_vec(), None))
+    // Templates may call each other deeply. One thread has the whole command, so that memory is used again.
+    match crate::charts::template::on_stack(|| run_words(rest.to_vec(), None)) {
+        Ok(exit) => Some(exit),
+        Err(error) => {
+            eprintln!("Error: {error}");
+            Some(Exit::Failure)
+        }
+    }
 }
 
 fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {

@@ -3,6 +3,7 @@
 use super::flags::{ChartOptions, ValueOptions, kube_version};
 use super::session::Session;
 use super::{Outcome, Problem, Scope, at_least, install, operate};
+use crate::base::memory;
 use crate::charts::chart::pattern;
 use crate::charts::release::source::{self, ChartSource, PostRenderer};
 use crate::charts::release::{DryRun, Request};
@@ -172,13 +173,16 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let host = Local { enable_dns: arguments.install.enable_dns };
     // Templates may call each other deeply.
     let rendered = charts::template::on_stack(|| charts::render(&mut chart, &given, &options, &capabilities, &host))?;
+    memory::leave((chart, given));
     match rendered {
         Ok(mut rendered) => {
             if let Some(post) = arguments.install.post_renderer() {
                 (rendered.manifests, rendered.hooks) = source::post_render(&rendered, &post)?;
             }
             rendered.warnings.iter().for_each(|text| scope.log("INFO", text));
-            arguments.show(&rendered, &name, scope)
+            let shown = arguments.show(&rendered, &name, scope);
+            memory::leave(rendered);
+            shown
         }
         Err(Error::Manifest { problem, rendered }) if scope.globals.debug => {
             scope.print(&format!("{}\n", rendered.trim()));

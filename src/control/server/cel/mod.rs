@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An expression cannot keep the server busy: every turn of a loop and everything that grows is paid from a budget.
-//! Times and durations (`timestamp`, `duration`) and the `authorizer` are not built in: expressions that use them are refused.
+//! The `authorizer` is not built in: expressions that use it are refused.
 //!
 //! Source: k8s.io/apiserver `pkg/cel`, k8s.io/apiextensions-apiserver `pkg/apiserver/schema/cel`.
 

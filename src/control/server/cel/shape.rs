@@ -7,8 +7,6 @@ use serde_json::Value;
 /// Types are values too.
 const TYPES: [&str; 12] =
     ["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint", "optional_type"];
-/// Functions that are not built in.
-const MISSING: [&str; 2] = ["timestamp", "duration"];
 /// Roots of function names with dots.
 const NAMESPACES: [&str; 5] = ["optional", "strings", "lists", "format", "math"];
 
@@ -30,9 +28,6 @@ impl Walk<'_> {
         match &expression.expr {
             Expr::Ident(name) => self.name(name),
             Expr::Call(call) => {
-                if call.target.is_none() && MISSING.contains(&call.func_name.as_str()) {
-                    return Err(undeclared(&call.func_name));
-                }
                 match call.target.as_deref().map(|target| &target.expr) {
                     // `optional.of(x)` is the name of a function.
                     Some(Expr::Ident(name)) if NAMESPACES.contains(&name.as_str()) && !self.is_known(name) => {}

@@ -1,10 +1,12 @@
 //! Objects as values of expressions, and back.
 
+use super::{Expression, Scope};
+use base64::Engine;
 use cel::Value as Cel;
 use cel::objects::{Key, Map};
 use serde_json::Value;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Words that no field can be selected by (k8s.io/apiserver `pkg/cel/escaping.go`).
 const RESERVED: [&str; 18] = [
@@ -53,6 +55,9 @@ pub fn from_schema(value: &Value, schema: &Value) -> Cel {
     let is_open = schema["x-kubernetes-preserve-unknown-fields"] == true;
     match value {
         Value::Number(number) if schema["type"] == "number" => Cel::Float(number.as_f64().unwrap_or_default()),
+        Value::String(text) => {
+            formatted(text, schema["format"].as_str().unwrap_or_default()).unwrap_or_else(|| from_json(value))
+        }
         Value::Array(list) => {
             Cel::List(Arc::new(list.iter().map(|item| from_schema(item, &schema["items"])).collect()))
         }
@@ -77,6 +82,27 @@ pub fn from_schema(value: &Value, schema: &Value) -> Cel {
             map_of(pairs)
         }
         other => from_json(other),
+    }
+}
+
+/// The language's own reading of texts.
+static TIMESTAMP: LazyLock<Option<Expression>> =
+    LazyLock::new(|| Expression::compile("timestamp(text)", &["text"]).ok());
+static DURATION: LazyLock<Option<Expression>> = LazyLock::new(|| Expression::compile("duration(text)", &["text"]).ok());
+
+/// A text whose format makes it something else, if it is so formatted.
+fn formatted(text: &str, format: &str) -> Option<Cel> {
+    let read = |reader: &LazyLock<Option<Expression>>, text: &str| {
+        let mut scope = Scope::default();
+        scope.set("text", Cel::String(Arc::new(text.into())));
+        reader.as_ref()?.run(&scope).ok()
+    };
+    match format {
+        "date-time" => read(&TIMESTAMP, text),
+        "date" => read(&TIMESTAMP, &format!("{text}T00:00:00Z")),
+        "duration" => read(&DURATION, text),
+        "byte" => base64::engine::general_purpose::STANDARD.decode(text).ok().map(|bytes| Cel::Bytes(Arc::new(bytes))),
+        _ => None,
     }
 }
 
