@@ -26,14 +26,12 @@ pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> 
             let taken = others.iter().any(|other| ports_meet(pod, &other.pod));
             taken.then(|| predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
         });
-    found.map(|(reason, message)| Ended { reason, message: format!("Pod was rejected: {message}") })
+    found.map(|(reason, message)| Ended { reason, message })
 }
 
 /// The pods that have something of the node beside this one.
 pub fn others(node: &Node, pod: &Pod) -> Vec<Arc<Seen>> {
-    let is_other = |seen: &Arc<Seen>| parts::uid(&seen.pod) != parts::uid(pod);
-    let all = node.pods.list().into_iter().filter(is_other);
-    all.filter(|seen| !seen.is_over && !parts::is_terminal(&seen.pod)).collect()
+    node.pods.active().into_iter().filter(|seen| parts::uid(&seen.pod) != parts::uid(pod)).collect()
 }
 
 type Reason = (String, String);
@@ -202,11 +200,12 @@ mod tests {
         let refused = check(&node, None, &big).unwrap();
         assert_eq!(refused.reason, "OutOfcpu");
         let milli = cpus * 1000;
-        let expected = format!(
-            "Pod was rejected: Node didn't have enough resource: cpu, requested: {milli}, used: 100, capacity: {milli}"
-        );
+        let expected =
+            format!("Node didn't have enough resource: cpu, requested: {milli}, used: 100, capacity: {milli}");
         assert_eq!(refused.message, expected);
         assert!(check(&node, None, &with(json!({}), json!({}))).is_none());
+        node.pods.lose("other");
+        assert!(check(&node, None, &big).is_none(), "an object that is gone has nothing of the node");
     }
 
     #[tokio::test]
@@ -215,7 +214,7 @@ mod tests {
         node.pressure.set([Condition::Memory].into());
         let reason = |pod: &Pod| check(&node, None, pod).map(|ended| ended.message);
         let plain = with(json!({}), json!({}));
-        assert_eq!(reason(&plain).unwrap(), "Pod was rejected: The node had condition: [MemoryPressure]. ");
+        assert_eq!(reason(&plain).unwrap(), "The node had condition: [MemoryPressure]. ");
         assert_eq!(reason(&with(json!({}), json!({"priority": 2_000_000_000}))), None);
         let modest = with(json!({"resources": {"requests": {"memory": "1Mi"}}}), json!({}));
         assert_eq!(reason(&modest), None);

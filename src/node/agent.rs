@@ -234,14 +234,18 @@ impl Agent {
         }
         let refused = admit::check(&self.node, self.own.get("", &self.node.name).as_deref(), pod)?;
         parts::tell(&self.node, pod, None, Level::Warning, &refused.reason, refused.message.clone());
-        Some(refused)
+        Some(Ended { message: format!("Pod was rejected: {}", refused.message), ..refused })
     }
 
     fn pod_changed(&mut self, change: Change<Pod>) {
         let pod = change.object().clone();
         let message = match change {
             Change::Applied { new, .. } => Message::Pod(new),
-            Change::Deleted(_) => Message::Gone,
+            Change::Deleted(_) => {
+                // The next pod is measured before the worker hears of it.
+                self.node.pods.lose(parts::uid(&pod));
+                Message::Gone
+            }
         };
         match self.workers.get(parts::uid(&pod)) {
             // A worker that has ended is about to be forgotten.
@@ -488,7 +492,14 @@ mod tests {
         let big = json!({"name": "web", "image": "i", "resources": {"requests": {"cpu": "4000"}}});
         let world = world(json!({"containers": [big]}));
         world.api.until(PATH, |pod| pod.unwrap()["status"]["phase"] == "Failed").await;
-        assert_eq!(world.api.get(PATH).unwrap()["status"]["reason"], "OutOfcpu");
+        let status = world.api.get(PATH).unwrap()["status"].clone();
+        assert_eq!((&status["reason"], &status["containerStatuses"]), (&json!("OutOfcpu"), &Value::Null));
+        let (told, events) =
+            (status["message"].as_str().unwrap(), world.api.below("/api/v1/namespaces/default/events/"));
+        assert!(
+            events.iter().any(|event| told.strip_prefix("Pod was rejected: ") == event["message"].as_str()),
+            "{told}"
+        );
         assert!(world.runtime.calls().is_empty(), "{:?}", world.runtime.calls());
     }
 

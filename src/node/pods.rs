@@ -4,7 +4,7 @@ use super::pod::parts;
 use crate::runtime::State;
 use k8s_openapi::api::core::v1::Pod;
 use parking_lot::RwLock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -43,6 +43,8 @@ impl Seen {
 #[derive(Default)]
 pub struct Pods {
     known: RwLock<BTreeMap<String, Arc<Seen>>>,
+    /// Those of which the object is gone while something of them may still end.
+    gone: RwLock<BTreeSet<String>>,
     /// Told when pods came or went, or have something else of the node than before.
     changed: watch::Sender<()>,
 }
@@ -60,10 +62,26 @@ impl Pods {
         }
     }
 
+    /// Notes that a pod's object is gone: it has nothing of the node any more, even if its containers end only now.
+    pub fn lose(&self, uid: &str) {
+        self.gone.write().insert(uid.to_string());
+        self.tell();
+    }
+
     /// Forgets a pod.
     pub fn forget(&self, uid: &str) {
         self.known.write().remove(uid);
+        self.gone.write().remove(uid);
         self.tell();
+    }
+
+    /// The pods that have something of the node: that have an object and are not over.
+    pub fn active(&self) -> Vec<Arc<Seen>> {
+        let (known, gone) = (self.known.read(), self.gone.read());
+        let has_something = |(uid, seen): &(&String, &Arc<Seen>)| {
+            !seen.is_over && !parts::is_terminal(&seen.pod) && !gone.contains(uid.as_str())
+        };
+        known.iter().filter(has_something).map(|(_, seen)| seen.clone()).collect()
     }
 
     /// Tells when pods came or went, or have something else of the node than before; from now on.

@@ -57,15 +57,15 @@ fn rules(at: &At<'_>, is_namespaced: bool, causes: &mut Causes) {
 
 /// What is wrong with a RoleBinding.
 pub fn role_binding(binding: &Object) -> Vec<Cause> {
-    collect(|causes| bind(binding, &["Role", "ClusterRole"], causes))
+    collect(|causes| bind(binding, &["Role", "ClusterRole"], true, causes))
 }
 
 /// What is wrong with a ClusterRoleBinding.
 pub fn cluster_role_binding(binding: &Object) -> Vec<Cause> {
-    collect(|causes| bind(binding, &["ClusterRole"], causes))
+    collect(|causes| bind(binding, &["ClusterRole"], false, causes))
 }
 
-fn bind(binding: &Object, kinds: &[&str], causes: &mut Causes) {
+fn bind(binding: &Object, kinds: &[&str], is_namespaced: bool, causes: &mut Causes) {
     let role = At::top(binding, "roleRef");
     if role.at("apiGroup").text() != GROUP {
         causes.unsupported(&role.at("apiGroup"), &[GROUP]);
@@ -75,11 +75,12 @@ fn bind(binding: &Object, kinds: &[&str], causes: &mut Causes) {
     }
     causes.name(&role.at("name"), names::path_segment);
     for subject in At::top(binding, "subjects").items() {
-        self::subject(&subject, causes);
+        self::subject(&subject, is_namespaced, causes);
     }
 }
 
-fn subject(at: &At<'_>, causes: &mut Causes) {
+/// An account without a namespace is one of the binding's, if that has one.
+fn subject(at: &At<'_>, is_namespaced: bool, causes: &mut Causes) {
     let (name, group) = (at.at("name"), at.at("apiGroup"));
     if name.is_empty() {
         causes.required(&name, "");
@@ -92,7 +93,7 @@ fn subject(at: &At<'_>, causes: &mut Causes) {
             if !group.is_empty() {
                 causes.unsupported(&group, &[""]);
             }
-            if at.at("namespace").is_empty() {
+            if !is_namespaced && at.at("namespace").is_empty() {
                 causes.required(&at.at("namespace"), "");
             }
         }

@@ -256,6 +256,10 @@ fn config_and_rights() {
         found(group, "v1", "RoleBinding", binding),
         ["roleRef.kind: Unsupported value: \"Thing\": supported values: \"Role\", \"ClusterRole\""]
     );
+    let account = json!({"roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": "n"},
+        "subjects": [{"kind": "ServiceAccount", "name": "a"}]});
+    assert_eq!(found(group, "v1", "RoleBinding", account.clone()), [""; 0]);
+    assert_eq!(found(group, "v1", "ClusterRoleBinding", account), ["subjects[0].namespace: Required value"]);
 }
 
 #[test]

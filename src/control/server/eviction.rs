@@ -3,6 +3,7 @@
 //! Source: pkg/registry/core/pod/storage/eviction.go.
 
 use super::answer::{self, Answer};
+use super::deletion::DeleteOptions;
 use super::route::Call;
 use super::{decode, objects, write};
 use crate::api::selector::Selector;
@@ -24,10 +25,11 @@ pub async fn create(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Sta
     if !name.is_empty() && name != call.attributes().name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let options = eviction["deleteOptions"].clone();
+    let options = Some(&eviction["deleteOptions"]).filter(|options| !options.is_null()).cloned();
+    let options = DeleteOptions::of(call, options.unwrap_or_else(|| json!({})))?;
     let entry = objects::current(&call.api.store, kind, call.attributes())?;
     let pod = objects::stored(&entry)?;
-    let is_dry_run = call.options.is_dry_run() || options["dryRun"].as_array().is_some_and(|all| !all.is_empty());
+    let is_dry_run = options.is_dry_run();
     if !counts_nowhere(&pod) {
         pay(call, &pod, is_dry_run).await?;
     }
@@ -41,8 +43,7 @@ pub async fn create(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Sta
             Err(error) => return Err(objects::failure(kind, error)),
         }
     }
-    let options = if options.is_object() { options } else { json!({}) };
-    write::delete(call, kind, serde_json::to_vec(&options).map_err(Status::internal)?.into()).await?;
+    write::delete_with(call, kind, &options).await?;
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(answer::value(StatusCode::CREATED, &success))
 }

@@ -118,14 +118,13 @@ pub fn part(call: &Call, schema: &str, body: &Bytes, before: Value) -> Result<Va
 async fn apply(call: &Call, kind: &Kind, body: &Bytes) -> Result<Answer, Status> {
     options::check(call, true)?;
     let (config, warnings) = configuration(call, kind, body)?;
-    let applied = race::while_raced(|| apply_once(call, kind, &config, &warnings)).await;
-    match applied {
-        // Somebody made it meanwhile: then it is changed.
-        Err(status) if status.reason == Reason::AlreadyExists => {
-            race::while_raced(|| apply_once(call, kind, &config, &warnings)).await
-        }
-        applied => applied,
-    }
+    race::while_raced(async || {
+        // Somebody makes it meanwhile: it is changed as soon as it can be seen.
+        let made =
+            |status: Status| Status { is_race: status.is_race || status.reason == Reason::AlreadyExists, ..status };
+        apply_once(call, kind, &config, &warnings).await.map_err(made)
+    })
+    .await
 }
 
 /// The configuration that is applied: every field of it must be known.

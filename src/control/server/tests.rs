@@ -325,6 +325,9 @@ async fn what_a_path_or_an_option_cannot_mean_is_refused_in_kubernetes_words() {
     let only_with_version =
         "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided";
     let policies = "propagationPolicy: Unsupported value: \"Foo\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"";
+    let dry_run = "dryRun: Unsupported value: \"foo\": supported values: \"All\"";
+    let both =
+        "propagationPolicy: Invalid value: \"Orphan\": orphanDependents and deletionPropagation cannot be both set";
     for (method, path, body, expected) in [
         ("PUT", "", "", (405, no_such_method.into())),
         ("PATCH", "", "{}", (405, no_such_method.into())),
@@ -339,6 +342,16 @@ async fn what_a_path_or_an_option_cannot_mean_is_refused_in_kubernetes_words() {
             (400, "unable to parse requirement: found '==', expected: ',' or 'end of string'".into()),
         ),
         ("DELETE", "/a", "{\"propagationPolicy\":\"Foo\"}", options("DeleteOptions", policies)),
+        ("DELETE", "/a?dryRun=foo", "", options("DeleteOptions", dry_run)),
+        ("DELETE", "/a", "{\"dryRun\":[\"foo\"]}", options("DeleteOptions", dry_run)),
+        ("DELETE", "?dryRun=foo", "", options("DeleteOptions", dry_run)),
+        (
+            "DELETE",
+            "/a",
+            "{\"orphanDependents\":true,\"propagationPolicy\":\"Orphan\"}",
+            options("DeleteOptions", both),
+        ),
+        ("DELETE", "/a?gracePeriodSeconds=x", "", (400, "strconv.ParseInt: parsing \"x\": invalid syntax".into())),
     ] {
         assert_eq!(ask(method, path, body).await, expected, "{method} {path}");
     }

@@ -59,22 +59,26 @@ pub async fn start(call: &Call, kind: &KindRef) -> Result<Answer, Status> {
         header: true,
         bookmarks: call.options.is_true("allowWatchBookmarks"),
     };
-    let watch = call
-        .api
-        .store
-        .watch(&super::resource::store_name(kind), start)
-        .map_err(|error| objects::failure(kind, error))?;
+    let watch = match call.api.store.watch(&super::resource::store_name(kind), start) {
+        Ok(watch) => watch,
+        // Clients list again when an event of the watch says so; some take the answer itself for a fault.
+        Err(error @ store::Error::Expired { .. }) => return Ok(answer(call, Body::from(view.failure(error)))),
+        Err(error) => return Err(objects::failure(kind, error)),
+    };
     let seconds = call.options.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let lines = lines(view, watch, initial, ends_initial.then_some(start));
     let over = over(call, kind, seconds.map(Duration::from_secs));
-    let body = Body::from_stream(futures::StreamExt::take_until(lines, over));
+    Ok(answer(call, Body::from_stream(futures::StreamExt::take_until(lines, over))))
+}
+
+fn answer(call: &Call, body: Body) -> Answer {
     let media = match call.accepted.media {
         Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
         _ => "application/json",
     };
     let mut answer = Response::new(body);
     answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(media));
-    Ok(answer)
+    answer
 }
 
 /// From which revision, which objects come first, and whether a bookmark says where they end.

@@ -271,8 +271,12 @@ async fn admit_binding(call: &Call, binding: Value) -> Result<Object, Status> {
 
 /// Deletes one object, at once or as soon as nothing holds it.
 pub async fn delete(call: &Call, kind: &Kind, body: Bytes) -> Result<Answer, Status> {
-    let options = DeleteOptions::read(call, &body)?;
-    race::while_raced(|| delete_current(call, kind, &options)).await
+    delete_with(call, kind, &DeleteOptions::read(call, &body)?).await
+}
+
+/// Deletes one object with options that were read.
+pub async fn delete_with(call: &Call, kind: &Kind, options: &DeleteOptions) -> Result<Answer, Status> {
+    race::while_raced(|| delete_current(call, kind, options)).await
 }
 
 async fn delete_current(call: &Call, kind: &Kind, options: &DeleteOptions) -> Result<Answer, Status> {
@@ -314,7 +318,7 @@ async fn delete_entry(call: &Call, kind: &Kind, entry: &Arc<Entry>, options: &De
     options.check(kind, &old)?;
     let mut object = old.clone();
     admit(call, kind, &mut object, Some(&old), Verb::Delete).await?;
-    if let Some(finalizer) = options.finalizer()?
+    if let Some(finalizer) = options.finalizer()
         && !object.finalizers().any(|own| own == finalizer)
     {
         push_finalizer(&mut object, finalizer);
@@ -324,7 +328,7 @@ async fn delete_entry(call: &Call, kind: &Kind, entry: &Arc<Entry>, options: &De
     }
     let grace = grace_of(kind, &object, options.grace());
     let is_at_once = grace == 0 && !is_held(kind, &object);
-    if options.is_dry_run(call) {
+    if options.is_dry_run() {
         return Ok(answer::value(StatusCode::OK, &success(kind, &old)));
     }
     let expected = Expected::Revision(entry.revision);

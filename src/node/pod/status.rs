@@ -69,6 +69,8 @@ pub fn of(facts: &Facts) -> PodStatus {
         _ => conditions::phase(facts.pod, &init, &regular, facts.is_over).to_string(),
     };
     let known = parts::status(facts.pod);
+    // A pod that the node refused has no containers, not some that wait: clients show why it was refused.
+    let has_begun = facts.ended.is_none() || known.container_statuses.is_some() || facts.history.all().next().is_some();
     let overall = Overall { phase: &phase, init: &init, regular: &regular, sandbox_ready: facts.sandbox_ready };
     let mut conditions = conditions::all(facts.pod, &overall);
     if let Some(ended) = facts.ended.filter(|ended| ended.reason == "Evicted") {
@@ -88,8 +90,12 @@ pub fn of(facts: &Facts) -> PodStatus {
         host_ips: Some(vec![HostIP { ip: facts.node_address.to_string() }]),
         pod_ip: pod_ips.as_ref().and_then(|ips| ips.first()).map(|first| first.ip.clone()),
         pod_ips,
-        init_container_statuses: spec.init_containers.as_ref().filter(|list| !list.is_empty()).map(|_| init),
-        container_statuses: Some(regular),
+        init_container_statuses: spec
+            .init_containers
+            .as_ref()
+            .filter(|list| !list.is_empty() && has_begun)
+            .map(|_| init),
+        container_statuses: has_begun.then_some(regular),
         ephemeral_container_statuses: spec
             .ephemeral_containers
             .as_ref()

@@ -41,6 +41,11 @@ fn seconds(seconds: i32) -> Duration {
 }
 
 impl Past {
+    /// That of a target with so many replicas, of which nothing else is known.
+    pub fn of(now: Instant, replicas: i32) -> Self {
+        Self { wanted: vec![(now, replicas)], changes: Vec::new() }
+    }
+
     /// Notes what is asked for now and forgets what no window looks at.
     pub fn note(&mut self, now: Instant, wanted: i32) {
         const LONGEST: Duration = Duration::from_secs(3600);

@@ -129,6 +129,13 @@ impl Look<'_> {
         let text = "the HPA controller was able to get the target's current scale";
         self.set("AbleToScale", "True", "SucceededGetScale", text.into());
         self.status.current_replicas = Some(scale.replicas);
+        // What there was before this was looked at counts as wanted until then: nothing shrinks at once.
+        self.context
+            .autoscaled
+            .0
+            .lock()
+            .entry(self.key.clone())
+            .or_insert_with(|| Past::of(Instant::now(), scale.replicas));
         let spec = &self.scaler.spec;
         let least = spec.min_replicas.unwrap_or(1);
         if scale.replicas == 0 && least != 0 {

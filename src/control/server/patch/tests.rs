@@ -93,6 +93,20 @@ fn map(value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"k": value}})
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn applies_that_make_one_object_at_the_same_time_all_succeed() {
+    let test = server().await;
+    for round in 0..10 {
+        let path = format!("{MAPS}/m{round}?fieldManager=one");
+        let mut wanted = map("1");
+        wanted["metadata"]["name"] = json!(format!("m{round}"));
+        let all = futures::future::join_all((0..5).map(|_| send(&test, "PATCH", &path, APPLY, &wanted))).await;
+        let mut codes: Vec<u16> = all.iter().map(|(code, ..)| *code).collect();
+        codes.sort();
+        assert_eq!(codes, [200, 200, 200, 200, 201], "{all:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_apply_makes_changes_and_meets_conflicts() {
     let test = server().await;
