@@ -11,6 +11,7 @@ pub mod folder_changes;
 pub mod heap;
 pub mod hint;
 pub mod memory;
+pub mod prometheus;
 pub mod resolvers;
 pub mod shutdown;
 mod sys;

@@ -9,7 +9,7 @@
 use super::ingest::Hashing;
 use super::record::Record;
 use super::store::{find, hex_of};
-use super::{Error, Store};
+use super::{Error, Reference, Store};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,27 +21,32 @@ const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const PLAIN_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 impl Store {
-    /// Writes the images with these names or ids to `to` as a tar archive. Blocks. Nothing is written if one is missing.
+    /// Writes the images with these names or ids to `to` as a tar archive, under the names that are asked for and no others.
+    /// Blocks. Nothing is written if one is missing.
     pub fn save(&self, references: &[String], to: impl Write) -> Result<(), Error> {
         // Nothing that is being written may be collected meanwhile.
         let _content = self.share_content()?;
         let index = self.index()?;
-        let mut images = Vec::new();
+        let mut images: Vec<Saved> = Vec::new();
         for reference in references {
             let id = find(&index, reference).ok_or_else(|| Error::NotFound(reference.clone()))?;
             let record = index.images.get(&id).ok_or_else(|| Error::NotFound(reference.clone()))?;
             if record.executable.is_some() {
                 return Err(Error::BuiltIn(reference.clone()));
             }
-            images.push((id, record));
+            let name = name_of(record, reference);
+            match images.iter_mut().find(|saved| saved.id == id) {
+                Some(saved) => saved.names.extend(name),
+                None => images.push(Saved { id, record, names: name.into_iter().collect() }),
+            }
         }
         self.write_archive(&images, to).map_err(Error::store("write the archive"))
     }
 
-    fn write_archive(&self, images: &[(String, &Record)], to: impl Write) -> io::Result<()> {
+    fn write_archive(&self, images: &[Saved], to: impl Write) -> io::Result<()> {
         let mut archive = Archive { builder: tar::Builder::new(to), written: BTreeSet::new() };
         let (mut docker, mut manifests) = (Vec::new(), Vec::new());
-        for (id, record) in images {
+        for Saved { id, record, names } in images {
             let blobs: Vec<&String> = record.layers.iter().filter_map(|layer| layer.blob.as_ref()).collect();
             for digest in std::iter::once(id).chain(blobs.iter().copied()) {
                 archive.blob(digest, File::open(self.blob_path(digest))?)?;
@@ -50,10 +55,10 @@ impl Store {
             let manifest = manifest(id, size, record).to_string();
             let digest = digest(manifest.as_bytes())?;
             archive.bytes(&blob_name(&digest), manifest.as_bytes())?;
-            manifests.extend(descriptors(&digest, manifest.len(), &record.tags));
+            manifests.extend(descriptors(&digest, manifest.len(), names));
             docker.push(json!({
                 "Config": blob_name(id),
-                "RepoTags": record.tags,
+                "RepoTags": names,
                 "Layers": blobs.iter().map(|digest| blob_name(digest)).collect::<Vec<_>>(),
             }));
         }
@@ -63,6 +68,19 @@ impl Store {
         archive.bytes("index.json", index.to_string().as_bytes())?;
         archive.builder.into_inner()?.flush()
     }
+}
+
+/// An image that is written.
+struct Saved<'a> {
+    id: String,
+    record: &'a Record,
+    names: BTreeSet<String>,
+}
+
+/// The name by which an image is asked for; none if it is by an id or a digest.
+fn name_of(record: &Record, reference: &str) -> Option<String> {
+    let name = reference.parse::<Reference>().ok()?.to_string();
+    record.tags.contains(&name).then_some(name)
 }
 
 /// An archive that has every blob once.
@@ -106,7 +124,7 @@ fn manifest(id: &str, size: u64, record: &Record) -> Value {
 }
 
 /// The index's entries for one manifest: one a name, or one without a name.
-fn descriptors(digest: &str, size: usize, tags: &[String]) -> Vec<Value> {
+fn descriptors(digest: &str, size: usize, tags: &BTreeSet<String>) -> Vec<Value> {
     let plain = json!({ "mediaType": MANIFEST_TYPE, "digest": digest, "size": size });
     let named = tags.iter().map(|tag| {
         let mut descriptor = plain.clone();

@@ -282,9 +282,9 @@ fn a_saved_image_loads_again_as_the_same_image_with_its_names() {
     let (_one, store) = self::store();
     let shared = layer(&[("bin/app", "one")]);
     store.load(&archive(&docker_save(&[shared.clone(), layer(&[("a", "b")])], &["app:1", "app:2"]))[..]).unwrap();
-    let packed = store.load(&archive(&oci(&[shared], "docker.io/library/packed:1"))[..]).unwrap().remove(0);
+    store.load(&archive(&oci(&[shared], "docker.io/library/packed:1"))[..]).unwrap();
     let mut saved = Vec::new();
-    store.save(&["app:1".into(), packed.id.clone()], &mut saved).unwrap();
+    store.save(&["app:1".into(), "packed:1".into(), "app:2".into()], &mut saved).unwrap();
     for docker in [true, false] {
         let (_two, other) = self::store();
         // Without Docker's list only the OCI side can be read.
@@ -295,6 +295,21 @@ fn a_saved_image_loads_again_as_the_same_image_with_its_names() {
         };
         assert_eq!(ids(&other), ids(&store), "docker side: {docker}");
     }
+}
+
+#[test]
+fn an_image_is_saved_under_the_names_that_are_asked_for() {
+    let (_one, store) = self::store();
+    let image = store.load(&archive(&docker_save(&[layer(&[("a", "b")])], &["app:1", "app:2"]))[..]).unwrap().remove(0);
+    let names = |reference: &str| {
+        let (_two, other) = self::store();
+        let mut saved = Vec::new();
+        store.save(&[reference.into()], &mut saved).unwrap();
+        other.load(&saved[..]).unwrap();
+        other.list().unwrap().remove(0).repo_tags
+    };
+    assert_eq!(names("app:2"), ["docker.io/library/app:2"]);
+    assert_eq!(names(&image.id), [""; 0]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! Source: pkg/registry/core/componentstatus, pkg/printers/internalversion/printers.go.
 
-use super::entry::columns::{AGE, NAME};
+use super::entry::columns::NAME;
 use super::{Column, Kind, Object, READ_ONLY, print};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -34,7 +34,6 @@ const COLUMNS: &[Column] = &[
     print::column("Error", "string", "What is wrong with it.", |component, _| {
         print::field(healthy(component), "error").into()
     }),
-    AGE,
 ];
 
 fn healthy(component: &Object) -> &Value {

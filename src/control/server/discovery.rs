@@ -2,7 +2,7 @@
 
 use super::answer::{self, Answer};
 use super::route::{Call, method_not_allowed};
-use super::{Api, auth, openapi, resource};
+use super::{Api, auth, counters, health, openapi, resource};
 use crate::api::kinds::{GroupVersion, KindRef, Subresource};
 use crate::api::{KINDS, Kind, Scope, Status};
 use http::{Method, StatusCode, header};
@@ -11,6 +11,16 @@ use std::collections::BTreeMap;
 
 /// The version of the API that is served.
 const MINOR: &str = "36";
+/// Paths of documents, beside those of groups and health.
+const OTHERS: &[&str] = &[
+    "/.well-known/openid-configuration",
+    "/apis",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/version",
+];
 
 /// Answers a path that is no resource.
 pub async fn answer(call: &Call) -> Result<Answer, Status> {
@@ -21,7 +31,9 @@ pub async fn answer(call: &Call) -> Result<Answer, Status> {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match segments.as_slice() {
         ["version"] => Ok(answer::value(StatusCode::OK, &version())),
-        ["healthz" | "livez" | "readyz", ..] => Ok(answer::text("ok")),
+        [probe @ ("healthz" | "livez" | "readyz"), checks @ ..] => health::answer(call, probe, checks),
+        ["metrics"] => Ok(counters::document(&call.api)),
+        [""] => Ok(answer::value(StatusCode::OK, &json!({"paths": paths(&call.api)}))),
         [".well-known", "openid-configuration"] => Ok(auth::oidc::configuration(&call.api)),
         ["openapi", rest @ ..] => openapi::answer(call, rest).await,
         ["openid", "v1", "jwks"] => Ok(auth::oidc::keys(&call.api)),
@@ -39,7 +51,21 @@ pub async fn answer(call: &Call) -> Result<Answer, Status> {
     }
 }
 
-fn version() -> Value {
+/// What there is to read that is no object.
+fn paths(api: &Api) -> Vec<String> {
+    let mut paths: Vec<String> = OTHERS.iter().map(|path| path.to_string()).collect();
+    paths.extend(health::paths());
+    for (group, versions) in served(api) {
+        let folder = if group.is_empty() { "/api".to_string() } else { format!("/apis/{group}") };
+        paths.extend(versions.iter().map(|(version, _)| format!("{folder}/{version}")));
+        paths.push(folder);
+    }
+    paths.sort();
+    paths
+}
+
+/// The server's version, as `/version` tells it.
+pub fn version() -> Value {
     let built = env!("CORACLE_SECONDS").parse().ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     json!({
         "major": "1", "minor": MINOR, "gitVersion": format!("v1.{MINOR}.0+coracle-{}", env!("CARGO_PKG_VERSION")),

@@ -16,12 +16,14 @@ pub mod bootstrap;
 pub mod cached;
 pub mod cel;
 pub mod components;
+pub mod counters;
 pub mod custom;
 pub mod decode;
 pub mod deletion;
 pub mod discovery;
 pub mod eviction;
 pub mod form;
+pub mod health;
 pub mod identity;
 pub mod listen;
 pub mod metrics;
@@ -98,6 +100,8 @@ pub struct Api {
     pub documents: openapi::Kept,
     /// What nodes used a while ago.
     pub looks: metrics::Looks,
+    /// What was asked of this server.
+    pub counters: counters::Counters,
 }
 
 /// The running server: cheap to clone.
@@ -124,6 +128,7 @@ impl Server {
             clients: components::Clients::default(),
             documents: openapi::Kept::default(),
             looks: metrics::Looks::default(),
+            counters: counters::Counters::default(),
             custom: custom::registry(),
             services: services::Services::load(&config.profile, &store),
             profile: config.profile,

@@ -96,13 +96,23 @@ pub fn default(kind: &Kind, wanted: &Attributes, object: &mut Object) {
     }
 }
 
+/// Mistakes in view of which the rules of a custom kind are not run (apiextensions `strategy.go`, `hasBlockingErr`).
+const BLOCKING: &[&str] = &[
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+    "FieldValueTooLong",
+    "FieldValueTooMany",
+    "FieldValueTypeInvalid",
+];
+
 /// What is wrong with an object that is made, or changed from `old`.
 pub fn faults(kind: &Kind, wanted: &Attributes, object: &mut Object, old: Option<&Object>) -> Vec<Cause> {
     if let Some(custom) = &kind.custom {
         let mut causes = custom.faults(&wanted.version, object, old, &wanted.subresource);
-        // Rules may rely on what the schema says.
-        if causes.is_empty() {
-            causes = rules::faults(custom, &wanted.version, object, old);
+        // Rules may rely on what the schema says of types and sizes.
+        match causes.iter().any(|cause| BLOCKING.contains(&cause.reason.as_str())) {
+            true => causes.extend(rules::unchecked(custom, &wanted.version)),
+            false => causes.extend(rules::faults(custom, &wanted.version, object, old)),
         }
         return causes;
     }

@@ -85,9 +85,16 @@ impl Options {
         self.0.get(name).map(String::as_str).unwrap_or_default()
     }
 
-    /// Whether an option is given as true.
+    /// Whether an option is given, with a value or without.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether an option is given as true, which is everything but `false` and `0`.
+    ///
+    /// Source: k8s.io/apimachinery `pkg/runtime/conversion.go` (`Convert_Slice_string_To_bool`).
     pub fn is_true(&self, name: &str) -> bool {
-        matches!(self.text(name), "true" | "1" | "True" | "TRUE" | "t" | "T")
+        self.0.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// The value of an option as a number.

@@ -88,7 +88,11 @@ async fn handle(api: Arc<Api>, request: Request<Body>) -> Result<Answer, Status>
         Some(custom) => custom.warning(&call.attributes().version).map(|warning| warning.to_string()),
         None => kind.old_warning(&call.attributes().group, &call.attributes().version).map(String::from),
     };
-    let mut answer = match resource_request(call, &kind, body).await {
+    let api = call.api.clone();
+    let counted = api.counters.begin(call.attributes(), &kind);
+    let outcome = resource_request(call, &kind, body).await;
+    counted.end(outcome.as_ref().map_or_else(Status::code, |answer| answer.status().as_u16()));
+    let mut answer = match outcome {
         Ok(answer) => answer,
         // Who uses an old version is told so whatever comes of it.
         Err(status) if warning.is_some() => answer::failure(&status),

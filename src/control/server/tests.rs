@@ -70,6 +70,32 @@ fn code(error: kube::Error) -> (u16, String, String) {
 }
 
 #[tokio::test]
+async fn metrics_health_and_paths_are_told() {
+    let test = server().await;
+    test.config_maps().create(&PostParams::default(), &config_map("a", "b")).await.unwrap();
+    let get = async |path: &str| {
+        let request = http::Request::get(path).body(vec![]).unwrap();
+        test.admin().request_text(request).await
+    };
+    let metrics = get("/metrics").await.unwrap();
+    for line in [
+        "apiserver_request_total{code=\"201\",dry_run=\"\",component=\"apiserver\",group=\"\",resource=\"configmaps\",\
+         scope=\"namespace\",subresource=\"\",verb=\"POST\",version=\"v1\"} 1\n",
+        "apiserver_storage_objects{resource=\"configmaps\"} ",
+        "apiserver_storage_objects{resource=\"deployments.apps\"} 0\n",
+        "verb=\"POST\",version=\"v1\",le=\"+Inf\"} 1\n",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    assert_eq!(get("/readyz?verbose").await.unwrap(), "[+]ping ok\n[+]log ok\n[+]etcd ok\nreadyz check passed\n");
+    assert_eq!(get("/healthz/etcd").await.unwrap(), "ok");
+    assert!(get("/livez/nothing").await.is_err());
+    let index = get("/").await.unwrap();
+    assert!(index.contains("\"/apis/apps/v1\"") && index.contains("\"/readyz/ping\""), "{index}");
+}
+
+#[tokio::test]
 async fn an_object_is_made_read_changed_and_deleted() {
     let test = server().await;
     let maps = test.config_maps();

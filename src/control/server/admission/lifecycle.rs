@@ -32,7 +32,8 @@ pub struct NamespaceLifecycle;
 
 #[async_trait]
 impl Plugin for NamespaceLifecycle {
-    async fn validate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
+    // Before what is sent is looked at: who names a namespace that is not there is told that, whatever else is wrong.
+    async fn mutate(&self, api: &Api, change: &mut Change<'_>) -> Result<(), Status> {
         if change.is_of("", "namespaces") && change.verb == Verb::Delete && IMMORTAL.contains(&change.object.name()) {
             return Err(change.forbidden("this namespace may not be deleted"));
         }

@@ -44,14 +44,28 @@ struct Rule {
 
 /// What is wrong with an object by the rules of its version.
 pub fn faults(custom: &Custom, version: &str, object: &Object, old: Option<&Object>) -> Vec<Cause> {
-    let made = custom.rules(version, |schema| -> Arc<dyn Any + Send + Sync> { Arc::new(Node::read(schema)) });
-    let Some(made) = made else { return Vec::new() };
-    let Some(Some(node)) = made.downcast_ref::<Option<Node>>() else { return Vec::new() };
+    let made = read(custom, version);
+    let Some(Some(node)) = made.as_ref().and_then(|made| made.downcast_ref::<Option<Node>>()) else {
+        return Vec::new();
+    };
     let value = Value::Object(object.0.clone());
     let old = old.map(|old| Value::Object(old.0.clone()));
     let mut causes = Vec::new();
     node.check(&mut causes, &value, old.as_ref(), "");
     causes
+}
+
+/// What is said in place of the rules of a kind when an object is too wrong for them; nothing if there are none.
+pub fn unchecked(custom: &Custom, version: &str) -> Option<Cause> {
+    let made = read(custom, version)?;
+    made.downcast_ref::<Option<Node>>()?.as_ref()?;
+    let why = "some validation rules were not checked because the object was invalid; correct the existing errors to \
+               complete validation";
+    Some(Cause::invalid("<nil>", &Value::Null, why))
+}
+
+fn read(custom: &Custom, version: &str) -> Option<Arc<dyn Any + Send + Sync>> {
+    custom.rules(version, |schema| -> Arc<dyn Any + Send + Sync> { Arc::new(Node::read(schema)) })
 }
 
 impl Node {

@@ -5,13 +5,18 @@
 use super::collect::{ContainerFigures, Figures, PodFigures};
 use super::network::Link;
 use super::summary::boot_time;
-use super::text::Text;
+use crate::base::prometheus::{self, Text};
 use crate::node::context::Node;
 use crate::node::pod::parts;
 use crate::node::register::KUBELET_VERSION;
-use crate::node::server::answer::Answer;
+use crate::node::server::answer::{self, Answer};
 use crate::runtime::{State, Stats};
+use http::StatusCode;
 use std::fmt::Display;
+
+fn answered(text: Text) -> Answer {
+    answer::of_type(StatusCode::OK, prometheus::TYPE, text.into_text().into())
+}
 
 fn in_seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
@@ -69,7 +74,7 @@ pub async fn resource(node: &Node) -> Answer {
         "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise",
     );
     text.sample(&[], 0, None);
-    text.answer()
+    answered(text)
 }
 
 fn each_container(figures: &Figures, mut tell: impl FnMut(&[(&str, &str)], &ContainerFigures)) {
@@ -225,7 +230,7 @@ pub async fn cadvisor(node: &Node) -> Answer {
     };
     whole("machine_cpu_cores", "Number of logical CPU cores.", machine.cpus);
     whole("machine_memory_bytes", "Amount of memory installed on the machine.", machine.memory);
-    text.answer()
+    answered(text)
 }
 
 /// `/metrics`: the agent itself.
@@ -259,37 +264,11 @@ pub async fn own(node: &Node) -> Answer {
     ] {
         text.sample(&[("container_state", state)], count, None);
     }
-    process(&mut text);
-    text.answer()
-}
-
-/// Figures of this process, from `/proc/self`.
-fn process(text: &mut Text) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // After the name in parentheses: state, ppid, …; user and system time are the 12th and 13th, size and pages the 21st and 22nd.
-    let fields: Vec<u64> = match stat.rsplit_once(") ") {
-        Some((_, rest)) => rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect(),
-        None => return,
-    };
-    let at = |index: usize| fields.get(index).copied().unwrap_or(0);
-    let mut one = |name: &'static str, kind: &str, help: &str, value: f64| {
-        text.family(name, kind, help);
-        text.sample(&[], value, None);
-    };
-    one(
-        "process_cpu_seconds_total",
-        "counter",
-        "Total user and system CPU time spent in seconds.",
-        (at(11) + at(12)) as f64 / 100.0,
-    );
-    one("process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", at(20) as f64);
-    let pages = at(21) * rustix::param::page_size() as u64;
-    one("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", pages as f64);
-    let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
-    one("process_open_fds", "gauge", "Number of open file descriptors.", files as f64);
+    text.process();
+    answered(text)
 }
 
 /// `/metrics/probes`: the agent counts no probes.
 pub fn probes() -> Answer {
-    Text::default().answer()
+    answered(Text::default())
 }

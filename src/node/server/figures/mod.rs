@@ -12,7 +12,6 @@ mod metrics;
 mod network;
 mod rates;
 mod summary;
-mod text;
 
 pub use cgroup::{ROOT, read};
 pub use collect::{Figures, PodFigures};
