@@ -46,7 +46,7 @@ pub fn select(mut releases: Vec<Release>, wanted: &List) -> Result<Vec<Release>,
     if !wanted.statuses.is_empty() {
         releases.retain(|release| wanted.statuses.contains(&release.info.status));
     }
-    let selector = Selector::parse(&wanted.selector).map_err(|error| Error::text(error.0))?;
+    let selector = Selector::parse_labels(&wanted.selector).map_err(|error| Error::text(error.0))?;
     releases.retain(|release| selector.matches(|key| release.labels.get(key).map(String::as_str)));
     match (wanted.by_date, wanted.reverse) {
         (false, false) => releases.sort_by(|a, b| a.name.cmp(&b.name)),

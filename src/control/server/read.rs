@@ -84,7 +84,7 @@ impl Wanted {
         options::check_reading(call)?;
         let refused = |error: selector::Error| Status::bad_request(error.to_string());
         let labels = Selector::parse_labels(call.options.text("labelSelector")).map_err(refused)?;
-        let mut fields = Selector::parse(call.options.text("fieldSelector")).map_err(refused)?;
+        let mut fields = Selector::parse_fields(call.options.text("fieldSelector")).map_err(refused)?;
         check_fields(kind, &fields)?;
         if !call.attributes().name.is_empty() && call.attributes().verb == "watch" {
             let name = call.attributes().name.clone();

@@ -326,7 +326,7 @@ impl Look<'_> {
     }
 
     fn pods(&self, selector: &str) -> Vec<Arc<Pod>> {
-        let Ok(selector) = crate::api::selector::Selector::parse(selector) else { return Vec::new() };
+        let Ok(selector) = crate::api::selector::Selector::parse_labels(selector) else { return Vec::new() };
         let mut all = self.context.caches.of::<Pod>().list_in(&self.key.namespace);
         all.retain(|pod| {
             let labels = pod.metadata.labels.as_ref();

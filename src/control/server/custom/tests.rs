@@ -166,6 +166,9 @@ async fn rules_of_a_schema_are_asked_and_those_of_changes_only_of_changes() {
     let alone = doors.create(&PostParams::default(), &thing("a", json!({"color": "blue"}))).await;
     let words = "Thing.example.com \"a\" is invalid: spec.color: Invalid value: \"object\": blue ones are never alone";
     assert_eq!(message(alone.unwrap_err()), words);
+    let odd = doors.create(&PostParams::default(), &thing("a", json!({"color": 1}))).await;
+    let unchecked = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid";
+    assert!(message(odd.unwrap_err()).contains(unchecked));
     doors.create(&PostParams::default(), &thing("a", json!({"color": "blue", "replicas": 3}))).await.unwrap();
     let fewer = Patch::Merge(json!({"spec": {"replicas": 2}}));
     let fewer = doors.patch("a", &PatchParams::default(), &fewer).await.unwrap_err();

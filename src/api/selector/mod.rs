@@ -2,7 +2,9 @@
 //!
 //! Source: k8s.io/apimachinery `pkg/labels/selector.go` and `pkg/fields/selector.go`.
 
-use super::names;
+mod fields;
+mod labels;
+
 use serde_json::Value;
 
 /// A condition on one label.
@@ -22,7 +24,7 @@ pub struct Selector(pub Vec<Requirement>);
 
 /// A text that is no selector.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unable to parse requirement: {0}")]
+#[error("{0}")]
 pub struct Error(pub String);
 
 impl Selector {
@@ -36,34 +38,14 @@ impl Selector {
         self.0.is_empty()
     }
 
-    /// Reads the string form, for example `a=b,c in (d,e),!f`.
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        split_outside_brackets(text)
-            .into_iter()
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(requirement)
-            .collect::<Result<_, _>>()
-            .map(Selector)
+    /// Reads the string form for labels, for example `a=b,c in (d,e),!f`.
+    pub fn parse_labels(text: &str) -> Result<Self, Error> {
+        labels::parse(text)
     }
 
-    /// Reads the string form for labels, whose values cannot be any text.
-    pub fn parse_labels(text: &str) -> Result<Self, Error> {
-        let selector = Self::parse(text)?;
-        for requirement in &selector.0 {
-            let (Requirement::In(key, values) | Requirement::NotIn(key, values)) = requirement else { continue };
-            for (index, value) in values.iter().enumerate() {
-                if let Some(at) = value.find(['=', '!', '<', '>', '(', ')']) {
-                    let found =
-                        value[at..].split(|letter: char| letter.is_ascii_alphanumeric()).next().unwrap_or_default();
-                    return Err(Error(format!("found '{found}', expected: ',' or 'end of string'")));
-                }
-                if let Some(why) = names::label_value(value).into_iter().next() {
-                    return Err(Error(format!("values[{index}][{key}]: Invalid value: \"{value}\": {why}")));
-                }
-            }
-        }
-        Ok(selector)
+    /// Reads the string form for fields, for example `metadata.name=a,spec.nodeName!=b`.
+    pub fn parse_fields(text: &str) -> Result<Self, Error> {
+        fields::parse(text)
     }
 
     /// Reads a `LabelSelector` object. Nothing (null) selects nothing, an empty object everything: the caller decides which
@@ -117,74 +99,6 @@ fn from_expression(expression: &Value) -> Result<Requirement, Error> {
     }
 }
 
-/// Splits at commas that are in no brackets.
-fn split_outside_brackets(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0);
-    for (index, letter) in text.char_indices() {
-        match letter {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(&text[start..index]);
-                start = index + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-fn requirement(text: &str) -> Result<Requirement, Error> {
-    if let Some(key) = text.strip_prefix('!') {
-        return Ok(Requirement::Absent(checked(key, text)?));
-    }
-    for (operator, not) in [(" notin ", true), (" in ", false), (" notin(", true), (" in(", false)] {
-        if let Some((key, values)) = text.split_once(operator) {
-            let values = listed(values, text)?;
-            let key = checked(key, text)?;
-            return Ok(if not { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
-        }
-    }
-    compared(text)
-}
-
-fn compared(text: &str) -> Result<Requirement, Error> {
-    let number = |value: &str| {
-        value
-            .trim()
-            .parse::<i64>()
-            .map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {text}")))
-    };
-    if let Some((key, value)) = text.split_once("!=") {
-        return Ok(Requirement::NotIn(checked(key, text)?, vec![value.trim().into()]));
-    }
-    if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
-        return Ok(Requirement::In(checked(key, text)?, vec![value.trim().into()]));
-    }
-    if let Some((key, value)) = text.split_once('>') {
-        return Ok(Requirement::Greater(checked(key, text)?, number(value)?));
-    }
-    if let Some((key, value)) = text.split_once('<') {
-        return Ok(Requirement::Less(checked(key, text)?, number(value)?));
-    }
-    Ok(Requirement::Exists(checked(text, text)?))
-}
-
-/// The values of `(a, b)`; the opening bracket may already be gone.
-fn listed(values: &str, whole: &str) -> Result<Vec<String>, Error> {
-    let inner = values.trim().trim_start_matches('(');
-    let inner = inner.strip_suffix(')').ok_or_else(|| Error(format!("found '{whole}', expected: ')'")))?;
-    Ok(inner.split(',').map(|value| value.trim().to_string()).collect())
-}
-
-/// A label's key: something, and no blanks in it.
-fn checked(key: &str, whole: &str) -> Result<String, Error> {
-    let key = key.trim();
-    let is_fine = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c));
-    if is_fine { Ok(key.to_string()) } else { Err(Error(format!("found '{whole}', expected: identifier"))) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,7 +106,7 @@ mod tests {
 
     fn selects(selector: &str, labels: &[(&str, &'static str)]) -> bool {
         let get = |key: &str| labels.iter().find(|(own, _)| *own == key).map(|(_, value)| *value);
-        Selector::parse(selector).unwrap().matches(get)
+        Selector::parse_labels(selector).unwrap().matches(get)
     }
 
     #[test]
@@ -230,19 +144,44 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
-        for bad in ["=x", "a b", "a in (b", "size>x"] {
-            assert!(Selector::parse(bad).is_err(), "{bad}");
+    fn nonsense_in_labels_is_told_in_kubernetes_words() {
+        let why = |text: &str| Selector::parse_labels(text).unwrap_err().to_string();
+        for (text, words) in [
+            ("a==b==c", "found '==', expected: ',' or 'end of string'"),
+            ("=x", "found '=', expected: !, identifier, or 'end of string'"),
+            ("a,", "found '', expected: identifier after ','"),
+            ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+            ("a in", "unable to parse requirement: found '' expected: '('"),
+            ("a in (b", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+            ("a in (b c)", "unable to parse requirement: found 'c', expected: ',' or ')'"),
+            ("a in (=)", "unable to parse requirement: found '=', expected: ',', ')' or identifier"),
+            ("a=>", "unable to parse requirement: found '>', expected: identifier"),
+            ("!", "unable to parse requirement: found '', expected: identifier"),
+            ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+        ] {
+            assert_eq!(why(text), words, "{text}");
         }
+        let number = "unable to parse requirement: values[0]: Invalid value: \"x\": for 'Gt', 'Lt' operators, the value must be an integer";
+        assert_eq!(why("size>x"), number);
+        assert!(why("a=-b").starts_with("unable to parse requirement: values[0][a]: Invalid value: \"-b\": a valid"));
+        assert!(why("-a").starts_with("unable to parse requirement: <nil>: Invalid value: \"-a\": name part must"));
+        assert!(Selector::parse_labels("a in (b,),c=,d!=e_f.g,in,x notin (in)").is_ok());
     }
 
     #[test]
-    fn values_of_labels_are_no_other_text() {
-        let why = |text: &str| Selector::parse_labels(text).unwrap_err().to_string();
-        assert_eq!(why("a==b==c"), "unable to parse requirement: found '==', expected: ',' or 'end of string'");
-        assert!(why("a=b c").starts_with("unable to parse requirement: values[0][a]: Invalid value: \"b c\": a valid"));
-        assert!(Selector::parse_labels("a in (b,),c=,d!=e_f.g").is_ok());
-        assert!(Selector::parse("involvedObject.fieldPath=spec.containers{web}").is_ok());
+    fn values_of_fields_may_be_any_text() {
+        let parsed = |text: &str| Selector::parse_fields(text).unwrap().0;
+        let is = |key: &str, value: &str| Requirement::In(key.into(), vec![value.into()]);
+        assert_eq!(
+            parsed("involvedObject.fieldPath=spec.containers{web}")[0],
+            is("involvedObject.fieldPath", "spec.containers{web}")
+        );
+        assert_eq!(parsed(r"a=b\,c\=d,e==,"), [is("a", "b,c=d"), is("e", "")]);
+        assert_eq!(parsed("a!=b"), [Requirement::NotIn("a".into(), vec!["b".into()])]);
+        let why = |text: &str| Selector::parse_fields(text).unwrap_err().to_string();
+        assert_eq!(why("a=b,c"), "invalid selector: 'a=b,c'; can't understand 'c'");
+        assert_eq!(why(r"a=\b"), r"invalid field selector: invalid escape sequence: \b");
+        assert_eq!(why("a==="), "invalid field selector: unescaped character in value: =");
     }
 
     #[test]
