@@ -215,6 +215,10 @@ mod tests {
         let none = choose(&info(json!({"spec": spec})), &world(json!([node("n", "a")]), json!([]))).unwrap_err();
         assert_eq!(none.message, "0/1 nodes are available: persistentvolumeclaim \"data\" not found.");
         assert!(none.helped_by.meets(Happened::STORAGE) && !none.helped_by.meets(Happened::POD_GONE));
+        let spec = json!({"volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]});
+        let none = choose(&info(json!({"spec": spec})), &world(json!([node("n", "a")]), json!([]))).unwrap_err();
+        let words = "waiting for ephemeral volume controller to create the persistentvolumeclaim";
+        assert!(none.message.contains(words), "{}", none.message);
     }
 
     #[test]

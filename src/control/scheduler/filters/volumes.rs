@@ -47,6 +47,16 @@ fn claim_name(pod: &str, volume: &Volume) -> Option<String> {
     }
 }
 
+/// Why a claim is not there: that of an ephemeral volume is made by a controller.
+fn missing(info: &PodInfo, claim: &str) -> String {
+    let volumes = info.pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    let own = volumes.filter(|volume| volume.ephemeral.is_some());
+    match own.filter_map(|volume| claim_name(&info.name(), volume)).any(|name| name == claim) {
+        true => format!("waiting for ephemeral volume controller to create the persistentvolumeclaim \"{claim}\""),
+        false => format!("persistentvolumeclaim \"{claim}\" not found"),
+    }
+}
+
 fn claim<'a>(world: &'a World, info: &PodInfo, name: &str) -> Option<&'a Arc<PersistentVolumeClaim>> {
     world.claims.get(&(info.namespace().to_string(), name.to_string()))
 }
@@ -74,7 +84,7 @@ pub fn exist(question: &Question<'_>) -> Verdict {
     let mut has_unbound = false;
     for name in claims(question.info) {
         let Some(claim) = claim(question.world, question.info, &name) else {
-            return Err(Refusal::hopeless(format!("persistentvolumeclaim \"{name}\" not found")));
+            return Err(Refusal::hopeless(missing(question.info, &name)));
         };
         let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
         if phase == Some("Lost") {
