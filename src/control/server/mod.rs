@@ -80,7 +80,7 @@ pub struct Api {
     pub authenticators: Vec<Box<dyn Authenticator>>,
     /// Service accounts and their tokens.
     pub accounts: Arc<auth::accounts::Accounts>,
-    pub authorizer: auth::Rules,
+    pub authorizer: Arc<auth::Rules>,
     pub admission: Vec<Box<dyn admission::Plugin>>,
     /// Those of the plugins that ask somebody else.
     pub webhooks: Arc<admission::Webhooks>,
@@ -118,7 +118,7 @@ impl Server {
         let webhooks = Arc::new(admission::Webhooks::new(&store));
         let api = Api {
             authenticators: auth::authenticators(&accounts),
-            authorizer: auth::Rules::new(&store),
+            authorizer: Arc::new(auth::Rules::new(&store)),
             accounts,
             agents: proxy::Agents::load(&config.paths.pki())?,
             admission: admission::plugins(&config, &store, &webhooks),

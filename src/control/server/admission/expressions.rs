@@ -8,14 +8,16 @@ use super::matching::Asked;
 use super::review::{self, Shown};
 use crate::api::{Cause, Kind, Object, names};
 use crate::control::server::auth::lookup;
-use crate::control::server::cel::{Expression, Scope, from_json, rules};
+use crate::control::server::cel::{Expression, Scope, authorizer, from_json, rules};
+use crate::control::server::identity::Attributes;
 use crate::control::server::{Api, Identity};
 use serde_json::{Value, json};
 
 /// What conditions can look at.
-const REQUEST: [&str; 4] = ["object", "oldObject", "request", "namespaceObject"];
+const REQUEST: [&str; 5] = ["object", "oldObject", "request", "namespaceObject", "authorizer"];
 /// What policies can look at.
-pub const POLICY: [&str; 6] = ["object", "oldObject", "request", "namespaceObject", "params", "variables"];
+pub const POLICY: [&str; 7] =
+    ["object", "oldObject", "request", "namespaceObject", "authorizer", "params", "variables"];
 
 /// `matchConditions`: all must hold.
 #[derive(Debug, Default)]
@@ -69,12 +71,28 @@ pub fn scope(api: &Api, asked: &Asked, shown: &Shown, user: &Identity, is_dry_ru
         }
     }
     scope.set("request", from_json(&request));
+    scope.set("authorizer", authorizer(&api.authorizer, user, &requested(&request)));
     let namespace = match (asked.resource, &*asked.namespace) {
         (_, "") => None,
         (_, name) => lookup::object(&api.store, "namespaces", "", name),
     };
     scope.set("namespaceObject", namespace.map_or(cel::Value::Null, |one| from_json(&Value::Object(one.0))));
     scope
+}
+
+/// What a request is for, as rules see it.
+fn requested(request: &Value) -> Attributes {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    let resource = &request["resource"];
+    Attributes {
+        group: text(&resource["group"]),
+        version: text(&resource["version"]),
+        resource: text(&resource["resource"]),
+        subresource: text(&request["subResource"]),
+        namespace: text(&request["namespace"]),
+        name: text(&request["name"]),
+        ..Attributes::default()
+    }
 }
 
 /// What is wrong with the expressions of an object, for kinds that have some.

@@ -3,7 +3,7 @@
 //!
 //! Source: k8s.io/apiserver `pkg/cel/library/{lists,regex}.go`.
 
-use super::{budget, network, number};
+use super::{authorizer, budget, formats, network, number};
 use cel::common::types::{DYN_TYPE, INT_TYPE, LIST_TYPE, STRING_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, Value};
@@ -31,7 +31,9 @@ pub fn add(env: &mut Env) -> Result<(), DeclarationError> {
     member(env, "findAll", STRING_TYPE, vec![STRING_TYPE], find_all)?;
     env.add_member_overload("findAll", "string_findAll_int", STRING_TYPE, vec![STRING_TYPE, INT_TYPE], find_all)?;
     number::add(env)?;
-    network::add(env)
+    network::add(env)?;
+    formats::add(env)?;
+    authorizer::add(env)
 }
 
 /// Declares a function of a value, of which there is one with this name.

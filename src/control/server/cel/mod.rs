@@ -6,11 +6,12 @@
 //! ```
 //!
 //! An expression cannot keep the server busy: every turn of a loop and everything that grows is paid from a budget.
-//! The `authorizer` is not built in: expressions that use it are refused.
 //!
 //! Source: k8s.io/apiserver `pkg/cel`, k8s.io/apiextensions-apiserver `pkg/apiserver/schema/cel`.
 
+mod authorizer;
 mod budget;
+mod formats;
 mod library;
 mod network;
 mod number;
@@ -18,6 +19,7 @@ pub mod rules;
 mod shape;
 mod value;
 
+pub use authorizer::authorizer;
 pub use value::{from_json, from_schema};
 
 use cel::{Context, Env};

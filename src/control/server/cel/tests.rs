@@ -26,6 +26,10 @@ fn kubernetes_functions_are_there() {
         "self.list.all(x, x > 0) && self.list.exists(x, x == 2) && self.list.map(x, x * 2)[0] == 2",
         "self.list.filter(x, x > 1).size() == 2 && has(self.text) && !has(self.other)",
         "self.?other.orValue('none') == 'none'",
+        "!format.dns1123Label().validate('a-b').hasValue() && format.dns1123Label().validate('A').value().size() == 1",
+        "format.named('uuid').value().validate('x').value()[0] == 'does not match the UUID format'",
+        "!format.named('x').hasValue() && !format.dns1035LabelPrefix().validate('a-').hasValue()",
+        "!format.date().validate('2026-01-31').hasValue() && format.byte().validate('?').value() == ['invalid base64']",
     ] {
         assert_eq!(run(text, json!({"list": [1, 2, 3], "text": "ab12cd"})), Ok(true), "{text}");
     }

@@ -58,6 +58,24 @@ async fn what_a_bound_policy_does_not_allow_is_refused() {
 }
 
 #[tokio::test]
+async fn a_policy_may_ask_what_the_user_may_do() {
+    let test = server().await;
+    let secrets = "authorizer.group('').resource('secrets').namespace('default').check('get')";
+    let account = "authorizer.serviceAccount('default', 'a').group('apps').resource('deployments').check('create')";
+    let all = [
+        format!("{secrets}.allowed() && !{secrets}.errored() && {secrets}.error() == ''"),
+        format!("!{account}.allowed() && {account}.reason() == ''"),
+        "authorizer.path('/metrics').check('get').allowed()".into(),
+        "authorizer.requestResource.check('delete').allowed()".into(),
+        "!authorizer.serviceAccount('default', 'a').path('/metrics').check('get').allowed()".into(),
+    ];
+    let validations: Vec<Value> = all.iter().map(|text| json!({"expression": text, "message": text})).collect();
+    policy(&test, json!({"validations": validations})).await.unwrap();
+    bind(&test, json!({})).await.unwrap();
+    map(&test, "good", json!({"a": "1"})).await.unwrap();
+}
+
+#[tokio::test]
 async fn parameters_are_what_the_binding_names() {
     let test = server().await;
     map(&test, "limits", json!({"most": "1"})).await.unwrap();
