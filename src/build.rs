@@ -5,7 +5,7 @@ mod addons;
 #[path = "api/build.rs"]
 mod api;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Which commit this is, whether anything was changed since, and of when it is, for `/version`: `CORACLE_COMMIT`,
 /// `CORACLE_TREE`, `CORACLE_SECONDS` since 1970. Outside a repository all digits of the commit are 0, and the time is that of
@@ -35,21 +35,26 @@ fn identify() {
 /// starts, and keeps them for itself; a node runs it several times, and `chart template` is over in milliseconds.
 /// Stack, heap and mappings are where chance has them all the same.
 ///
-/// In a release, functions that came out the same are one: every fifth byte of the code is a copy, made where generic code is
-/// used. The linker that does so is the one that Rust brings along for this target.
-fn link() {
+/// In a release, functions that came out the same are one: generic code is copied where it is used. And those that commands and
+/// a node's start run through lie side by side (`.ci/order` writes the list): each that lies apart costs a page fault and a page.
+/// The linker that does both is the one that Rust brings along for this target.
+fn link(order: &Path) {
     for argument in ["-no-pie", "-static"] {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     if variable("PROFILE") == "release" && variable("TARGET") == "x86_64-unknown-linux-gnu" {
         println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
+        if order.exists() {
+            println!("cargo:rustc-link-arg-bins=-Wl,--symbol-ordering-file={}", order.display());
+            println!("cargo:rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
+        }
     }
 }
 
 fn main() {
-    link();
     let variable = |name: &str| PathBuf::from(std::env::var_os(name).expect("cargo sets it"));
+    link(&variable("CARGO_MANIFEST_DIR").join(".ci/order.txt"));
     identify();
     addons::generate(&variable("CARGO_MANIFEST_DIR").join("addons"), &variable("OUT_DIR"));
     api::generate(&variable("CARGO_MANIFEST_DIR").join("src/api/schema/facts.txt"), &variable("OUT_DIR"));
