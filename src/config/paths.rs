@@ -54,9 +54,14 @@ impl NodePaths {
         self.below("var/lib/coracle/containers")
     }
 
+    /// What the node agent keeps.
+    pub fn kubelet(&self) -> PathBuf {
+        self.below("var/lib/kubelet")
+    }
+
     /// Per-pod folders of the node agent: `pods/UID/volumes/…`, as the kubelet lays them out.
     pub fn pods(&self) -> PathBuf {
-        self.below("var/lib/kubelet/pods")
+        self.kubelet().join("pods")
     }
 
     /// Files that are pods of this node.

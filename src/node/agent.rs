@@ -105,7 +105,7 @@ pub(super) fn node(setup: Setup) -> Node {
         objects: Objects::new(setup.client.clone()),
         pods: Pods::default(),
         pressure: Pressure::default(),
-        machine: Machine::look(&setup.paths.pods()),
+        machine: Machine::look(&setup.paths.pods()).known_in(&setup.paths.kubelet()),
         images_changed: Arc::new(Notify::new()),
         name,
         client: setup.client,
