@@ -26,6 +26,8 @@ pub enum Exit {
     ServiceNotFound,
     /// A code handed on from a program that was run, or the bits of `status`.
     Code(u8),
+    /// A code that several reasons have, and which of them it is.
+    Named(u8, &'static str),
 }
 
 /// Names of reasons by code. Source: minikube `pkg/minikube/reason/reason.go`.
@@ -36,6 +38,7 @@ const IDS: &[(u8, &str)] = &[
     (23, "RSRC_INSUFFICIENT_REQ_MEMORY"),
     (26, "RSRC_INSUFFICIENT_STORAGE"),
     (29, "RSRC_INSUFFICIENT_CORES"),
+    (35, "HOST_PATH_MISSING"),
     (50, "DRV_START"),
     (55, "DRV_NOT_HEALTHY"),
     (56, "DRV_UNSUPPORTED_OS"),
@@ -71,15 +74,16 @@ impl Exit {
     }
 
     /// The code that goes with what is wrong with a driver (see `drivers::Health`).
-    fn of_driver(id: &str) -> Self {
-        match id {
-            "DRV_NEEDS_ROOT" => Exit::Code(57),
-            "DRV_NOT_HEALTHY" => Exit::Code(55),
-            "PROVIDER_DOCKER_NOT_RUNNING" => Exit::Code(63),
-            "PROVIDER_DOCKER_NOT_FOUND" => Exit::Code(65),
-            id if id.starts_with("PROVIDER_") => Exit::Code(69),
-            _ => Exit::DriverUnsupported,
-        }
+    fn of_driver(id: &'static str) -> Self {
+        let code = match id {
+            "DRV_NEEDS_ROOT" => 57,
+            "DRV_NOT_HEALTHY" => 55,
+            id if id.starts_with("PROVIDER_") && id.ends_with("_NOT_RUNNING") => 63,
+            id if id.starts_with("PROVIDER_") && id.ends_with("_NOT_FOUND") => 65,
+            id if id.starts_with("PROVIDER_") => 69,
+            _ => 56,
+        };
+        Exit::Named(code, id)
     }
 
     /// Amounts that are too small have codes of their own.
@@ -94,6 +98,9 @@ impl Exit {
     /// Minikube's name for the reason, which machines read.
     pub fn id(self) -> &'static str {
         let code = self.code();
+        if let Exit::Named(_, id) = self {
+            return id;
+        }
         IDS.iter().find(|(number, _)| *number == code).map_or("MK_FAILURE", |(_, id)| id)
     }
 
@@ -109,7 +116,7 @@ impl Exit {
             Exit::GuestNotRunning => 83,
             Exit::GuestNotFound => 85,
             Exit::ServiceNotFound => 115,
-            Exit::Code(code) => code,
+            Exit::Code(code) | Exit::Named(code, _) => code,
         }
     }
 }
@@ -117,5 +124,25 @@ impl Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_cannot_be_used_keeps_its_own_reason() {
+        for (id, code) in [
+            ("DRV_NEEDS_ROOT", 57),
+            ("PROVIDER_DOCKER_NOT_RUNNING", 63),
+            ("PROVIDER_PODMAN_NOT_FOUND", 65),
+            ("PROVIDER_DOCKER_NEWGRP", 69),
+            ("DRV_UNSUPPORTED_OS", 56),
+        ] {
+            let exit = Exit::of_driver(id);
+            assert_eq!((exit.code(), exit.id()), (code, id));
+        }
+        assert_eq!(Exit::GuestNotFound.id(), "GUEST_NOT_FOUND");
     }
 }

@@ -73,7 +73,11 @@ impl clap::Args for Klog {
     fn augment_args(command: Command) -> Command {
         FLAGS.iter().fold(command, |command, (name, has_value)| {
             let flag = Arg::new(*name).long(*name).hide(true).global(true).action(ArgAction::Set);
-            let flag = if *name == "v" { flag.short('v') } else { flag };
+            let flag = match *name {
+                "v" => flag.short('v'),
+                "bootstrapper" => flag.short('b'),
+                _ => flag,
+            };
             command.arg(match has_value {
                 true => flag,
                 // `--alsologtostderr` and `--alsologtostderr=false` are both said.

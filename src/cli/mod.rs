@@ -9,6 +9,7 @@ mod complete;
 mod content;
 mod events;
 mod exit;
+mod flags;
 mod klog;
 mod printer;
 mod release;
@@ -157,7 +158,7 @@ pub fn main() -> ExitCode {
     };
     let home = Home::from_environment();
     let is_named = arguments.profile.is_some();
-    let is_part = matches!(command, Some(Command::Part(_)));
+    let is_part = matches!(command, Some(Command::Part(_) | Command::Forwarder(_) | Command::ScheduledStop(_)));
     let profile = arguments.profile.unwrap_or_else(|| home.active());
     let log = match arguments.klog.folder.as_deref().map(|folder| open_log(folder, &word)).transpose() {
         Ok(log) => log,
@@ -170,7 +171,7 @@ pub fn main() -> ExitCode {
     let exit = match run(command, &context) {
         Ok(exit) => exit,
         Err(failure) => {
-            context.printer.error(&*failure.error, failure.exit);
+            context.printer.error(&*failure.error, failure.exit, is_part);
             failure.exit
         }
     };
@@ -187,7 +188,7 @@ fn open_log(folder: &std::path::Path, command: &str) -> std::io::Result<klog::Lo
     klog::Log::open(folder, &program, command)
 }
 
-const TREE: tree::Tree = tree::Tree { root: Arguments::command, branch, whole };
+const TREE: tree::Tree = tree::Tree { root: Arguments::command, branch, whole, pass: flags::all };
 
 /// The tree of all commands.
 fn whole() -> clap::Command {
@@ -209,13 +210,10 @@ fn parse() -> Result<(String, Arguments, Option<Command>), clap::Error> {
 
 /// Under the name `kubectl` every argument is kubectl's.
 fn argv() -> Vec<std::ffi::OsString> {
-    let mut words: Vec<_> = std::env::args_os().collect();
+    let words: Vec<_> = std::env::args_os().collect();
     let is_kubectl =
         words.first().is_some_and(|name| std::path::Path::new(name).file_name() == Some("kubectl".as_ref()));
-    if is_kubectl {
-        words.splice(1..1, ["kubectl".into(), "--".into()]);
-    }
-    words
+    if is_kubectl { flags::of_kubectl(words) } else { words }
 }
 
 /// Help and version are no failure; a wrong word is a usage error.

@@ -112,15 +112,19 @@ impl Printer {
         Steps { bar, quiet: self.quiet, json, aloud, plan, last: AtomicI16::new(-1), log: self.log.clone() }
     }
 
-    /// An error, its causes, and what to do about it.
-    pub fn error(&self, error: &(dyn Error + 'static), exit: Exit) {
+    /// An error, its causes, and what to do about it. What begins it is minikube's, for scripts that look for the reason; a part
+    /// of this executable is heard by another part, which needs the words alone.
+    pub fn error(&self, error: &(dyn Error + 'static), exit: Exit, is_part: bool) {
         let hint = error.downcast_ref::<Hint>().map(Hint::hint).unwrap_or_default();
         self.log('E', &crate::base::causes::chain(error));
         if self.is_json() {
             events::print(&events::failed(exit.code(), exit.id(), &error.to_string(), hint));
         }
         let mut out = std::io::stderr();
-        writeln!(out, "error: {error}").ok();
+        match is_part {
+            true => writeln!(out, "error: {error}").ok(),
+            false => writeln!(out, "X Exiting due to {}: {error}", exit.id()).ok(),
+        };
         let mut cause = error.source();
         while let Some(error) = cause {
             writeln!(out, "  caused by: {error}").ok();

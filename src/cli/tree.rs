@@ -1,6 +1,7 @@
 //! Reading words with a tree of commands, of which only the branch that is asked for is made: to describe every flag of every
 //! command takes longer than most commands run.
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, Error};
 use std::ffi::OsString;
 
@@ -12,6 +13,8 @@ pub struct Tree {
     pub branch: fn(&str) -> Option<Command>,
     /// Everything.
     pub whole: fn() -> Command,
+    /// What is done to the commands before they read words; help does not show it.
+    pub pass: fn(Command) -> Command,
 }
 
 impl Tree {
@@ -23,14 +26,22 @@ impl Tree {
         if let Some(read) = self.read_branch(words) {
             return Ok(read);
         }
-        let mut whole = (self.whole)();
-        let matches = whole.try_get_matches_from_mut(words)?;
-        Ok((whole, matches))
+        let mut whole = (self.pass)((self.whole)());
+        match whole.try_get_matches_from_mut(words) {
+            Ok(matches) => Ok((whole, matches)),
+            // Of itself the tree says what people write.
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => {
+                let mut shown = (self.whole)();
+                let matches = shown.try_get_matches_from_mut(words)?;
+                Ok((shown, matches))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn read_branch(&self, words: &[OsString]) -> Option<(Command, ArgMatches)> {
         let branch = words.iter().skip(1).find_map(|word| (self.branch)(word.to_str()?))?;
-        let mut command = (self.root)().subcommand(branch);
+        let mut command = (self.pass)((self.root)().subcommand(branch));
         let matches = command.try_get_matches_from_mut(words).ok()?;
         Some((command, matches))
     }
@@ -77,6 +88,7 @@ mod tests {
             let harbour = Command::new("harbour").arg(clap::Arg::new("name"));
             Root::command().subcommand(Sail::augment_args(Command::new("sail").visible_alias("go"))).subcommand(harbour)
         },
+        pass: |command| command,
     };
 
     fn read(line: &str) -> Result<(usize, ArgMatches), String> {

@@ -402,6 +402,31 @@ impl Cluster {
     }
 }
 
+/// Removes what is left of a profile that is gone itself: its node's processes, its objects in an engine, its folder. Tells
+/// what there was.
+pub async fn sweep(home: &Home, name: &str) -> Result<Vec<String>, Error> {
+    // What cannot be a profile's name never was one.
+    let Ok(profile) = Wanted::named(name).resolve(&[]) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for driver in drivers::DRIVERS {
+        let profile = Profile { driver: driver.name().into(), ..profile.clone() };
+        let cluster = Cluster { home: home.clone(), profile, driver: *driver, _claim: None };
+        found.extend(driver.sweep(&cluster.machine()?).await?.into_iter().map(String::from));
+    }
+    let folder = home.profile_folder(name);
+    if folder.exists() {
+        let cluster = Cluster { home: home.clone(), profile, driver: drivers::DRIVERS[0], _claim: None };
+        cluster.cancel_scheduled_stop();
+        cluster.end_forwarder();
+        cluster.forget();
+        let path = kubeconfig::path();
+        kubeconfig::remove(&path, name).map_err(Error::io(format!("cannot write {}", path.display())))?;
+        std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
+        found.push(folder.display().to_string());
+    }
+    Ok(found)
+}
+
 /// Held while a profile is made; the kernel lets go of it with the file.
 fn lock(home: &Home) -> io::Result<std::fs::File> {
     std::fs::create_dir_all(home.root())?;

@@ -8,6 +8,7 @@ mod inside;
 pub mod kubeconfig;
 mod layout;
 pub mod life;
+mod lock;
 mod neighbours;
 mod process;
 pub mod ready;
@@ -16,4 +17,5 @@ pub mod snapshot;
 pub mod status;
 pub mod trust;
 
-pub use life::{Cluster, Error, Started};
+pub use life::{Cluster, Error, Started, sweep};
+pub use lock::Lock;

@@ -85,7 +85,7 @@ pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
         worker: false,
         time_to_stop,
         pid: state.pid(),
-        detail: detail(state),
+        detail: cluster.driver.trouble(&cluster.machine()?).await.or(detail(state)),
     };
     match state {
         MachineState::Running { .. } if cluster.is_paused() => status.api_server = Word::Paused,

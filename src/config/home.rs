@@ -79,6 +79,12 @@ impl Home {
         self.root.join("snapshots").join(name)
     }
 
+    /// A lock that is held by the command that works on one profile.
+    pub fn profile_lock(&self, name: &str) -> PathBuf {
+        // A name that leads elsewhere is no profile's, and is refused as such.
+        self.root.join("locks").join(name.replace('/', "_"))
+    }
+
     /// A lock that is held while a profile is made.
     pub fn lock_file(&self) -> PathBuf {
         self.root.join("lock")

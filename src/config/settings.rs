@@ -83,7 +83,8 @@ pub static SETTINGS: &[Setting] = &[
         key: "driver",
         effect: Effect::New,
         set: Set::One(|profile, value| {
-            profile.driver = value.into();
+            // What minikube calls the driver that uses the machine itself.
+            profile.driver = if value == "none" { "native".into() } else { value.into() };
             Ok(())
         }),
         get: |profile| vec![profile.driver.clone()],
@@ -282,7 +283,7 @@ pub static SETTINGS: &[Setting] = &[
         key: "ports",
         effect: Effect::Live,
         set: Set::List(|profile, value| {
-            profile.ports = parsed::<Port>(value)?;
+            profile.ports = distinct(parsed::<Port>(value)?)?;
             Ok(())
         }),
         get: |profile| texts(&profile.ports),
@@ -377,6 +378,16 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
 
 fn parsed<T: std::str::FromStr<Err = String>>(values: &[String]) -> Result<Vec<T>, String> {
     values.iter().map(|value| value.parse()).collect()
+}
+
+/// Ports of which no two listen at the same place.
+fn distinct(ports: Vec<Port>) -> Result<Vec<Port>, String> {
+    let place = |port: &Port| (port.address, port.host, port.protocol);
+    let twice = ports.iter().enumerate().find(|(at, port)| ports[..*at].iter().any(|one| place(one) == place(port)));
+    match twice {
+        Some((_, port)) => Err(format!("port {} of this machine is named twice", port.host)),
+        None => Ok(ports),
+    }
 }
 
 fn variables(values: &[String]) -> Result<Vec<String>, String> {
@@ -526,6 +537,25 @@ mod tests {
         assert_eq!(closest("memroy", names()), Some("memory"));
         assert_eq!(closest("mount", names()), Some("mounts"));
         assert_eq!(closest("entirely-different", names()), None);
+    }
+
+    #[test]
+    fn a_port_leads_to_one_place() {
+        let mut profile = Wanted::named("one").resolve(&[]).unwrap();
+        let mut put = |ports: &[&str]| {
+            find("ports").unwrap().put(&mut profile, &ports.iter().map(|port| port.to_string()).collect::<Vec<_>>())
+        };
+        assert!(put(&["8080:80", "8080:81"]).unwrap_err().contains("8080"));
+        assert!(put(&["8080:80", "8080:80/udp", "127.0.0.2:8080:80"]).is_ok());
+    }
+
+    #[test]
+    fn none_is_minikubes_word_for_the_native_driver() {
+        let mut profile = Wanted::named("one").resolve(&[]).unwrap();
+        for (word, driver) in [("none", "native"), ("podman", "podman")] {
+            find("driver").unwrap().put(&mut profile, &[word.into()]).unwrap();
+            assert_eq!(profile.driver, driver);
+        }
     }
 
     #[test]

@@ -178,6 +178,13 @@ pub trait Driver: Sync {
     async fn stop(&self, machine: &Machine) -> Result<(), Error>;
     /// Ends the machine and removes everything that the driver made for it. No error if nothing is left.
     async fn delete(&self, machine: &Machine) -> Result<(), Error>;
+    /// Removes what carries the machine's mark where its profile is gone, and tells what it was. No error where the driver
+    /// cannot be used: then it has nothing.
+    async fn sweep(&self, machine: &Machine) -> Result<Vec<&'static str>, Error>;
+    /// What somebody did to a machine that [`Driver::state`] does not tell; nothing if nothing.
+    async fn trouble(&self, _: &Machine) -> Option<&'static str> {
+        None
+    }
     /// Whether it runs.
     async fn state(&self, machine: &Machine) -> MachineState;
     /// Gives a machine that runs the processors and memory that its profile says.
@@ -202,7 +209,7 @@ pub trait Driver: Sync {
 }
 
 /// Every driver, best first.
-pub static DRIVERS: &[&dyn Driver] = &[&native::Native, &docker::Docker];
+pub static DRIVERS: &[&dyn Driver] = &[&native::Native, &docker::Docker::ANY, &docker::Docker::PODMAN];
 
 /// The driver of that name.
 pub fn find(name: &str) -> Option<&'static dyn Driver> {

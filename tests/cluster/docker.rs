@@ -116,7 +116,7 @@ fn a_node_in_a_container_is_used_and_changed_like_any_other() {
     deploy(&cluster);
 
     // From this machine: the service, and the port that the engine publishes, at its address alone.
-    let url = cluster.coracle("service web --url").ok();
+    let url = cluster.coracle("service web --url --wait=120").ok();
     get(url.trim().trim_start_matches("http://"), "hello from web-");
     get(&format!("127.0.0.2:{port}"), "hello from web-");
     assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_err());
@@ -347,7 +347,7 @@ fn a_node_runs_in_podman_as_well() {
     let Some(cluster) = usable(cluster) else { return };
     cluster.coracle("start --driver=docker").ok();
     deploy(&cluster);
-    let url = cluster.coracle("service web --url").ok();
+    let url = cluster.coracle("service web --url --wait=120").ok();
     get(url.trim().trim_start_matches("http://"), "hello from web-");
     cluster.coracle("pause -A").ok();
     kill(cluster.init());

@@ -1,7 +1,8 @@
 //! Start, stop, delete, status: what a cluster's life looks like from outside.
 
-use super::harness::Cluster;
+use super::harness::{Cluster, Said};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_cluster_starts_stops_starts_again_and_leaves_nothing() {
@@ -46,12 +47,50 @@ fn two_clusters_do_not_meet() {
 }
 
 #[test]
+fn starts_at_the_same_time_make_one_cluster() {
+    let Some(cluster) = Cluster::new("thrice") else { return };
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+        command.args(["-p", "thrice", "start"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        cluster.spawn(command)
+    };
+    let starts = [start(), start(), start()];
+    let said = starts.map(|child| Said::from(child.wait_with_output().unwrap()).ok());
+    let which = |text: &str| said.iter().filter(|one| one.contains(text)).count();
+    assert_eq!((which("is ready after"), which("is running already")), (1, 2), "{said:?}");
+    cluster.kubectl("get namespace default").ok();
+    cluster.coracle("delete").ok();
+    assert_eq!(cluster.traces(), Vec::<String>::new());
+    assert_eq!(cluster.forgotten(), Vec::<String>::new());
+}
+
+#[test]
+fn a_node_that_nobody_knows_of_is_ended() {
+    let Some(cluster) = Cluster::started("orphan") else { return };
+    let record = cluster.profile_folder().join("native.json");
+    std::fs::remove_file(&record).unwrap();
+    cluster.coracle("start").ok();
+    cluster.kubectl("get namespace default").ok();
+
+    std::fs::remove_file(&record).unwrap();
+    cluster.coracle("delete").ok();
+    assert_eq!(cluster.traces(), Vec::<String>::new());
+
+    cluster.coracle("start").ok();
+    std::fs::remove_file(cluster.profile_folder().join("profile.json")).unwrap();
+    let gone = cluster.coracle("delete").ok();
+    assert!(gone.contains("removed what was left of it: processes"), "{gone}");
+    assert_eq!(cluster.traces(), Vec::<String>::new());
+    assert_eq!(cluster.forgotten(), Vec::<String>::new());
+}
+
+#[test]
 fn wrong_words_get_a_code_and_a_hint() {
     let Some(cluster) = Cluster::new("nowhere") else { return };
     let missing = cluster.coracle("status");
     assert_eq!(
         (missing.code, missing.err.as_str()),
-        (85, "error: there is no profile `nowhere`\n\nhint: coracle start -p nowhere\n")
+        (85, "X Exiting due to GUEST_NOT_FOUND: there is no profile `nowhere`\n\nhint: coracle start -p nowhere\n")
     );
     assert_eq!(cluster.coracle("start --driver=steam").code, 56);
     assert_eq!(cluster.coracle("start --nonsense").code, 14);

@@ -81,7 +81,7 @@ fn an_application_answers_at_the_address_that_service_prints_and_again_after_a_s
     cluster.kubectl("create deployment web --image=coracle.local/hello --replicas=3").ok();
     cluster.kubectl("expose deployment web --type=NodePort --port=80 --target-port=8080").ok();
     cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
-    let url = cluster.coracle("service web --url").ok();
+    let url = cluster.coracle("service web --url --wait=120").ok();
     let pods: BTreeSet<String> =
         cluster.kubectl("get pods -l app=web -o name").ok().lines().map(|line| line.replace("pod/", "")).collect();
     let expected: BTreeSet<String> = pods.iter().map(|pod| format!("hello from {pod}\n")).collect();
@@ -101,7 +101,7 @@ fn an_application_answers_at_the_address_that_service_prints_and_again_after_a_s
     cluster.coracle("start").ok();
     cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
     cluster.kubectl("wait --for=condition=Ready pod -l app=web --timeout=60s").ok();
-    assert_eq!(cluster.coracle("service web --url").ok(), url, "the address stays");
+    assert_eq!(cluster.coracle("service web --url --wait=120").ok(), url, "the address stays");
     assert_eq!(answerers(url.trim()), expected, "the same pods answer");
 }
 

@@ -97,6 +97,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             switch(&names, true, &changed, context).await?;
         }
         Command::Disable { names } => switch(&names, false, &Changed::default(), context).await?,
+        Command::Images { name, output } if is_built_in(&name) => match output.as_str() {
+            "json" => context.printer.data(json!({"Addon": name, "Images": {}}).to_string()),
+            _ => context.printer.say(format!("`{name}` is built in, and has no image")),
+        },
         Command::Images { name, output } => images(find(&name)?, &output, context),
         Command::Open { name, url, https, format, .. } => {
             let format = if https { format.replace("http://", "https://") } else { format };
@@ -139,6 +143,9 @@ fn list(output: &str, docs: bool, context: &Context) -> Result<(), Failure> {
             let status = if is_on(addon) { "enabled" } else { "disabled" };
             all.insert(addon.name.into(), json!({"Profile": context.profile, "Status": status}));
         }
+        for (name, _) in BUILT_IN.iter().filter(|(name, _)| is_built_in(name)) {
+            all.insert((*name).into(), json!({"Profile": context.profile, "Status": "enabled"}));
+        }
         context.printer.data(Value::Object(all).to_string());
         return Ok(());
     }
@@ -147,7 +154,10 @@ fn list(output: &str, docs: bool, context: &Context) -> Result<(), Failure> {
         let text = addon.field(if docs { "description" } else { "title" });
         vec![addon.name.to_string(), context.profile.clone(), status.to_string(), text.to_string()]
     };
-    let rows: Vec<Vec<String>> = CATALOG.iter().map(row).collect();
+    let built_in = BUILT_IN.iter().filter(|(name, _)| is_built_in(name)).map(|(name, what)| {
+        vec![name.to_string(), context.profile.clone(), "enabled".into(), format!("Built in: {what}")]
+    });
+    let rows: Vec<Vec<String>> = CATALOG.iter().map(row).chain(built_in).collect();
     let what = if docs { "WHAT" } else { "TITLE" };
     context.printer.raw(&framed(&["ADDON NAME", "PROFILE", "STATUS", what], &rows));
     Ok(())
@@ -216,7 +226,6 @@ const ELSEWHERE: &[&str] = &[
     "kubevirt",
     "logviewer",
     "metallb",
-    "metrics-server",
     "nvidia-device-plugin",
     "nvidia-driver-installer",
     "nvidia-gpu-device-plugin",
@@ -226,7 +235,6 @@ const ELSEWHERE: &[&str] = &[
     "registry",
     "registry-aliases",
     "registry-creds",
-    "storage-provisioner",
     "storage-provisioner-rancher",
     "traefik",
     "volcano",
@@ -234,14 +242,33 @@ const ELSEWHERE: &[&str] = &[
     "yakd",
 ];
 
+/// Addons of minikube that are part of this executable here, and always on; and what serves them.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("default-storageclass", "the storage class `standard`"),
+    ("metrics-server", "the metrics API, of which `kubectl top` reads"),
+    ("storage-provisioner", "the provisioner of volumes"),
+];
+
+fn is_built_in(name: &str) -> bool {
+    BUILT_IN.iter().any(|(known, _)| *known == name) && catalog::find(name).is_none()
+}
+
 fn is_elsewhere(name: &str) -> bool {
     ELSEWHERE.contains(&name) && catalog::find(name).is_none()
 }
 
 async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &Context) -> Result<(), Failure> {
+    let _held = super::hold(context, &context.profile)?;
     let mut cluster = cluster(context)?;
+    let (built_in, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| is_built_in(name));
+    for name in built_in {
+        match is_on {
+            true => context.printer.say(format!("`{name}` is on: it is built in")),
+            false => context.printer.warn(format!("`{name}` stays on: it is built in")),
+        }
+    }
     // What is not here is off, which is what was asked for.
-    let (absent, names): (Vec<_>, Vec<_>) = names.iter().partition(|name| !is_on && is_elsewhere(name));
+    let (absent, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| !is_on && is_elsewhere(name));
     absent.iter().for_each(|name| context.printer.say(format!("`{name}` is off: there is no such addon here")));
     let wanted = names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?;
     let failure = |error| cluster_failure(error, &context.profile);

@@ -29,6 +29,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     content::check_addons(wanted.settings.get("addons").map(Vec::as_slice).unwrap_or_default())?;
     let name = wanted.name.clone();
     let failure = |error| cluster_failure(error, &name);
+    let _held = super::hold(context, &name)?;
     let mut cluster = Cluster::open(&context.home, &name).map_err(failure)?;
     let before = cluster.profile.clone();
     let (after, changes) = cluster.difference(&wanted).map_err(failure)?;

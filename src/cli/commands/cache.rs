@@ -13,7 +13,7 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Pull images into the cache, and load them into the cluster
+    /// Take images of the Docker engine, or pull them, into the cache, and load them into the cluster
     Add {
         #[arg(required = true)]
         images: Vec<String>,
@@ -42,6 +42,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     match arguments.command {
         Command::Add { images, all } => {
             for image in &images {
+                if super::image::of_engine(&cache, image)? {
+                    continue;
+                }
                 let steps = context.printer.steps();
                 steps.step(&format!("pulling {image}"));
                 let reference: Reference = image.parse()?;

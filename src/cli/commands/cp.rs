@@ -26,6 +26,14 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let cluster = super::open_up(context).await?;
     let (source, mut target) = (side(&arguments.source, &cluster)?, side(&arguments.target, &cluster)?);
     target.is_node |= !source.is_node && !arguments.target.contains(':');
+    if !source.is_node && std::fs::symlink_metadata(source.path).is_err() {
+        let what = format!("there is no file {}", source.path);
+        return Err(Failure { error: what.into(), exit: Exit::Code(35) });
+    }
+    if target.is_node && !target.path.starts_with('/') {
+        let what = format!("`{}` is relative; a path in the node must be absolute", target.path);
+        return Err(Failure { error: what.into(), exit: Exit::Usage });
+    }
     let name = Path::new(source.path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     match (source.is_node, target.is_node) {
         (false, false) => copy_here(&source, &target, &name)?,

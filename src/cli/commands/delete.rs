@@ -27,8 +27,14 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     }
     let names = if arguments.all { names } else { vec![context.profile.clone()] };
     for name in names {
+        let _held = super::hold(context, &name)?;
         match Cluster::open(&context.home, &name) {
-            Err(cluster::Error::NoProfile(_)) => context.printer.say(format!("there is no profile `{name}`")),
+            Err(cluster::Error::NoProfile(_)) => {
+                context.printer.say(format!("there is no profile `{name}`"));
+                for what in cluster::sweep(&context.home, &name).await.map_err(|error| cluster_failure(error, &name))? {
+                    context.printer.say(format!("removed what was left of it: {what}"));
+                }
+            }
             Err(error) => return Err(cluster_failure(error, &name)),
             Ok(cluster) => {
                 let steps = context.printer.plan(&events::DELETE);

@@ -19,6 +19,7 @@ pub struct Arguments {
 
 /// Changes the profile and the forwarder.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let _held = super::hold(context, &context.profile)?;
     let mut cluster = super::open(context)?;
     let mut after = cluster.profile.clone();
     for port in &arguments.ports {

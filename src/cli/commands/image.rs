@@ -105,6 +105,30 @@ enum Command {
 
 /// Works on the folder that the node's own store is in.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
+    let reason = arguments.command.reason();
+    work(arguments, context).await.map_err(|failure| match failure.exit {
+        Exit::Failure => Failure { exit: Exit::Named(Exit::Guest.code(), reason), ..failure },
+        _ => failure,
+    })
+}
+
+impl Command {
+    /// Minikube's word for a failure of it.
+    fn reason(&self) -> &'static str {
+        match self {
+            Command::Load { .. } => "GUEST_IMAGE_LOAD",
+            Command::Build { .. } => "GUEST_IMAGE_BUILD",
+            Command::Push { .. } => "GUEST_IMAGE_PUSH",
+            Command::Ls { .. } => "GUEST_IMAGE_LIST",
+            Command::Rm { .. } => "GUEST_IMAGE_REMOVE",
+            Command::Pull { .. } => "GUEST_IMAGE_PULL",
+            Command::Tag { .. } => "GUEST_IMAGE_TAG",
+            Command::Save { .. } => "GUEST_IMAGE_SAVE",
+        }
+    }
+}
+
+async fn work(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let cluster = super::open(context)?;
     let store = Store::open(cluster.paths().images()).map_err(failure)?;
     match arguments.command {
@@ -176,9 +200,21 @@ fn engine() -> Result<Process, Failure> {
     }
 }
 
-fn program(name: &str) -> Option<PathBuf> {
+/// Where a program of this machine is.
+pub fn program(name: &str) -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file())
+}
+
+/// Takes an image from the engine of this machine, if there is one that has it.
+pub fn of_engine(store: &Store, image: &str) -> Result<bool, Failure> {
+    let Some(docker) = program("docker") else { return Ok(false) };
+    let mut asked = Process::new(docker);
+    asked.args(["image", "inspect", image]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if !asked.status()?.success() {
+        return Ok(false);
+    }
+    take_from_engine(store, image).map(|_| true)
 }
 
 /// Streams an image out of the engine.

@@ -7,14 +7,24 @@ use std::os::unix::process::CommandExt;
 /// Run kubectl against the cluster
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// Given for minikube's sake: it is this machine's kubectl in any case
+    #[arg(long, hide = true)]
+    ssh: bool,
     /// kubectl's arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
+/// Commands of kubectl that work without a cluster.
+const LOCAL: &[&str] = &["completion", "config", "help", "kustomize", "options", "plugin", "version", "--help", "-h"];
+
 /// Replaces this process by kubectl; returns only if that fails.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let cluster = super::open(context)?;
+    let cluster = match arguments.arguments.first() {
+        Some(word) if LOCAL.contains(&word.as_str()) => super::open(context)?,
+        // Another cluster may have the address of one that does not run.
+        _ => super::open_up(context).await?,
+    };
     let own = std::env::current_exe()?;
     // Under the name `kubectl` this executable may be the first one found.
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())

@@ -45,7 +45,7 @@ pub mod update_context;
 pub mod version;
 
 use super::{Context, Exit, Failure, cluster_failure};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Lock};
 
 /// The cluster that the command line names.
 fn open(context: &Context) -> Result<Cluster, Failure> {
@@ -55,7 +55,23 @@ fn open(context: &Context) -> Result<Cluster, Failure> {
     Ok(cluster)
 }
 
-/// The same, if it runs.
+/// Has a profile for this command alone until it is dropped; says so when another command has it. A profile that is neither
+/// there nor being made needs nothing.
+fn hold(context: &Context, name: &str) -> Result<Option<Lock>, Failure> {
+    Ok(Lock::hold_known(&context.home, name, |holder| tell_of(context, name, holder))?)
+}
+
+/// The same for a profile that may be made.
+fn hold_new(context: &Context, name: &str) -> Result<Lock, Failure> {
+    Ok(Lock::hold(&context.home, name, |holder| tell_of(context, name, holder))?)
+}
+
+fn tell_of(context: &Context, name: &str, holder: &str) {
+    let process = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
+    context.printer.say(format!("waiting for another command that works on `{name}`{process}"));
+}
+
+/// The cluster that the command line names, if it runs.
 async fn open_up(context: &Context) -> Result<Cluster, Failure> {
     let cluster = open(context)?;
     if cluster.is_up().await {

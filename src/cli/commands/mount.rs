@@ -42,6 +42,7 @@ struct Ignored {
 /// Binds it into the node's mount namespace, or takes it away.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let failure = |error| cluster_failure(error, &context.profile);
+    let _held = super::hold(context, &context.profile)?;
     let mut cluster = super::open_up(context).await?;
     let file = context.home.profile_folder(&context.profile).join("mounts.json");
     let Arguments { mount, kill, keep, .. } = arguments;
@@ -51,8 +52,10 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     };
     match (mount, kill) {
         (Some(mount), false) => {
-            let source = std::fs::canonicalize(&mount.source)
-                .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", mount.source.display())))?;
+            let source = std::fs::canonicalize(&mount.source).map_err(|error| {
+                let what = format!("cannot find directory {} for mount: {error}", mount.source.display());
+                Failure { error: what.into(), exit: Exit::Code(35) }
+            })?;
             let mount = Mount { source, ..mount };
             cluster.mount(&mount).await.map_err(failure)?;
             context.printer.say(format!("{} is at {} of the node", mount.source.display(), mount.target.display()));

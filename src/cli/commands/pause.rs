@@ -25,6 +25,7 @@ pub struct Arguments {
 /// Freezes them.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     arguments.output.tell(context);
+    let _held = super::hold(context, &context.profile)?;
     let cluster = super::open_up(context).await?;
     if cluster.is_paused() {
         context.printer.say(format!("`{}` is paused already", context.profile));

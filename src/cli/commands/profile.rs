@@ -3,6 +3,7 @@
 use super::super::table::framed;
 use super::super::{Context, Exit, Failure, cluster_failure, complete};
 use super::start::KUBERNETES;
+use crate::base::Hint;
 use crate::cluster::{Cluster, kubeconfig};
 use crate::config::Profile;
 use crate::drivers::MachineState;
@@ -69,6 +70,13 @@ async fn list(output: &str, is_light: bool, context: &Context) -> Result<Exit, F
         let rows: Vec<&Value> = valid.iter().map(|(row, _)| row).collect();
         context.printer.data(json!({"invalid": invalid, "valid": rows}).to_string());
         return Ok(Exit::Success);
+    }
+    if valid.is_empty() && invalid.is_empty() {
+        let error = Hint::new("No minikube profile was found", format!("coracle start -p {}", context.profile));
+        return Err(Failure { error: error.into(), exit: Exit::Named(Exit::Usage.code(), "MK_USAGE_NO_PROFILE") });
+    }
+    if context.is_named && !context.home.names()?.contains(&context.profile) {
+        context.printer.warn(format!("there is no profile `{}`; these there are", context.profile));
     }
     let rows: Vec<Vec<String>> = valid.iter().map(|(row, profile)| cells(row, profile)).collect();
     context.printer.raw(&framed(&HEADINGS, &rows));

@@ -14,6 +14,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     // The terminal that scheduled it may go away.
     rustix::process::setsid().ok();
     tokio::time::sleep(Duration::from_secs(arguments.seconds)).await;
+    let _held = super::hold(context, &context.profile)?;
     let cluster = super::open(context)?;
     cluster.stop().await.map_err(|error| cluster_failure(error, &context.profile))?;
     Ok(Exit::Success)

@@ -5,7 +5,7 @@ use super::super::{Context, Exit, Failure, complete, template};
 use crate::base::Hint;
 use crate::client::Client;
 use crate::cluster::Cluster;
-use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::json;
@@ -34,7 +34,7 @@ pub struct Arguments {
     /// Form of an address
     #[arg(long, default_value = FORMAT)]
     format: String,
-    /// Minutes to wait until a pod of the service is ready
+    /// Seconds to wait until a pod of the service is ready
     #[arg(long, default_value_t = 2)]
     wait: u64,
     /// Given for minikube's sake: nothing is asked again and again
@@ -80,9 +80,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             let what = format!("service `{name}` has no port that can be reached");
             return Err(Failure { error: what.into(), exit: Exit::ServiceNotFound });
         }
-        if !arguments.all {
-            answered(&client, service, arguments.wait).await?;
-        }
+        answered(&client, service, arguments.wait, context).await?;
         if !arguments.url {
             context.printer.say(format!("{}/{name}:", arguments.namespace));
             if let Some(port) = cluster.profile.names_port {
@@ -94,26 +92,49 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     Ok(Exit::Success)
 }
 
-/// Waits until an endpoint of a service is ready, so that its address answers when it is printed. A service without a
-/// selector is not ours to wait for.
-async fn answered(client: &Client, service: &Service, minutes: u64) -> Result<(), Failure> {
-    if minutes == 0 || service.spec.as_ref().is_none_or(|spec| spec.selector.is_none()) {
+/// Whether minikube would look for pods of a service: one that is not exposed, or whose pods are not the cluster's, has none.
+fn has_pods(service: &Service) -> bool {
+    let spec = service.spec.as_ref();
+    let is_exposed = matches!(spec.and_then(|spec| spec.type_.as_deref()), Some("NodePort" | "LoadBalancer"));
+    is_exposed && spec.is_some_and(|spec| spec.selector.is_some())
+}
+
+/// Waits until an endpoint of a service is ready, so that its address answers when it is printed. After that a pod that runs is
+/// enough, as in minikube; without one the service cannot be reached.
+async fn answered(client: &Client, service: &Service, seconds: u64, context: &Context) -> Result<(), Failure> {
+    if !has_pods(service) {
         return Ok(());
     }
-    let name = service.name_any();
-    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &service.namespace().unwrap_or_default());
+    let (name, namespace) = (service.name_any(), service.namespace().unwrap_or_default());
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), &namespace);
     let is_ready = |slice: &EndpointSlice| {
         let ready = |endpoint: &Endpoint| endpoint.conditions.as_ref().is_none_or(|own| own.ready.unwrap_or(true));
         slice.endpoints.iter().flatten().any(ready)
     };
     let labels = format!("kubernetes.io/service-name={name}");
-    let waiting = crate::client::wait::any(slices, &labels, is_ready);
-    if tokio::time::timeout(Duration::from_secs(minutes * 60), waiting).await.is_ok() {
+    if slices.list(&ListParams::default().labels(&labels)).await?.iter().any(is_ready) {
         return Ok(());
     }
-    let what = format!("service `{name}` has no pod that is ready after {minutes} minutes");
-    let hint = format!("kubectl get pods -n {}", service.namespace().unwrap_or_default());
-    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Code(112) })
+    let steps = context.printer.steps();
+    steps.step(&format!("waiting {seconds} s for a pod of service `{name}`"));
+    let waiting = crate::client::wait::any(slices, &labels, is_ready);
+    let came = tokio::time::timeout(Duration::from_secs(seconds), waiting).await.is_ok();
+    drop(steps);
+    if came || has_running_pod(client, service, &namespace).await? {
+        return Ok(());
+    }
+    let what = format!("service not available: no running pod for service {name} found");
+    let hint = format!("kubectl get pods -n {namespace}; --wait=60 waits longer");
+    Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Named(115, "SVC_UNREACHABLE") })
+}
+
+async fn has_running_pod(client: &Client, service: &Service, namespace: &str) -> Result<bool, Failure> {
+    let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+    let labels: Vec<String> = selector.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+    let pods = pods.list(&ListParams::default().labels(&labels.join(","))).await?;
+    let is_running = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
+    Ok(pods.iter().any(is_running))
 }
 
 async fn wanted(arguments: &Arguments, client: Client) -> Result<Vec<Service>, Failure> {
@@ -150,22 +171,39 @@ async fn list(
     let services = api.list(&ListParams::default()).await?.items;
     let mut rows = Vec::new();
     for service in &services {
-        rows.push((service, urls(cluster, service, FORMAT)?));
+        let urls = if is_exposed(service) { urls(cluster, service, FORMAT)? } else { Vec::new() };
+        rows.push((service, urls));
     }
     if output == "json" {
-        let rows: Vec<_> = rows.iter().map(|(service, urls)| json!({
-            "Namespace": service.namespace(), "Name": service.name_any(), "URLs": urls, "PortNames": port_names(service),
-        })).collect();
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(service, urls)| {
+                json!({
+                    "Namespace": service.namespace(), "Name": service.name_any(), "URLs": urls,
+                    "PortNames": if urls.is_empty() { Vec::new() } else { port_names(service) },
+                })
+            })
+            .collect();
         context.printer.data(serde_json::to_string(&rows)?);
         return Ok(Exit::Success);
     }
     let cells = |(service, urls): &(&Service, Vec<String>)| {
         let namespace = service.namespace().unwrap_or_default();
-        vec![namespace, service.name_any(), port_names(service).join("\n"), urls.join("\n")]
+        let ports = if urls.is_empty() { NO_PORT.to_string() } else { port_names(service).join("\n") };
+        vec![namespace, service.name_any(), ports, urls.join("\n")]
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     context.printer.raw(&framed(&["NAMESPACE", "NAME", "TARGET PORT", "URL"], &rows));
     Ok(Exit::Success)
+}
+
+/// What the list says of a service that has no port outside of the cluster, in minikube's words.
+const NO_PORT: &str = "No node port";
+
+/// Whether a service has a port that is meant for the outside.
+fn is_exposed(service: &Service) -> bool {
+    let is_balanced = service.spec.as_ref().and_then(|spec| spec.type_.as_deref()) == Some("LoadBalancer");
+    is_balanced || ports(service).iter().any(|port| port.node_port.is_some_and(|port| port != 0))
 }
 
 fn ports(service: &Service) -> &[ServicePort] {
@@ -218,6 +256,26 @@ fn urls(cluster: &Cluster, service: &Service, format: &str) -> Result<Vec<String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_services_for_the_outside_are_waited_for_and_listed_with_addresses() {
+        let service = |kind: &str, node_port: Option<i32>| {
+            let port = ServicePort { port: 80, node_port, ..ServicePort::default() };
+            let spec = k8s_openapi::api::core::v1::ServiceSpec {
+                type_: Some(kind.into()),
+                ports: Some(vec![port]),
+                selector: Some([("app".to_string(), "web".to_string())].into()),
+                ..Default::default()
+            };
+            Service { spec: Some(spec), ..Service::default() }
+        };
+        let (node, inner) = (service("NodePort", Some(30080)), service("ClusterIP", None));
+        assert!(has_pods(&node) && is_exposed(&node));
+        assert!(!has_pods(&inner) && !is_exposed(&inner));
+        let mut foreign = node.clone();
+        foreign.spec.as_mut().unwrap().selector = None;
+        assert!(!has_pods(&foreign), "its endpoints are somebody else's");
+    }
 
     #[test]
     fn a_port_that_says_https_or_has_its_number_is_secure() {

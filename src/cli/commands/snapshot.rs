@@ -31,6 +31,10 @@ enum Command {
 /// Does what was said.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let failure = |error| cluster_failure(error, &context.profile);
+    let _held = match arguments.command {
+        Command::List { .. } => None,
+        _ => super::hold(context, &context.profile)?,
+    };
     let mut cluster = super::open(context)?;
     let steps = context.printer.steps();
     match arguments.command {

@@ -178,6 +178,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         dry_run(&wanted, context)?;
         return Ok(Exit::Success);
     }
+    let _held = super::hold_new(context, &wanted.name)?;
     match start(&arguments, &wanted, context).await {
         Err(failure) if arguments.delete_on_failure && failure.exit != Exit::Code(2) => {
             context.printer.warn(format!("the cluster did not start ({}); it is deleted and made anew", failure.error));

@@ -31,6 +31,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let after = after.map_err(|why| Failure { error: why.into(), exit: Exit::Usage })?;
     let names = if arguments.all { context.home.names()? } else { vec![context.profile.clone()] };
     for name in names {
+        let _held = super::hold(context, &name)?;
         let failure = |error| cluster_failure(error, &name);
         let cluster = Cluster::open(&context.home, &name).map_err(failure)?;
         match after {

@@ -19,6 +19,7 @@ pub struct Arguments {
 /// Thaws everything.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     arguments.output.tell(context);
+    let _held = super::hold(context, &context.profile)?;
     let cluster = super::open_up(context).await?;
     let steps = context.printer.plan(&events::UNPAUSE);
     steps.note(&format!("unpausing `{}`", context.profile));

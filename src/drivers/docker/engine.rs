@@ -16,6 +16,7 @@ const REQUEST_SECONDS: u64 = 120;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// An engine that answers.
+#[derive(Clone)]
 pub struct Engine {
     pub docker: Docker,
     /// Its socket.
@@ -27,6 +28,8 @@ pub struct Engine {
 pub enum Trouble {
     #[error("no engine listens: neither Docker's nor podman's socket is there")]
     NotFound,
+    #[error("podman does not listen: its socket is not there")]
+    NoPodman,
     #[error("the engine is at `{0}`, and only unix sockets of this machine are supported")]
     Elsewhere(String),
     #[error("the Docker context `{name}` cannot be read: {why}")]
@@ -46,6 +49,10 @@ impl Trouble {
             Trouble::NotFound => {
                 ("PROVIDER_DOCKER_NOT_FOUND", "install Docker or podman, or set DOCKER_HOST=unix:///path")
             }
+            Trouble::NoPodman => (
+                "PROVIDER_PODMAN_NOT_FOUND",
+                "systemctl enable --now podman.socket, or set CONTAINER_HOST=unix:///path",
+            ),
             Trouble::Elsewhere(_) => ("PROVIDER_DOCKER_ERROR", "DOCKER_HOST=unix:///var/run/docker.sock coracle start"),
             Trouble::Context { .. } => ("PROVIDER_DOCKER_ERROR", "docker context use default"),
             Trouble::Permission(_) => ("PROVIDER_DOCKER_NEWGRP", "sudo usermod -aG docker $USER && newgrp docker"),
@@ -67,6 +74,8 @@ impl From<Trouble> for Error {
 pub struct Surroundings {
     pub docker_host: Option<String>,
     pub docker_context: Option<String>,
+    /// Podman's own variable.
+    pub container_host: Option<String>,
     /// Docker's configuration folder.
     pub docker_config: PathBuf,
     /// `XDG_RUNTIME_DIR`.
@@ -82,6 +91,7 @@ impl Surroundings {
         Self {
             docker_host: variable("DOCKER_HOST"),
             docker_context: variable("DOCKER_CONTEXT"),
+            container_host: variable("CONTAINER_HOST"),
             docker_config: variable("DOCKER_CONFIG").map_or_else(|| home.join(".docker"), PathBuf::from),
             runtime_folder: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
             home,
@@ -98,6 +108,19 @@ impl Surroundings {
         }
         let known = self.known_sockets();
         known.into_iter().find(|socket| socket.exists()).ok_or(Trouble::NotFound)
+    }
+
+    /// Podman's socket, whatever else there is.
+    pub fn podman_socket(&self) -> Result<PathBuf, Trouble> {
+        match &self.container_host {
+            Some(host) => unix(host),
+            None => self.podman_sockets().into_iter().find(|socket| socket.exists()).ok_or(Trouble::NoPodman),
+        }
+    }
+
+    fn podman_sockets(&self) -> Vec<PathBuf> {
+        let own = self.runtime_folder.iter().map(|folder| folder.join("podman/podman.sock"));
+        std::iter::once(PathBuf::from("/run/podman/podman.sock")).chain(own).collect()
     }
 
     /// The context that was chosen; `default` stands for none.
@@ -141,7 +164,15 @@ fn unix(host: &str) -> Result<PathBuf, Trouble> {
 impl Engine {
     /// The engine that the environment names, if it answers.
     pub async fn connect() -> Result<Self, Trouble> {
-        let socket = Surroundings::of_process().socket()?;
+        Self::at(Surroundings::of_process().socket()?).await
+    }
+
+    /// Podman, if it answers.
+    pub async fn connect_podman() -> Result<Self, Trouble> {
+        Self::at(Surroundings::of_process().podman_socket()?).await
+    }
+
+    async fn at(socket: PathBuf) -> Result<Self, Trouble> {
         let name = socket.display().to_string();
         let silent = |why: String| Trouble::NotRunning { socket: name.clone(), why };
         match UnixStream::connect(&socket) {
@@ -312,6 +343,22 @@ mod tests {
         assert_eq!(trouble.health().id, "PROVIDER_DOCKER_ERROR");
         assert!(trouble.to_string().contains("ssh://far"));
         assert_eq!(Trouble::NotFound.health().id, "PROVIDER_DOCKER_NOT_FOUND");
+    }
+
+    #[test]
+    fn podman_is_found_by_its_own_variable_and_sockets_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut around = surroundings(folder.path());
+        around.docker_host = Some("unix:///docker.sock".into());
+        around.runtime_folder = Some(folder.path().into());
+        if !Path::new("/run/podman/podman.sock").exists() {
+            assert_eq!(around.podman_socket().unwrap_err().health().id, "PROVIDER_PODMAN_NOT_FOUND");
+            std::fs::create_dir(folder.path().join("podman")).unwrap();
+            std::fs::write(folder.path().join("podman/podman.sock"), "").unwrap();
+            assert_eq!(around.podman_socket().unwrap(), folder.path().join("podman/podman.sock"));
+        }
+        around.container_host = Some("unix:///pod.sock".into());
+        assert_eq!(around.podman_socket().unwrap(), PathBuf::from("/pod.sock"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod engine;
 pub mod exec;
 mod image;
 pub mod inside;
+mod leftovers;
 mod network;
 
 use super::native::{self, links};
@@ -28,12 +29,14 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder, UploadToContainerOptionsBuilder, WaitContainerOptions,
 };
 use container::Specification;
-use engine::{Engine, found, gone, is_missing, is_ours, refused, relative};
+use engine::{Engine, Surroundings, found, gone, is_missing, is_ours, refused, relative};
 use futures::TryStreamExt;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Mutex;
 
 /// The profile that a container, network, volume or image belongs to.
 pub const LABEL_PROFILE: &str = "local.coracle.profile";
@@ -58,17 +61,48 @@ fn labels<const N: usize>(name: &str, mark: &str, own: [(&str, String); N]) -> H
 /// How long an engine may take to see that a process ended.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// The driver.
-pub struct Docker;
+/// The driver, over Docker's API.
+pub struct Docker {
+    /// Whether only podman will do.
+    is_podman: bool,
+}
+
+impl Docker {
+    /// The engine that the environment names, or the first that is there.
+    pub const ANY: Self = Self { is_podman: false };
+    /// Podman.
+    pub const PODMAN: Self = Self { is_podman: true };
+
+    async fn engine(&self) -> Result<Engine, engine::Trouble> {
+        match self.is_podman {
+            true => Engine::connect_podman().await,
+            false => Engine::connect().await,
+        }
+    }
+}
+
+/// Has one piece of work on the engine at a time, so that the next one sees what the last one has made.
+static TURN: LazyLock<Arc<Mutex<()>>> = LazyLock::new(Arc::default);
+
+/// Does a piece of work to its end, also when nobody waits for it any more (a start that is interrupted): an engine goes on with
+/// a request that was given up, and what it makes then would stay.
+async fn to_its_end(work: impl Future<Output = Result<(), Error>> + Send + 'static) -> Result<(), Error> {
+    let turn = TURN.clone().lock_owned().await;
+    let working = tokio::spawn(async move {
+        let _turn = turn;
+        work.await
+    });
+    working.await.unwrap_or_else(|ended| Err(Error::Launch(ended.to_string())))
+}
 
 #[async_trait]
 impl Driver for Docker {
     fn name(&self) -> &'static str {
-        "docker"
+        if self.is_podman { "podman" } else { "docker" }
     }
 
     async fn probe(&self) -> Health {
-        let checked = match Engine::connect().await {
+        let checked = match self.engine().await {
             Ok(engine) => engine.check().await.map(|()| engine.capabilities()),
             Err(trouble) => Err(trouble),
         };
@@ -84,7 +118,7 @@ impl Driver for Docker {
     }
 
     async fn start(&self, machine: &Machine, say: Say<'_>) -> Result<(), Error> {
-        let engine = Engine::connect().await?;
+        let engine = self.engine().await?;
         let there = settled(&engine, machine).await?;
         let image = match &there {
             // A node that runs is not replaced because the executable was: that is for the next start.
@@ -92,7 +126,10 @@ impl Driver for Docker {
             _ => image::ensure(&engine, machine, say).await?,
         };
         match there {
-            Some(there) if is_running(&there) => thaw(&engine, machine, &there).await?,
+            Some(there) if is_running(&there) => {
+                thaw(&engine, machine, &there).await?;
+                join(&engine, machine, &there).await?;
+            }
             there => run(&engine, machine, there, &image, say).await?,
         }
         link_folders(&engine, machine).await?;
@@ -103,7 +140,8 @@ impl Driver for Docker {
     }
 
     async fn stop(&self, machine: &Machine) -> Result<(), Error> {
-        let engine = Engine::connect().await?;
+        let engine = self.engine().await?;
+        drop(TURN.lock().await);
         if let Some(there) = settled(&engine, machine).await? {
             thaw(&engine, machine, &there).await?;
             let options = StopContainerOptionsBuilder::default().t(container::STOP_SECONDS).build();
@@ -116,7 +154,8 @@ impl Driver for Docker {
     }
 
     async fn delete(&self, machine: &Machine) -> Result<(), Error> {
-        let engine = Engine::connect().await?;
+        let engine = self.engine().await?;
+        drop(TURN.lock().await);
         if inspect(&engine, machine).await?.is_some() {
             self.stop(machine).await?;
             network::remove_container(&engine, &machine.profile.name).await?;
@@ -125,8 +164,28 @@ impl Driver for Docker {
         network::remove(&engine, machine).await
     }
 
+    async fn sweep(&self, machine: &Machine) -> Result<Vec<&'static str>, Error> {
+        match self.engine().await {
+            Ok(engine) => leftovers::remove(&engine, &machine.mark()).await,
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn trouble(&self, machine: &Machine) -> Option<&'static str> {
+        let engine = self.engine().await.ok()?;
+        match inspect(&engine, machine).await.ok()? {
+            Some(there) if !is_joined(&there, machine) => Some(APART),
+            Some(_) => None,
+            None => {
+                let volume = engine.docker.inspect_volume(&machine.profile.name).await;
+                // An engine that cannot say has not lost it.
+                found(volume, "").is_ok_and(|volume| volume.is_none()).then_some(EMPTIED)
+            }
+        }
+    }
+
     async fn state(&self, machine: &Machine) -> MachineState {
-        let Ok(engine) = Engine::connect().await else { return MachineState::Unknown };
+        let Ok(engine) = self.engine().await else { return MachineState::Unknown };
         match inspect(&engine, machine).await {
             Ok(Some(there)) => state_of(&there),
             Ok(None) => MachineState::Missing,
@@ -135,20 +194,20 @@ impl Driver for Docker {
     }
 
     async fn adjust(&self, machine: &Machine) -> Result<(), Error> {
-        container::limit(&Engine::connect().await?, &machine.profile).await
+        container::limit(&self.engine().await?, &machine.profile).await
     }
 
     async fn hand_down(&self, machine: &Machine) -> Result<(), Error> {
-        upload(&Engine::connect().await?, machine).await
+        upload(&self.engine().await?, machine).await
     }
 
     async fn published(&self, machine: &Machine) -> Result<Vec<Port>, Error> {
-        let there = inspect(&Engine::connect().await?, machine).await?;
+        let there = inspect(&self.engine().await?, machine).await?;
         Ok(there.as_ref().map(container::published).unwrap_or_default())
     }
 
     async fn state_folder(&self, machine: &Machine) -> Result<PathBuf, Error> {
-        let engine = Engine::connect().await?;
+        let engine = self.engine().await?;
         let volume = engine.docker.inspect_volume(&machine.profile.name).await;
         let folder = PathBuf::from(volume.map_err(refused("cannot look for the node's volume"))?.mountpoint);
         std::fs::read_dir(&folder).map_err(Error::io("cannot look into the node's volume; only root may"))?;
@@ -160,11 +219,11 @@ impl Driver for Docker {
     }
 
     async fn log(&self, machine: &Machine) -> Result<String, Error> {
-        container::log(&Engine::connect().await?, &machine.profile.name, "all").await
+        container::log(&self.engine().await?, &machine.profile.name, "all").await
     }
 
     async fn read(&self, machine: &Machine, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-        let engine = Engine::connect().await?;
+        let engine = self.engine().await?;
         let options = DownloadFromContainerOptionsBuilder::default().path(&path.display().to_string()).build();
         let pieces = engine.docker.download_from_container(&machine.profile.name, Some(options));
         let pieces: Result<Vec<_>, _> = pieces.try_collect().await;
@@ -174,6 +233,9 @@ impl Driver for Docker {
 
     fn enter(&self, machine: &Machine, argv: &[String]) -> Result<Command, Error> {
         let mut command = Command::new(&machine.executable);
+        if let Some(socket) = self.is_podman.then(|| Surroundings::of_process().podman_socket().ok()).flatten() {
+            command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+        }
         command.args(["docker-enter", &machine.profile.name, "--"]).args(argv);
         Ok(command)
     }
@@ -237,6 +299,27 @@ async fn thaw(engine: &Engine, machine: &Machine, there: &ContainerInspectRespon
     }
 }
 
+/// What is told of a container that is in no network of ours.
+const APART: &str = "its container was taken out of its network by somebody else; `coracle start` joins it again";
+/// What is told of a machine without a container and a volume.
+const EMPTIED: &str = "its container and its volume were removed by somebody else, and all objects with them; `coracle start` \
+    makes an empty cluster";
+
+/// Whether a container is in the node's network.
+fn is_joined(there: &ContainerInspectResponse, machine: &Machine) -> bool {
+    let networks = there.network_settings.as_ref().and_then(|settings| settings.networks.as_ref());
+    networks.is_none_or(|networks| networks.contains_key(&machine.profile.name))
+}
+
+/// Brings a container back into the node's network that somebody took out of it.
+async fn join(engine: &Engine, machine: &Machine, there: &ContainerInspectResponse) -> Result<(), Error> {
+    if is_joined(there, machine) {
+        return Ok(());
+    }
+    network::ensure(engine, machine).await?;
+    network::join(engine, machine).await
+}
+
 /// Makes the container run, made again if it is not what is wanted now. Its state is in the volume, so nothing is lost.
 async fn run(
     engine: &Engine,
@@ -250,10 +333,16 @@ async fn run(
     let labels = there.as_ref().and_then(|there| there.config.as_ref()?.labels.as_ref());
     let made_from = labels.and_then(|labels| labels.get(LABEL_SPECIFICATION));
     if made_from != Some(&specification.checksum()) {
-        network::remove_container(engine, name).await?;
-        network::ensure(engine, machine).await?;
-        ensure_volume(engine, machine).await?;
-        container::create(engine, specification).await?;
+        let (engine, machine) = (engine.clone(), machine.clone());
+        let make = async move {
+            network::remove_container(&engine, &machine.profile.name).await?;
+            network::ensure(&engine, &machine).await?;
+            ensure_volume(&engine, &machine).await?;
+            container::create(&engine, specification).await
+        };
+        to_its_end(make).await?;
+    } else if let Some(there) = &there {
+        join(engine, machine, there).await?;
     }
     upload(engine, machine).await?;
     say("starting the node's container");

@@ -8,7 +8,10 @@ use super::super::{Error, Machine};
 use super::engine::{Engine, found, gone, is_ours, refused};
 use super::{LABEL_ROLE, container, labels};
 use crate::config::Network;
-use bollard::models::{ContainerCreateBody, HostConfig, Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
+use bollard::models::{
+    ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, NetworkConnectRequest,
+    NetworkCreateRequest, NetworkInspect,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectNetworkOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
     WaitContainerOptions,
@@ -30,6 +33,21 @@ pub async fn ensure(engine: &Engine, machine: &Machine) -> Result<(), Error> {
     }
     let request = request(machine);
     engine.docker.create_network(request).await.map(drop).map_err(refused("cannot make the node's network"))
+}
+
+/// Puts the node's container into its network, at its address.
+pub async fn join(engine: &Engine, machine: &Machine) -> Result<(), Error> {
+    let profile = &machine.profile;
+    let own = EndpointIpamConfig {
+        ipv4_address: Some(profile.network.node_address.to_string()),
+        ..EndpointIpamConfig::default()
+    };
+    let request = NetworkConnectRequest {
+        container: profile.name.clone(),
+        endpoint_config: Some(EndpointSettings { ipam_config: Some(own), ..EndpointSettings::default() }),
+    };
+    let joined = engine.docker.connect_network(&profile.name, request).await;
+    joined.map_err(refused("cannot join the node's container to its network"))
 }
 
 /// Removes the network. Somebody else's stays.

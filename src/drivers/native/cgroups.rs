@@ -137,6 +137,72 @@ fn write_named(path: &Path, value: &str) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("{} does not take {value}: {error}", path.display())))
 }
 
+/// Whether the node has a cgroup.
+pub fn is_there(mark: &str) -> bool {
+    folders(mark).is_ok_and(|folders| folders.iter().any(|folder| folder.exists()))
+}
+
+/// How often processes are looked for again that were forked while others were killed.
+const ROUNDS: u32 = 20;
+
+/// Kills every process in the node's cgroups, those that stand still as well, and waits for their end. Blocks.
+pub fn kill(mark: &str) -> io::Result<()> {
+    let folders: Vec<PathBuf> = folders(mark)?.into_iter().filter(|folder| folder.exists()).collect();
+    for _ in 0..ROUNDS {
+        let mut all = Vec::new();
+        for folder in &folders {
+            collect(folder, &mut all)?;
+        }
+        all.sort_unstable();
+        all.dedup();
+        // A shell inside of the node's cgroup may be the one that ends the node.
+        all.retain(|pid| *pid != std::process::id() as i32);
+        if all.is_empty() {
+            return Ok(());
+        }
+        end_all(&all);
+    }
+    Err(io::Error::other("processes of the node do not end"))
+}
+
+/// The processes of a cgroup and those below it, which are let go on: what stands still cannot be killed in version 1.
+fn collect(folder: &Path, all: &mut Vec<i32>) -> io::Result<()> {
+    for (file, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+        if folder.join(file).exists() {
+            // The cgroup may be gone just now, with all that was in it.
+            std::fs::write(folder.join(file), value).ok();
+        }
+    }
+    let text = match std::fs::read_to_string(folder.join("cgroup.procs")) {
+        Ok(text) => text,
+        // Gone, or a threaded cgroup, whose processes are those of the one above.
+        Err(_) => return Ok(()),
+    };
+    all.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()).filter(|pid| *pid > 0));
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), all)?;
+        }
+    }
+    Ok(())
+}
+
+fn end_all(pids: &[i32]) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let open = |pid: &i32| pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok();
+    let processes: Vec<_> = pids.iter().filter_map(open).collect();
+    for process in &processes {
+        // One that has just ended cannot be signalled, which is what is wanted.
+        pidfd_send_signal(process, Signal::KILL).ok();
+    }
+    for process in &processes {
+        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
+        poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)).ok();
+    }
+}
+
 /// How often the removal of a cgroup is tried again: after 1, 2, 4, … ms, about a second in all.
 const TRIES: u32 = 10;
 

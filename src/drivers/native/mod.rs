@@ -65,6 +65,8 @@ impl Driver for Native {
             return heal_link(machine, pid).await;
         }
         self::ended(noted_pid(machine)).await;
+        // A node that nobody knows of any more has the store's lock and the API's port.
+        end_leftovers(machine).await;
         std::fs::create_dir_all(&machine.root).map_err(Error::io("cannot make the node's root folder"))?;
         let copied = etc::copy_files(&machine.files, &machine.root);
         copied.map_err(Error::io(format!("cannot copy {} into the node", machine.files.display())))?;
@@ -86,6 +88,16 @@ impl Driver for Native {
 
     async fn delete(&self, machine: &Machine) -> Result<(), Error> {
         self.stop(machine).await
+    }
+
+    async fn sweep(&self, machine: &Machine) -> Result<Vec<&'static str>, Error> {
+        let link = Path::new("/sys/class/net").join(links::host_link(&machine.mark()));
+        let there = [("processes", cgroups::is_there(&machine.mark())), ("a link", link.exists())];
+        let found: Vec<&str> = there.into_iter().filter(|(_, is_there)| *is_there).map(|(what, _)| what).collect();
+        if !found.is_empty() {
+            undo(machine).await;
+        }
+        Ok(found)
     }
 
     async fn state(&self, machine: &Machine) -> MachineState {
@@ -149,9 +161,17 @@ impl Driver for Native {
 /// What is left of a node that ended: its links, its rules, its cgroups and its record.
 async fn undo(machine: &Machine) {
     // Each of these may already be gone, and the next one is tried in any case.
+    end_leftovers(machine).await;
     links::remove(machine).await.ok();
     cgroups::remove(&machine.mark()).await.ok();
     std::fs::remove_file(record_file(machine)).ok();
+}
+
+/// Ends every process of the node that is left when its PID 1 is gone, or was never known.
+async fn end_leftovers(machine: &Machine) {
+    let mark = machine.mark();
+    // What cannot be ended keeps its cgroup, and the next start says what is in its way.
+    tokio::task::spawn_blocking(move || cgroups::kill(&mark)).await.ok();
 }
 
 async fn launch_node(machine: &Machine) -> Result<(), Error> {

@@ -37,10 +37,11 @@ mod upgrade;
 mod verify;
 mod version;
 
+use super::super::flags::{go_bool, switches};
 use super::super::tree::{self, Tree};
 use super::super::{Context, Exit, Failure};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use scope::{Globals, Scope};
 use std::ffi::OsString;
 
@@ -177,39 +178,16 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
     }
 }
 
-const TREE: Tree = Tree { root: || like_go(Helm::command()), branch, whole };
+const TREE: Tree = Tree { root: || like_go(Helm::command()), branch, whole, pass: |command| command };
 
 /// The tree of all commands.
 fn whole() -> clap::Command {
     like_go(Command::augment_subcommands(Helm::command()))
 }
 
-/// Switches take a value as Go's do: `--debug=false`.
+/// Switches take a value as Go's do, and what is said again counts.
 fn like_go(command: clap::Command) -> clap::Command {
-    let command = command.args_override_self(true).mut_args(|argument| {
-        if !matches!(argument.get_action(), ArgAction::SetTrue) {
-            return argument;
-        }
-        argument
-            .action(ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .default_value("false")
-            .hide_default_value(true)
-            .hide_possible_values(true)
-            .value_parser(go_bool)
-    });
-    command.mut_subcommands(like_go)
-}
-
-/// The words that Go takes for a boolean.
-fn go_bool(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
+    switches(command.args_override_self(true))
 }
 
 /// The flags of every command, and the command.
