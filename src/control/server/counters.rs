@@ -185,7 +185,7 @@ fn objects(text: &mut Text, api: &Api) {
     let custom = api.custom.all();
     let all = KINDS.iter().chain(custom.iter().map(|(_, kind)| &**kind));
     let counts: BTreeMap<String, usize> =
-        all.map(|kind| resource::store_name(kind)).map(|name| (name.clone(), api.store.count(&name))).collect();
+        all.map(resource::store_name).map(|name| (name.clone(), api.store.count(&name))).collect();
     for (name, count) in &counts {
         let (group, plural) = name.split_once('/').unwrap_or(("", name));
         let resource = if group.is_empty() { plural.to_string() } else { format!("{plural}.{group}") };

@@ -40,10 +40,10 @@ impl DeleteOptions {
     /// These options, and what the address of the request says beside them.
     pub fn of(call: &Call, options: Value) -> Result<Self, Status> {
         let mut options: Self = serde_json::from_value(options)
-            .map_err(|error| Status::bad_request(&format!("DeleteOptions cannot be read: {error}")))?;
+            .map_err(|error| Status::bad_request(format!("DeleteOptions cannot be read: {error}")))?;
         let text = |name: &str| Some(call.options.text(name)).filter(|text| !text.is_empty());
         if let (None, Some(grace)) = (options.grace_period_seconds, text("gracePeriodSeconds")) {
-            let wrong = |_| Status::bad_request(&format!("strconv.ParseInt: parsing {grace:?}: invalid syntax"));
+            let wrong = |_| Status::bad_request(format!("strconv.ParseInt: parsing {grace:?}: invalid syntax"));
             options.grace_period_seconds = Some(grace.parse().map_err(wrong)?);
         }
         if let Some(orphan) = text("orphanDependents").filter(|_| options.orphan_dependents.is_none()) {
