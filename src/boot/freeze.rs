@@ -3,6 +3,7 @@
 //! Runs inside the node. Version 1 has a hierarchy of its own for freezing, in which pods have no folders: what is to stand
 //! still moves to the folder `paused` there. Version 2 freezes pods where they are; the server moves to a leaf of its own.
 
+use crate::config::NodePaths;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,22 @@ pub enum Whose {
     Pods(Vec<String>),
 }
 
-/// Makes the server and pods stand still.
-pub fn freeze(whose: &Whose) -> io::Result<()> {
+/// Makes pods stand still, and the server if that is asked for.
+pub fn freeze(whose: &Whose, has_server: bool) -> io::Result<()> {
     let root = Path::new(CGROUPS);
+    if let Whose::Pods(uids) = whose {
+        // The node agent asks no container how it is that cannot answer.
+        let notes = NodePaths::default().paused_pods();
+        std::fs::create_dir_all(&notes)?;
+        uids.iter().try_for_each(|uid| std::fs::write(notes.join(uid), ""))?;
+    }
+    let servers = || if has_server { servers() } else { Ok(BTreeSet::new()) };
     let Some(freezer) = version_1(root) else {
         for folder in pod_folders(root, whose)? {
             std::fs::write(folder.join("cgroup.freeze"), "1")?;
+        }
+        if !has_server {
+            return Ok(());
         }
         let paused = root.join(PAUSED);
         std::fs::create_dir_all(&paused)?;
@@ -56,13 +67,19 @@ pub fn freeze(whose: &Whose) -> io::Result<()> {
 /// Lets everything go on that stands still.
 pub fn thaw() -> io::Result<()> {
     let root = Path::new(CGROUPS);
-    let Some(freezer) = version_1(root) else {
-        for folder in pod_folders(root, &Whose::All)? {
-            std::fs::write(folder.join("cgroup.freeze"), "0")?;
+    match version_1(root) {
+        Some(freezer) => dissolve(&freezer.join(PAUSED), "freezer.state", "THAWED", &freezer)?,
+        None => {
+            for folder in pod_folders(root, &Whose::All)? {
+                std::fs::write(folder.join("cgroup.freeze"), "0")?;
+            }
+            dissolve(&root.join(PAUSED), "cgroup.freeze", "0", &root.join("init"))?;
         }
-        return dissolve(&root.join(PAUSED), "cgroup.freeze", "0", &root.join("init"));
-    };
-    dissolve(&freezer.join(PAUSED), "freezer.state", "THAWED", &freezer)
+    }
+    match std::fs::remove_dir_all(NodePaths::default().paused_pods()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Thaws a folder, moves its processes away and removes it. No error if it is not there.

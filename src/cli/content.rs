@@ -7,7 +7,9 @@ use crate::api::{Object, yaml};
 use crate::base::Hint;
 use crate::client;
 use crate::cluster::{Cluster, trust};
+use crate::config::values::looks_like_file;
 use crate::config::{Home, Profile};
+use crate::drivers;
 use crate::images::{Reference, Store, logins};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +20,33 @@ const MANAGER: &str = "coracle-apply";
 /// Certificates of the user's own authorities (`certs/` of the home), which every pull trusts beside the machine's.
 pub fn authorities(home: &Home) -> Result<Vec<String>, Failure> {
     Ok(trust::of_folder(&home.certificates())?)
+}
+
+/// What a cluster file cannot know by itself: the names of drivers and addons.
+pub fn check_value(key: &str, value: &str) -> Result<(), String> {
+    match key {
+        "driver" if value != "auto" && value != "none" && drivers::find(value).is_none() => {
+            let known: Vec<&str> = drivers::DRIVERS.iter().map(|driver| driver.name()).collect();
+            Err(format!("there is no driver `{value}`; there are {}", known.join(", ")))
+        }
+        "addons" | "disabled-addons" if catalog::find(value).is_none() => Err(no_addon(value).error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// An image of the command line: an archive is meant from here, and must be there.
+pub fn placed_image(word: &str) -> Result<String, Failure> {
+    if !looks_like_file(word) {
+        return Ok(word.into());
+    }
+    let path = std::path::absolute(word)?;
+    match path.exists() {
+        true => Ok(path.display().to_string()),
+        false => {
+            let what = format!("images: there is no file {}", path.display());
+            Err(Failure { error: what.into(), exit: Exit::Usage })
+        }
+    }
 }
 
 /// Every name must be that of an addon.
@@ -74,7 +103,7 @@ async fn bring_image(
     authorities: &[String],
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(), Failure> {
-    if Path::new(image).exists() {
+    if looks_like_file(image) {
         say(&format!("loading {image}"));
         store.load_path(Path::new(image))?;
         return Ok(());

@@ -1,5 +1,6 @@
 //! What is done inside a node that runs, by this executable as another process there: pausing, copying, mounting.
 
+use super::frozen::Pause;
 use super::life::{Cluster, Error};
 use crate::config::values::Mount;
 use crate::drivers;
@@ -23,25 +24,30 @@ impl Cluster {
         finish(command.stdin(Stdio::null()).stdout(Stdio::null()), words[0])
     }
 
-    /// Whether the cluster was paused and not unpaused since.
+    /// Whether the control plane was paused and not unpaused since.
     pub fn is_paused(&self) -> bool {
-        self.paused_file().exists()
+        self.standing().is_some_and(|pause| pause.server)
+    }
+
+    /// What stands still, if anything does.
+    pub fn standing(&self) -> Option<Pause> {
+        std::fs::read_to_string(self.paused_file()).ok().map(|text| Pause::read(&text))
     }
 
     pub(super) fn paused_file(&self) -> PathBuf {
         self.home.profile_folder(&self.profile.name).join("paused")
     }
 
-    /// Makes control plane and pods stand still: all pods, or those with the unique ids.
-    pub async fn pause(&self, uids: Option<&[String]>) -> Result<(), Error> {
-        let note = super::frozen::note(self.state().await?.pid());
+    /// Makes it stand still, beside what stands still already.
+    pub async fn pause(&self, what: &Pause) -> Result<(), Error> {
+        let note = what.beside(self.standing().unwrap_or_default(), super::frozen::folder(self.state().await?.pid()));
         // Noted before, so that a pause that was interrupted is undone by `unpause` and `stop`.
-        std::fs::write(self.paused_file(), note).map_err(Error::io("cannot note that the cluster is paused"))?;
+        let written = note.text().and_then(|text| std::fs::write(self.paused_file(), text));
+        written.map_err(Error::io("cannot note that the cluster is paused"))?;
+        let switches = [("--server", what.server), ("--all", what.all)];
         let mut words = vec!["node-freeze"];
-        match uids {
-            None => words.push("--all"),
-            Some(uids) => words.extend(uids.iter().map(String::as_str)),
-        }
+        words.extend(switches.iter().filter(|(_, is_on)| *is_on).map(|(word, _)| *word));
+        words.extend(what.pods.iter().map(String::as_str));
         let frozen = self.play(&words);
         if frozen.is_err() {
             self.unpause()?;
@@ -51,7 +57,7 @@ impl Cluster {
 
     /// Lets everything go on; `false` if nothing stood still.
     pub fn unpause(&self) -> Result<bool, Error> {
-        if !self.is_paused() {
+        if !self.paused_file().exists() {
             return Ok(false);
         }
         self.play(&["node-thaw"])?;

@@ -61,7 +61,16 @@ impl Error {
             Error::NoDriver(_) => "coracle start --driver=native".to_string(),
             Error::Unusable { fix, .. } => fix.clone(),
             Error::NoneUsable(_) => "coracle doctor".to_string(),
+            Error::Wanted(problems) if problems.iter().any(|one| one.what == "network") => {
+                "coracle profile list".into()
+            }
+            Error::Wanted(problems) if problems.iter().any(|one| one.what.starts_with("snapshot")) => {
+                format!("coracle snapshot save -p {profile} before-the-upgrade")
+            }
             Error::Wanted(_) => "coracle start --help".to_string(),
+            Error::Driver(drivers::Error::Taken { what, .. }) if what.starts_with("network") => {
+                format!("ip address; then coracle start -p {profile} --subnet=NETWORK that nobody has")
+            }
             Error::Driver(drivers::Error::Taken { .. }) => format!("coracle start -p {profile}-2"),
             Error::Full(_) => "make room there; coracle image ls and coracle delete of clusters may help".to_string(),
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
@@ -177,6 +186,11 @@ impl Cluster {
         Ok(matches!(self.state().await?, MachineState::Running { .. }))
     }
 
+    /// What somebody did to the node's machine that its state does not tell.
+    pub async fn trouble(&self) -> Result<Option<&'static str>, Error> {
+        Ok(self.driver.trouble(&self.machine()?).await)
+    }
+
     /// See [`Machine::mark`].
     pub(super) fn mark(&self) -> String {
         drivers::mark(&self.profile.name, &self.home.profile_folder(&self.profile.name))
@@ -290,7 +304,8 @@ impl Cluster {
         }
     }
 
-    async fn check_driver(&self) -> Result<(), Error> {
+    /// Whether the driver can be used here; the error says why not.
+    pub async fn check_driver(&self) -> Result<(), Error> {
         let health = self.driver.probe().await;
         if health.usable {
             return Ok(());

@@ -17,5 +17,6 @@ pub mod snapshot;
 pub mod status;
 pub mod trust;
 
+pub use frozen::Pause;
 pub use life::{Cluster, Error, Started, sweep};
 pub use lock::Lock;

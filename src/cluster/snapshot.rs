@@ -3,6 +3,7 @@
 //! Images and containers are not in it: the ones stay, the others are made from the objects. A cluster that runs stands still
 //! while it is read, so what is read is what one moment was.
 
+use super::frozen::Pause;
 use super::life::{Cluster, Error};
 use crate::base::disk;
 use crate::config::Profile;
@@ -39,14 +40,18 @@ impl Cluster {
     pub async fn save_snapshot(&self, name: &str) -> Result<PathBuf, Error> {
         let path = self.snapshot_file(name)?;
         let is_up = self.state().await?.is_up();
-        let stands_still = is_up && !self.is_paused();
+        let (before, all) = (self.standing().unwrap_or_default(), Pause::everything());
+        let stands_still = is_up && !before.has(&all);
         let places = self.places().await?;
         if stands_still {
-            self.pause(None).await?;
+            self.pause(&all).await?;
         }
         let written = write(&places, &self.profile, &path);
         if stands_still {
             self.unpause()?;
+            if before != Pause::default() {
+                self.pause(&before).await?;
+            }
         }
         written.map_err(Error::io(format!("cannot write {}", path.display())))?;
         Ok(path)

@@ -16,7 +16,7 @@
 
 use super::resolve::{check, unknown};
 use super::settings::{self, SETTINGS};
-use super::values::Chart;
+use super::values::{self, Chart};
 use super::{Profile, Wanted};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -44,9 +44,12 @@ impl fmt::Display for Mistake {
 /// Settings whose values are paths on this machine, which are meant from the file's own folder.
 const PATHS: &[&str] = &["images", "manifests", "mounts"];
 
-/// Reads the text of a cluster file that lies in `folder`.
-pub fn parse(text: &str, folder: &Path) -> Result<Wanted, Vec<Mistake>> {
-    let mut reader = Reader { text, folder, mistakes: Vec::new() };
+/// Says what is wrong with one value of a setting that this room cannot judge: names of drivers and addons.
+pub type Check<'a> = &'a dyn Fn(&str, &str) -> Result<(), String>;
+
+/// Reads the text of a cluster file that lies in `folder`. Files that it names must be there.
+pub fn parse(text: &str, folder: &Path, check: Check<'_>) -> Result<Wanted, Vec<Mistake>> {
+    let mut reader = Reader { text, folder, check, mistakes: Vec::new() };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         reader.wrong(error.span().unwrap_or_default(), error.message().to_string());
@@ -59,6 +62,7 @@ pub fn parse(text: &str, folder: &Path) -> Result<Wanted, Vec<Mistake>> {
 struct Reader<'a> {
     text: &'a str,
     folder: &'a Path,
+    check: Check<'a>,
     mistakes: Vec<Mistake>,
 }
 
@@ -84,6 +88,7 @@ impl Reader<'_> {
                         } else if let Err(problem) = check(name, &texts) {
                             self.wrong(value.span(), problem.to_string());
                         } else {
+                            self.each(setting.key, value);
                             wanted.settings.insert(setting.key, self.placed(setting.key, texts));
                         }
                     }
@@ -92,6 +97,31 @@ impl Reader<'_> {
             }
         }
         wanted
+    }
+
+    /// Looks at every value of a setting by itself: whether there is what it names.
+    fn each(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+        if let Some(list) = value.get_ref().as_array() {
+            return list.iter().for_each(|one| self.each(key, one));
+        }
+        let DeValue::String(text) = value.get_ref() else { return };
+        match key {
+            "images" if values::looks_like_file(text) => self.needs(key, text, value.span()),
+            "manifests" => self.needs(key, text, value.span()),
+            _ => {
+                if let Err(why) = (self.check)(key, text) {
+                    self.wrong(value.span(), format!("{key}: {why}"));
+                }
+            }
+        }
+    }
+
+    /// A file or folder that must be there.
+    fn needs(&mut self, key: &str, text: &str, at: Range<usize>) {
+        let path = self.folder.join(text);
+        if !path.exists() {
+            self.wrong(at, format!("{key}: there is no file {}", path.display()));
+        }
     }
 
     /// A text, number or truth as a list of one, or a list of them.
@@ -147,10 +177,21 @@ impl Reader<'_> {
             let one = || texts.first().cloned().unwrap_or_default();
             match key.get_ref().as_ref() {
                 "name" => chart.name = one(),
-                "chart" => chart.chart = self.place(&one()),
+                "chart" => {
+                    let text = one();
+                    if values::looks_like_file(&text) {
+                        self.needs("charts", &text, value.span());
+                    }
+                    chart.chart = self.place(&text);
+                }
                 "namespace" => chart.namespace = one(),
                 "version" => chart.version = one(),
-                "values" => chart.values = texts.iter().map(|text| self.place(text)).collect(),
+                "values" => {
+                    for text in texts.iter().filter(|text| !text.contains("://")) {
+                        self.needs("charts", text, value.span());
+                    }
+                    chart.values = texts.iter().map(|text| self.place(text)).collect();
+                }
                 "set" => chart.set = texts,
                 name => {
                     let names = ["name", "chart", "namespace", "version", "values", "set"];
@@ -209,20 +250,45 @@ mod tests {
     use super::*;
 
     fn mistakes(text: &str) -> Vec<String> {
-        parse(text, Path::new("/f")).unwrap_err().iter().map(ToString::to_string).collect()
+        parse(text, Path::new("/f"), &|_, _| Ok(())).unwrap_err().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_file_says_what_flags_say() {
         let text = "name = \"dev\"\ncpus = 1.5\napiserver-port = 6_443\nports = [\"8080:80\", 9090]\nmounts = [\"./src:/src\"]\n\
                     [[charts]]\nname = \"db\"\nchart = \"./db\"\nset = [\"a=1\"]\n";
-        let wanted = parse(text, Path::new("/f")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("db")).unwrap();
+        let wanted = parse(text, folder.path(), &|_, _| Ok(())).unwrap();
+        let below = |path: &str| format!("{}/{path}", folder.path().display());
         assert_eq!(wanted.name, "dev");
         assert_eq!(wanted.settings["cpus"], ["1.5"]);
         assert_eq!(wanted.settings["apiserver-port"], ["6443"]);
         assert_eq!(wanted.settings["ports"], ["8080:80", "9090"]);
-        assert_eq!(wanted.settings["mounts"], ["/f/./src:/src"]);
-        assert_eq!(wanted.charts.unwrap()[0].chart, "/f/./db");
+        assert_eq!(wanted.settings["mounts"], [below("./src:/src")]);
+        assert_eq!(wanted.charts.unwrap()[0].chart, below("./db"));
+    }
+
+    #[test]
+    fn files_drivers_and_addons_that_are_not_there_are_mistakes_like_the_others() {
+        let text = "cpus = \"many\"\ndriver = \"steam\"\naddons = [\"good\", \"bad\"]\nimages = [\"web:1\", \"app.tar\"]\n\
+                    manifests = [\n  \"k8s\",\n]\n[[charts]]\nname = \"db\"\nchart = \"./db\"\nvalues = [\"v.yaml\"]\n";
+        let known = |key: &str, value: &str| match (key, value) {
+            ("driver", _) | ("addons", "bad") => Err(format!("there is no `{value}`")),
+            _ => Ok(()),
+        };
+        let found: Vec<String> =
+            parse(text, Path::new("/f"), &known).unwrap_err().iter().map(ToString::to_string).collect();
+        let begins = [
+            "1:8: cpus: ",
+            "2:10: driver: there is no `steam`",
+            "3:19: addons: there is no `bad`",
+            "4:20: images: there is no file /f/app.tar",
+            "6:3: manifests: there is no file /f/k8s",
+            "10:9: charts: there is no file /f/./db",
+            "11:10: charts: there is no file /f/v.yaml",
+        ];
+        assert!(found.len() == 7 && found.iter().zip(begins).all(|(one, begin)| one.starts_with(begin)), "{found:?}");
     }
 
     #[test]
@@ -249,10 +315,10 @@ mod tests {
         let mut wanted = Wanted::named("dev");
         wanted.set("memory", vec!["2g".into()]);
         wanted.set("ports", vec!["8080:80".into()]);
-        wanted.charts = Some(vec![Chart { name: "db".into(), chart: "/db".into(), ..Chart::default() }]);
+        wanted.charts = Some(vec![Chart { name: "db".into(), chart: "repo/db".into(), ..Chart::default() }]);
         let profile = wanted.resolve(&[]).unwrap();
         let text = export(&profile).unwrap();
-        let again = parse(&text, Path::new("/f")).unwrap_or_else(|wrong| panic!("{wrong:?}\n{text}"));
+        let again = parse(&text, Path::new("/f"), &|_, _| Ok(())).unwrap_or_else(|wrong| panic!("{wrong:?}\n{text}"));
         assert_eq!(again.name, "dev");
         let (same, changes) = again.over(&profile).unwrap();
         assert_eq!(changes, []);

@@ -59,6 +59,11 @@ impl NodePaths {
         self.below("var/lib/kubelet")
     }
 
+    /// A file per pod that a person paused while the node agent goes on, named by its unique id; gone after a restart of the node.
+    pub fn paused_pods(&self) -> PathBuf {
+        self.below("run/coracle/paused")
+    }
+
     /// Per-pod folders of the node agent: `pods/UID/volumes/…`, as the kubelet lays them out.
     pub fn pods(&self) -> PathBuf {
         self.kubelet().join("pods")

@@ -169,6 +169,12 @@ pub struct Network {
 }
 
 impl Profile {
+    /// This profile, asking for the images, manifests and charts of another one.
+    pub fn with_content_of(self, other: &Profile) -> Self {
+        let (images, manifests, charts) = (other.images.clone(), other.manifests.clone(), other.charts.clone());
+        Self { images, manifests, charts, ..self }
+    }
+
     /// Where ports listen that name no address.
     pub fn listen_address(&self) -> IpAddr {
         self.listen_address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))

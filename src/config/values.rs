@@ -120,12 +120,19 @@ impl fmt::Display for Mount {
     }
 }
 
+/// Whether a word that names an image or a file is more likely the latter: a path, or an archive.
+pub fn looks_like_file(word: &str) -> bool {
+    let path = std::path::Path::new(word);
+    let is_archive = path.extension().is_some_and(|end| ["tar", "tgz", "gz", "zst"].iter().any(|one| end == *one));
+    is_archive || path.is_absolute() || path.starts_with(".") || path.starts_with("..")
+}
+
 /// Processors in thousandths: `2`, `1.5`, `500m`; `max` is all, `no-limit` is nothing.
 pub fn cpus(text: &str) -> Result<Option<u32>, String> {
     let wrong = || format!("`{text}` is no number of processors: 2, 1.5, 500m, max or no-limit");
     let thousandths = match text {
         "no-limit" => return Ok(None),
-        "max" => std::thread::available_parallelism().map_or(1, usize::from) as f64 * 1000.0,
+        "max" => f64::from(all_cpus()),
         _ => match text.strip_suffix('m') {
             Some(thousandths) => thousandths.parse::<u32>().map_err(|_| wrong())?.into(),
             None => text.parse::<f64>().map_err(|_| wrong())? * 1000.0,
@@ -136,6 +143,11 @@ pub fn cpus(text: &str) -> Result<Option<u32>, String> {
         many if many.is_finite() && many <= 1e7 => Ok(Some(many.round() as u32)),
         _ => Err(wrong()),
     }
+}
+
+/// Processors that this machine has, in thousandths.
+pub fn all_cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, usize::from) as u32 * 1000
 }
 
 /// Processors as text; the other direction of [`cpus`].
@@ -180,7 +192,8 @@ pub fn memory(text: &str) -> Result<Option<u64>, String> {
     Ok(Some(bytes))
 }
 
-fn all_memory() -> Option<u64> {
+/// Bytes of memory that this machine has, if the kernel tells.
+pub fn all_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
@@ -260,6 +273,12 @@ mod tests {
         for wrong in ["/a", "/a:b", ":/b", "/a:/", "/a:/b/../c"] {
             assert!(wrong.parse::<Mount>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn archives_and_paths_are_files_and_other_words_are_images() {
+        assert!(["missing.tar", "./web", "/web", "../web.tar.gz"].iter().all(|word| looks_like_file(word)));
+        assert!(!["web", "example.org/web:1.2", "web:latest"].iter().any(|word| looks_like_file(word)));
     }
 
     #[test]

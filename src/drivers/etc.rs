@@ -5,6 +5,16 @@ use crate::config::{NodePaths, Profile};
 use std::io;
 use std::path::Path;
 
+/// Where a node has programs that its machine may lack, as links to the executable. Commands find them last.
+pub const STAND_INS: &str = "/opt/coracle/bin";
+/// Their names.
+const PROGRAMS: &[&str] = &["sudo", "systemctl", "crictl"];
+
+/// A path to look for programs on, with the stand-ins behind everything else.
+pub fn with_stand_ins(path: &str) -> String {
+    if path.is_empty() { STAND_INS.into() } else { format!("{path}:{STAND_INS}") }
+}
+
 /// Where programs look for resolvers; a link to the file that changes.
 const RESOLV_CONF: &str = "resolv.conf";
 
@@ -25,6 +35,11 @@ pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> 
     ];
     for (name, text) in files {
         crate::base::atomic::write(&etc.join(name), text.as_bytes(), 0o644)?;
+    }
+    let programs = root.join(STAND_INS.trim_start_matches('/'));
+    std::fs::create_dir_all(&programs)?;
+    for name in PROGRAMS {
+        link(&programs.join(name), Path::new("/coracle"))?;
     }
     let folder = NodePaths::new(root).resolvers();
     std::fs::create_dir_all(&folder)?;
@@ -68,6 +83,18 @@ pub fn copy_files(from: &Path, root: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_has_programs_that_its_machine_lacks_behind_all_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let profile = crate::config::Wanted::named("one").resolve(&[]).unwrap();
+        for _ in 0..2 {
+            write(folder.path(), &profile, "").unwrap();
+        }
+        let link = folder.path().join("opt/coracle/bin/sudo");
+        assert_eq!(std::fs::read_link(link).unwrap(), Path::new("/coracle"));
+        assert_eq!(with_stand_ins("/bin"), "/bin:/opt/coracle/bin");
+    }
 
     #[test]
     fn files_for_nodes_keep_folders_and_modes() {

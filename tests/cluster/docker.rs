@@ -188,6 +188,26 @@ fn clusters_of_both_drivers_run_side_by_side() {
 }
 
 #[test]
+fn what_somebody_takes_from_a_container_is_told_and_made_again() {
+    let Some(cluster) = wanted("robbed") else { return };
+    cluster.coracle("start --driver=docker").ok();
+    docker("network disconnect --force robbed robbed");
+    assert!(cluster.coracle("status").err.contains("taken out of its network"));
+    cluster.coracle("start").ok();
+    cluster.kubectl("get namespace default").ok();
+
+    docker("rm --force robbed");
+    docker("volume rm robbed");
+    assert!(cluster.coracle("status").err.contains("all objects with them"));
+    let again = cluster.coracle("start");
+    assert!(again.code == 0 && again.err.contains("all objects with them"), "{}", again.err);
+
+    // A profile that is gone leaves objects in the engine that nobody else asks for.
+    std::fs::remove_file(cluster.profile_folder().join("profile.json")).unwrap();
+    delete_and_look(&cluster, "robbed");
+}
+
+#[test]
 fn a_name_that_somebody_else_has_is_left_alone() {
     let Some(cluster) = wanted("squatter") else { return };
     docker("volume create squatter");

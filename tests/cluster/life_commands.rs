@@ -51,10 +51,25 @@ fn a_script_reads_events_bits_and_words() {
     let logs = std::fs::read_to_string(folder.join("coracle_start_0.log")).unwrap();
     assert!(logs.starts_with('I') && logs.contains("running already"), "{logs}");
     assert!(again.out.contains("The running cluster does not require reconfiguration"), "{}", again.out);
-    for refused in ["--ha", "--gpus=all"] {
+    assert!(cluster.coracle("addons enable metrics-server").ok().is_empty());
+    let words = [("CORACLE_OUTPUT", "JSON"), ("CORACLE_LAYOUT", "cluster")];
+    assert!(cluster.coracle_with(&words, "status --quiet=false").ok().contains("\"StatusCode\":200"));
+    for refused in ["--ha", "--gpus=all", "--ports=8080:80,8080:81"] {
         assert_eq!(cluster.coracle(&format!("start {refused}")).code, 14, "{refused}");
     }
 
+    // Where no machine's program has the name, the node has one of its own.
+    if !["/usr/bin/sudo", "/bin/sudo"].iter().any(|path| std::path::Path::new(path).exists()) {
+        assert_eq!(cluster.coracle("ssh sudo -n echo aye").ok(), "aye\n");
+        assert!(cluster.coracle("ssh -- sudo /opt/coracle/bin/crictl images").ok().contains("coracle.local/"));
+    }
+    assert_eq!(cluster.coracle("ssh /opt/coracle/bin/systemctl is-active kubelet").ok(), "active\n");
+    assert_eq!(cluster.coracle("ssh /opt/coracle/bin/systemctl is-active crio").code, 3);
+
+    // Pods of one namespace stand still, and the control plane is none of them.
+    assert!(cluster.coracle("pause -n default").ok().contains("the pods of default"));
+    assert_eq!(cluster.coracle("status --format={{.APIServer}}").ok(), "Running\n");
+    cluster.kubectl("get namespace default --request-timeout=60s").ok();
     events(&cluster.coracle("pause -A -o json").ok());
     let paused = cluster.coracle("status -o json --layout=cluster");
     assert_eq!(paused.code, 2, "{}", paused.out);
@@ -148,6 +163,39 @@ fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
     cluster.coracle("delete").ok();
     assert_eq!(cluster.traces(), Vec::<String>::new());
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "the forwarder is gone");
+}
+
+#[test]
+fn a_start_whose_content_cannot_be_had_leaves_nothing() {
+    let Some(cluster) = Cluster::new("content") else { return };
+    let (file, manifest) = (cluster.folder().join("cluster.toml"), cluster.folder().join("k8s.yaml"));
+    std::fs::write(&file, "manifests = [\"k8s.yaml\"]\naddons = [\"nothing\"]\n").unwrap();
+    for words in ["start --dry-run -f", "start -f"] {
+        let said = cluster.coracle(&format!("{words} {}", file.display()));
+        let places = ["cluster.toml:1:14: manifests: there is no file", "cluster.toml:2:11: addons: there is no addon"];
+        assert!(said.code == 14 && places.iter().all(|place| said.err.contains(place)), "{words}: {}", said.err);
+    }
+    assert_eq!(cluster.coracle("start --images ./missing.tar").code, 14);
+    let greedy = cluster.coracle("start --cpus=999");
+    assert!(greedy.code == 29 && greedy.err.contains("Exiting due to RSRC_INSUFFICIENT_CORES: "), "{}", greedy.err);
+
+    std::fs::write(&file, "manifests = [\"k8s.yaml\"]\n").unwrap();
+    std::fs::write(&manifest, "kind: [").unwrap();
+    assert_ne!(cluster.coracle(&format!("start -f {}", file.display())).code, 0);
+    assert_eq!((cluster.traces(), cluster.forgotten()), (Vec::<String>::new(), Vec::<String>::new()));
+
+    // What cannot be brought into a cluster that is there is not asked for by the next start.
+    cluster.coracle("start").ok();
+    assert_ne!(cluster.coracle(&format!("apply -f {}", file.display())).code, 0);
+    cluster.coracle("stop").ok();
+    cluster.coracle("start").ok();
+    std::fs::write(&manifest, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: brought, namespace: default}\n")
+        .unwrap();
+    cluster.coracle(&format!("apply -f {}", file.display())).ok();
+    cluster.kubectl("get configmap brought").ok();
+    cluster.coracle("stop").ok();
+    let stopped = cluster.coracle("kubectl -- get pods");
+    assert_eq!(stopped.code, 83, "{}", stopped.err);
 }
 
 #[test]

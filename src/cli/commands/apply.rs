@@ -1,6 +1,6 @@
 //! `coracle apply`: makes a cluster that exists like a cluster file.
 
-use super::super::{Context, Exit, Failure, cluster_failure, content};
+use super::super::{Context, Exit, Failure, amounts, cluster_failure, content};
 use super::start::{print_changes, read_file, start_or_undo};
 use crate::cluster::Cluster;
 use crate::cluster::change::Made;
@@ -26,6 +26,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     if context.is_named || wanted.name.is_empty() {
         wanted.name = context.profile.clone();
     }
+    amounts::check(&wanted, false, context)?;
     content::check_addons(wanted.settings.get("addons").map(Vec::as_slice).unwrap_or_default())?;
     let name = wanted.name.clone();
     let failure = |error| cluster_failure(error, &name);
@@ -38,8 +39,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         context.printer.say(format!("{} differences; nothing was changed (--dry-run)", changes.len()));
         return Ok(Exit::Success);
     }
-    let made = cluster.change(after, &changes).await.map_err(failure)?;
+    // What is to be brought in is written when it is there.
+    let content = after.clone();
+    let made = cluster.change(after.with_content_of(&before), &changes).await.map_err(failure)?;
+    cluster.profile = cluster.profile.clone().with_content_of(&content);
     if !cluster.is_up().await {
+        cluster.save().map_err(failure)?;
         context.printer.say(format!("`{name}` does not run; what was asked for holds when it starts"));
         return Ok(Exit::Success);
     }
@@ -51,6 +56,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     }
     content::drop_addons(&cluster, &before).await?;
     content::bring(&cluster, &|text| steps.step(text), context).await?;
+    cluster.save().map_err(failure)?;
     drop(steps);
     if made == Made::AtStart && !arguments.restart {
         context

@@ -22,7 +22,6 @@ const FLAGS: &[(&str, bool, &str)] = &[
     ("disk-size", true, "the node uses this machine's disk"),
     ("wait", true, "start always waits until the cluster is ready"),
     ("wait-timeout", true, "start gives up by itself"),
-    ("force", false, "there is nothing to force"),
     ("interactive", true, "nothing is asked"),
     ("install-addons", true, "see coracle addons"),
     ("embed-certs", true, "certificates are always embedded"),

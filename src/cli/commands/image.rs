@@ -3,6 +3,7 @@
 use super::super::table::framed;
 use super::super::{Context, Exit, Failure, content};
 use crate::base::Hint;
+use crate::config::values::looks_like_file;
 use crate::images::{Error, Image, Reference, Store, logins};
 use serde_json::json;
 use std::io::{Read, Write};
@@ -159,7 +160,7 @@ fn load(store: &Store, archives: &[PathBuf], is_daemon: bool, context: &Context)
         let steps = context.printer.steps();
         steps.step(&format!("loading {}", archive.display()));
         let is_stdin = archive.as_os_str() == "-";
-        if !is_daemon && !is_stdin && looks_like_file(archive) && !archive.exists() {
+        if !is_daemon && !is_stdin && looks_like_file(&archive.to_string_lossy()) && !archive.exists() {
             let what = format!("there is no file {}", archive.display());
             return Err(Hint::new(what, "docker save IMAGE | coracle image load -").into());
         }
@@ -173,12 +174,6 @@ fn load(store: &Store, archives: &[PathBuf], is_daemon: bool, context: &Context)
         tell(loaded, context);
     }
     Ok(())
-}
-
-/// Whether a word is more likely a path than an image of the engine.
-fn looks_like_file(word: &Path) -> bool {
-    let is_archive = word.extension().is_some_and(|end| ["tar", "tgz", "gz", "zst"].iter().any(|one| end == *one));
-    is_archive || word.is_absolute() || word.starts_with(".") || word.starts_with("..")
 }
 
 fn tell(loaded: Vec<Image>, context: &Context) {
@@ -387,13 +382,6 @@ fn failure(error: Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn archives_and_paths_are_files_and_other_words_are_images() {
-        let is_file = |word: &str| looks_like_file(Path::new(word));
-        assert!(is_file("missing.tar") && is_file("./web") && is_file("/web") && is_file("../web.tar.gz"));
-        assert!(!is_file("web") && !is_file("example.org/web:1.2") && !is_file("web:latest"));
-    }
 
     #[test]
     fn sizes_have_a_unit_that_fits() {

@@ -67,9 +67,12 @@ pub enum Part {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         argv: Vec<String>,
     },
-    /// Makes the server and pods stand still, in the node
+    /// Makes pods stand still, and the server, in the node
     #[command(hide = true)]
     NodeFreeze {
+        /// The server too
+        #[arg(long)]
+        server: bool,
         /// Every pod
         #[arg(long)]
         all: bool,
@@ -136,9 +139,9 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
             // A thread may still wait for stdin, and nobody is to wait for it.
             std::process::exit(code);
         }
-        Part::NodeFreeze { all, uids } => {
+        Part::NodeFreeze { server, all, uids } => {
             let whose = if all { boot::freeze::Whose::All } else { boot::freeze::Whose::Pods(uids) };
-            boot::freeze::freeze(&whose)?;
+            boot::freeze::freeze(&whose, server)?;
         }
         Part::NodeThaw => boot::freeze::thaw()?,
         Part::NodeRestartServer => {

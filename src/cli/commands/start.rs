@@ -1,6 +1,6 @@
 //! `coracle start`.
 
-use super::super::{Context, Exit, Failure, cluster_failure, content, events};
+use super::super::{Context, Exit, Failure, amounts, cluster_failure, content, events};
 use super::ignored::Ignored;
 use super::output::Output;
 use crate::base::Hint;
@@ -92,6 +92,9 @@ pub struct Arguments {
     /// Check what was asked for and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Let the node have more than this machine has
+    #[arg(long)]
+    force: bool,
     /// A node without Kubernetes: a machine to work in
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_kubernetes: Option<bool>,
@@ -174,8 +177,9 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     check(&arguments)?;
     arguments.ignored.warn(context);
     let wanted = wanted(&arguments, context)?;
+    amounts::check(&wanted, arguments.force, context)?;
     if arguments.dry_run {
-        dry_run(&wanted, context)?;
+        dry_run(&wanted, context).await?;
         return Ok(Exit::Success);
     }
     let _held = super::hold_new(context, &wanted.name)?;
@@ -239,7 +243,7 @@ fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
         ("cert-expiration", one(&arguments.cert_expiration)),
         ("no-kubernetes", arguments.no_kubernetes.iter().map(ToString::to_string).collect()),
         ("addons", arguments.addons.clone()),
-        ("images", arguments.images.clone()),
+        ("images", arguments.images.iter().map(|image| content::placed_image(image)).collect::<Result<_, _>>()?),
         ("docker-env", arguments.docker_env.clone()),
     ] {
         wanted.set(key, value);
@@ -257,7 +261,7 @@ pub fn read_file(path: &Path) -> Result<Wanted, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).unwrap_or_default();
-    file::parse(&text, &folder).map_err(|mistakes| {
+    file::parse(&text, &folder, &content::check_value).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
         Failure { error: lines.join("\n       ").into(), exit: Exit::Usage }
     })
@@ -276,18 +280,24 @@ fn extra(option: &str) -> Result<(&'static str, String), Failure> {
     }
 }
 
-fn dry_run(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
+/// Everything that a start looks at before it makes anything.
+async fn dry_run(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
     let failure = |error| cluster_failure(error, &wanted.name);
-    let changes = match Cluster::open(&context.home, &wanted.name) {
-        Ok(cluster) => cluster.difference(wanted).map_err(failure)?.1,
+    let (cluster, changes) = match Cluster::open(&context.home, &wanted.name) {
+        Ok(cluster) => {
+            let changes = cluster.difference(wanted).map_err(failure)?.1;
+            (cluster, changes)
+        }
         Err(_) => {
-            let profile = wanted.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
-            Cluster::unsaved(&context.home, profile).map_err(failure)?;
-            Vec::new()
+            // What is wrong with the words is said before anything is looked for.
+            wanted.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
+            let chosen = Cluster::choose_driver(&context.home, wanted).await.map_err(failure)?;
+            let profile = chosen.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
+            (Cluster::unsaved(&context.home, profile).map_err(failure)?, Vec::new())
         }
     };
-    let driver = wanted.settings.get("driver").and_then(|names| names.first()).map_or("auto", String::as_str);
-    context.printer.say(format!("using the driver {driver}"));
+    cluster.check_driver().await.map_err(failure)?;
+    context.printer.say(format!("using the driver {}", cluster.profile.driver));
     print_changes(&changes, context);
     context.printer.say("nothing was changed (--dry-run)");
     Ok(())
@@ -357,18 +367,32 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     }
     steps.step(&format!("using the driver {}", cluster.profile.driver));
     let say = |text: &str| steps.step(text);
-    let changes = if is_new { Vec::new() } else { prepare(&mut cluster, wanted, context).await? };
+    if let Some(trouble) = cluster.trouble().await.map_err(failure)?.filter(|_| !is_new) {
+        context.printer.warn(format!("`{}`: {trouble}", cluster.profile.name));
+    }
+    let (content, changes) = match is_new {
+        true => (cluster.profile.clone(), Vec::new()),
+        false => prepare(&mut cluster, wanted, context).await?,
+    };
     if is_other_machine(&changes) {
         cluster.stop().await.map_err(failure)?;
     }
     take_proxies(&mut cluster, context).await.map_err(failure)?;
+    // Written when it was brought in: what cannot be is asked for by this start alone.
+    cluster.profile = cluster.profile.clone().with_content_of(&content);
     steps.note(&format!("starting `{}`", cluster.profile.name));
     let ran = cluster.runs().await.map_err(failure)?;
     let making = async {
         let started = start_or_undo(&cluster, is_new, &say).await?;
         if started != Started::AlreadyRunning {
             content::load_cached(&cluster, context)?;
-            content::bring(&cluster, &say, context).await?;
+            if let Err(failure) = content::bring(&cluster, &say, context).await {
+                if !ran {
+                    cluster.undo(is_new).await;
+                }
+                return Err(failure);
+            }
+            cluster.save().map_err(failure)?;
         }
         Ok::<_, Failure>(started)
     };
@@ -444,8 +468,9 @@ fn is_other_machine(changes: &[Change]) -> bool {
     changes.iter().any(|change| change.key == "no-kubernetes")
 }
 
-/// Makes a cluster that exists like what is wanted, before it is started.
-async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> Result<Vec<Change>, Failure> {
+/// Makes a cluster that exists like what is wanted, before it is started. What is to be brought in is in the profile that is
+/// returned, beside what differs.
+async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> Result<(Profile, Vec<Change>), Failure> {
     let failure = |error| cluster_failure(error, &wanted.name);
     if let Some(snapshot) = cluster.upgrade().await.map_err(failure)? {
         context
@@ -462,12 +487,13 @@ async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> R
     let (after, changes) = cluster.difference(&asked).map_err(failure)?;
     if !changes.is_empty() {
         print_changes(&changes, context);
-        let made = cluster.change(after, &changes).await.map_err(failure)?;
+        let now = after.clone().with_content_of(&cluster.profile);
+        let made = cluster.change(now, &changes).await.map_err(failure)?;
         if made == Made::AtStart && !is_other_machine(&changes) && cluster.is_up().await {
             context.printer.warn("some of it holds when the cluster starts the next time: coracle stop; coracle start");
         }
     }
-    Ok(changes)
+    Ok((after, changes))
 }
 
 async fn running(cluster: &Cluster, changes: &[Change], context: &Context) -> Result<Exit, Failure> {
@@ -477,6 +503,7 @@ async fn running(cluster: &Cluster, changes: &[Change], context: &Context) -> Re
         context.printer.say("The running cluster does not require reconfiguration");
     } else {
         content::bring(cluster, &|text| context.printer.say(text), context).await?;
+        cluster.save().map_err(|error| cluster_failure(error, name))?;
         context.printer.say(format!("`{name}` is running and was changed"));
     }
     Ok(Exit::Success)

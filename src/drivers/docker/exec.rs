@@ -1,6 +1,7 @@
 //! `coracle docker-enter`: a command in the node's container, with this process's streams, its terminal and its exit code.
 
 use super::super::Error;
+use super::super::etc;
 use super::super::terminal::{self, Raw};
 use super::engine::{Engine, refused};
 use bollard::container::LogOutput;
@@ -24,7 +25,7 @@ pub async fn run(container: &str, argv: &[String]) -> Result<i32, Error> {
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         tty: Some(terminal),
-        env: std::env::var("TERM").ok().filter(|_| terminal).map(|term| vec![format!("TERM={term}")]),
+        env: Some(environment(terminal)),
         cmd: Some(command.to_vec()),
         ..CreateExecOptions::default()
     };
@@ -45,6 +46,13 @@ pub async fn run(container: &str, argv: &[String]) -> Result<i32, Error> {
     drop(raw);
     let ended = engine.docker.inspect_exec(&exec).await.map_err(refused(cannot))?;
     Ok(ended.exit_code.unwrap_or(0) as i32)
+}
+
+/// The command's variables beside those of the container.
+fn environment(has_terminal: bool) -> Vec<String> {
+    let path = etc::with_stand_ins("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let terminal = std::env::var("TERM").ok().filter(|_| has_terminal).map(|term| format!("TERM={term}"));
+    std::iter::once(format!("PATH={path}")).chain(terminal).collect()
 }
 
 /// This process's stdin, to the command's; its end is the command's too.

@@ -490,6 +490,23 @@ mod tests {
         ContainerInspectResponse { state: Some(state), ..ContainerInspectResponse::default() }
     }
 
+    #[tokio::test]
+    async fn work_that_nobody_waits_for_any_more_is_done_before_the_next() {
+        let (go, gone) = tokio::sync::oneshot::channel::<()>();
+        let (done, mut is_done) = tokio::sync::oneshot::channel();
+        let work = to_its_end(async move {
+            gone.await.ok();
+            done.send(()).ok();
+            Ok(())
+        });
+        let mut work = Box::pin(work);
+        assert!(futures::poll!(&mut work).is_pending());
+        drop(work);
+        go.send(()).unwrap();
+        drop(TURN.lock().await);
+        assert!(is_done.try_recv().is_ok());
+    }
+
     #[test]
     fn a_container_that_was_stopped_killed_or_frozen_is_told_apart() {
         let state = |status, code| state_of(&container(status, code));

@@ -95,7 +95,7 @@ pub fn enter(pid: u32, argv: &[String]) -> io::Result<std::convert::Infallible> 
     let argv = if argv.is_empty() { &shell[..] } else { argv };
     // A pid namespace counts for children only, so the command is a child and its exit code is handed on.
     let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]);
+    command.args(&argv[1..]).env("PATH", etc::with_stand_ins(&std::env::var("PATH").unwrap_or_default()));
     let ended = if is_terminal { terminal::run(&mut command) } else { command.status() };
     let status = ended.map_err(|error| io::Error::new(error.kind(), format!("cannot run `{}`: {error}", argv[0])))?;
     use std::os::unix::process::ExitStatusExt;

@@ -88,8 +88,16 @@ impl Cycle {
         matches!(ask::ask(&self.subject, &self.probe, timeout).await, Ok(Answer::Success)).then_some(true)
     }
 
+    /// Whether a person made the pod stand still: what it does not answer then says nothing about it.
+    fn stands_still(&self) -> bool {
+        self.subject.node.paths.paused_pods().join(parts::uid(&self.subject.pod)).exists()
+    }
+
     /// Nothing when the probe could not be made at all.
     async fn turn(&self, timeout: Duration) -> Option<bool> {
+        if self.stands_still() {
+            return None;
+        }
         let mut error = String::new();
         for _ in 0..ATTEMPTS {
             match ask::ask(&self.subject, &self.probe, timeout).await {
