@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// The Helm whose behaviour this is; charts may ask for it.
 pub const HELM_VERSION: &str = "v4.3.1";
 /// The Kubernetes version that is assumed without a cluster.
-pub const KUBE_VERSION: &str = "v1.36.0";
+pub const KUBE_VERSION: &str = "v1.37.0";
 
 /// Group versions that are assumed without a cluster: those that Kubernetes' own client library knows, in its order.
 const KNOWN: &[&str] = &[
@@ -45,6 +45,7 @@ const KNOWN: &[&str] = &[
     "flowcontrol.apiserver.k8s.io/v1beta1",
     "flowcontrol.apiserver.k8s.io/v1beta2",
     "flowcontrol.apiserver.k8s.io/v1beta3",
+    "lifecycle.k8s.io/v1alpha1",
     "networking.k8s.io/v1",
     "networking.k8s.io/v1beta1",
     "node.k8s.io/v1",
@@ -59,12 +60,13 @@ const KNOWN: &[&str] = &[
     "resource.k8s.io/v1beta2",
     "resource.k8s.io/v1beta1",
     "resource.k8s.io/v1alpha3",
-    "scheduling.k8s.io/v1alpha1",
+    "scheduling.k8s.io/v1alpha3",
     "scheduling.k8s.io/v1beta1",
     "scheduling.k8s.io/v1",
     "storage.k8s.io/v1beta1",
     "storage.k8s.io/v1",
     "storage.k8s.io/v1alpha1",
+    "storagemigration.k8s.io/v1",
     "storagemigration.k8s.io/v1beta1",
     "apiextensions.k8s.io/v1beta1",
     "apiextensions.k8s.io/v1",
@@ -93,7 +95,7 @@ impl Default for Capabilities {
 pub struct KubeVersion {
     /// As the cluster says it: `v1.33.4-gke.1245000`.
     pub version: String,
-    /// Without what providers add: `v1.33.4`.
+    /// Without what providers add, with as many numbers as are given: `v1.33.4`.
     pub normal: String,
     /// `1`
     pub major: String,
@@ -120,7 +122,6 @@ impl KubeVersion {
             parsed.push(number.parse::<u64>().map_err(|_| problem())?);
         }
         let (major, minor) = (parsed[0].to_string(), parsed[1].to_string());
-        parsed.resize(parsed.len().max(3), 0);
         let normal = parsed.iter().map(u64::to_string).collect::<Vec<_>>().join(".");
         let version = if text.starts_with('v') { text.to_string() } else { format!("v{text}") };
         Ok(Self { version, normal: format!("v{normal}"), major, minor })
@@ -152,7 +153,7 @@ impl Object for View {
         vec![
             ("KubeVersion", Value::Object(Rc::new(KubeVersionView(self.0.clone())))),
             ("APIVersions", Value::Object(Rc::new(ApiVersions(self.0.clone())))),
-            ("HelmVersion", Value::Object(Rc::new(HelmVersion))),
+            ("HelmVersion", build_info("")),
         ]
     }
 
@@ -193,7 +194,14 @@ impl Object for KubeVersionView {
         ]
     }
 
-    fn text(&self) -> Option<String> {
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        let mut fields = self.fields();
+        fields.insert(1, ("normalizedVersion", self.0.kube_version.normal.as_str().into()));
+        fields
+    }
+
+    // `String` is a method of the pointer only.
+    fn text_in_place(&self) -> Option<String> {
         Some(self.0.kube_version.normal.clone())
     }
 
@@ -232,7 +240,13 @@ impl Object for ApiVersions {
     }
 }
 
-struct HelmVersion;
+/// What `version` is a template over: the Helm whose behaviour this is, as built with a language.
+pub fn build_info(language: &'static str) -> Value {
+    Value::Object(Rc::new(HelmVersion(language)))
+}
+
+/// Helm's version, and the language that it is built with.
+struct HelmVersion(&'static str);
 
 impl Object for HelmVersion {
     fn type_name(&self) -> Cow<'static, str> {
@@ -249,7 +263,7 @@ impl Object for HelmVersion {
             ("Version", HELM_VERSION.into()),
             ("GitCommit", "".into()),
             ("GitTreeState", "clean".into()),
-            ("GoVersion", "".into()),
+            ("GoVersion", self.0.into()),
             ("KubeClientVersion", minor.into()),
         ]
     }
@@ -266,7 +280,7 @@ mod tests {
     #[test]
     fn kubernetes_versions_are_read_as_users_write_them() {
         let version = KubeVersion::parse("1.29").unwrap();
-        assert_eq!((version.version.as_str(), version.normal.as_str()), ("v1.29", "v1.29.0"));
+        assert_eq!((version.version.as_str(), version.normal.as_str()), ("v1.29", "v1.29"));
         let version = KubeVersion::parse("v1.33.4-gke.1245000").unwrap();
         assert_eq!((version.version.as_str(), version.normal.as_str()), ("v1.33.4-gke.1245000", "v1.33.4"));
         assert_eq!((version.major.as_str(), version.minor.as_str()), ("1", "33"));

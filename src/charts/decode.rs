@@ -39,7 +39,8 @@ pub fn yaml_table(text: &str) -> Result<Map, String> {
 
 const CANNOT: &str = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
 
-fn json_type(value: &Value) -> &'static str {
+/// JSON's name of a value's type, as Go's errors have it.
+pub fn json_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -149,7 +150,12 @@ impl<'a> Decoder<'a> {
 }
 
 fn owner_type(owner: &str) -> String {
-    format!("v2.{owner}")
+    let package = match owner {
+        "SimpleHead" => "util",
+        "k8sYamlStruct" => "rules",
+        _ => "v2",
+    };
+    format!("{package}.{owner}")
 }
 
 fn scalar_text(value: &Value) -> Option<String> {

@@ -4,7 +4,7 @@
 //! subchart; `import-values` takes tables of a subchart into the parent's own values.
 
 use super::chart::{Chart, Dependency};
-use super::values::{self, Map, Value, Warnings, go_display};
+use super::values::{self, Map, Value, Warning, Warnings, go_display};
 use super::{Error, version};
 
 /// Prepares a chart for rendering with the values that were given: subcharts that are switched off are taken out,
@@ -73,6 +73,11 @@ fn rename(chart: &mut Chart) {
     chart.dependencies = kept;
 }
 
+/// Something is no boolean that switches a subchart.
+fn odd() -> Warning {
+    Warning::warn("returned non-bool value")
+}
+
 fn by_tags(dependency: &mut Dependency, values: &Map, warnings: &mut Warnings) {
     let Some(tags) = values::table(values, "tags") else { return };
     let (mut on, mut off) = (false, false);
@@ -80,7 +85,7 @@ fn by_tags(dependency: &mut Dependency, values: &Map, warnings: &mut Warnings) {
         match tags.get(tag) {
             Some(Value::Bool(true)) => on = true,
             Some(Value::Bool(false)) => off = true,
-            Some(_) => warnings.push(format!("returned non-bool value tag={tag} chart={}", dependency.name)),
+            Some(_) => warnings.push(odd().with("tag", tag).with("chart", &dependency.name)),
             None => {}
         }
     }
@@ -94,7 +99,7 @@ fn by_condition(dependency: &mut Dependency, values: &Map, path: &str, warnings:
                 dependency.enabled = *enabled;
                 return;
             }
-            Some(_) => warnings.push(format!("returned non-bool value path={condition} chart={}", dependency.name)),
+            Some(_) => warnings.push(odd().with("path", condition).with("chart", &dependency.name)),
             None => {}
         }
     }
@@ -115,7 +120,8 @@ fn import(chart: &mut Chart, warnings: &mut Warnings) -> Result<(), String> {
             *wanted = serde_json::json!({"child": child, "parent": parent});
             match values::table(&merged, &format!("{}.{child}", dependency.name)) {
                 Some(table) => values::tables(&mut imported, &nested(&parent, table), true, warnings),
-                None => warnings.push(format!("ImportValues missing table from chart chart={}", dependency.name)),
+                None => warnings
+                    .push(Warning::warn("ImportValues missing table from chart").with("chart", &dependency.name)),
             }
         }
     }

@@ -289,8 +289,9 @@ mod tests {
                     spec:\n  template:\n    metadata: {labels: {app: x, y: z}}\n    spec:\n      serviceAccountName: a\n      \
                     volumes: [{configMap: {name: c}}]\n---\nkind: ConfigMap\nmetadata: {name: c}\n---\nkind: ServiceAccount\n\
                     metadata: {name: \"a\"}\n---\nkind: Odd<Kind>\nmetadata: {name: o}\n";
-        let files = BTreeMap::from([("t/templates/a.yaml".to_string(), text.to_string())]);
-        let (manifests, hooks) = super::super::manifests::sort(&files).unwrap();
+        let mut printed = super::super::manifests::Printed::default();
+        printed.add("t/templates/a.yaml", text.into());
+        let (manifests, hooks) = super::super::manifests::sort(&printed, &mut Vec::new()).unwrap();
         let picture = svg("t", &Rendered { manifests, hooks, ..Rendered::default() });
         assert_eq!(picture.matches("<rect x=").count(), 5);
         assert_eq!(picture.matches("<path ").count(), 3);

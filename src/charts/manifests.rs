@@ -3,8 +3,8 @@
 //! Source of the rules: Helm `pkg/release/v1/util` (manifest.go, manifest_sorter.go, kind_sorter.go) and
 //! `pkg/release/v1/hook.go`.
 
-use super::decode;
-use super::values::Value;
+use super::values::{Value, Warning, Warnings};
+use super::{decode, yaml};
 use std::collections::BTreeMap;
 
 /// Kinds in the order in which they are made.
@@ -172,18 +172,50 @@ pub fn split(text: &str) -> Vec<&str> {
     documents.into_iter().map(str::trim_start).filter(|document| !document.is_empty()).collect()
 }
 
+/// What templates printed, by path.
+#[derive(Debug, Default)]
+pub struct Printed {
+    /// The texts.
+    pub files: BTreeMap<String, String>,
+    /// Why some of them are no text: what a reader of YAML says of their bytes.
+    pub broken: BTreeMap<String, &'static str>,
+}
+
+impl Printed {
+    /// Takes in what a template printed.
+    pub fn add(&mut self, path: &str, bytes: Vec<u8>) {
+        let text = String::from_utf8(bytes).unwrap_or_else(|error| {
+            self.broken.insert(path.to_string(), yaml::octets_problem(error.as_bytes()));
+            String::from_utf8_lossy(error.as_bytes()).into_owned()
+        });
+        self.files.insert(path.to_string(), text);
+    }
+
+    /// What is wrong with the bytes of a file, in Helm's words.
+    pub fn problem(&self, path: &str) -> Option<String> {
+        self.broken.get(path).map(|problem| format!("error converting YAML to JSON: yaml: {problem}"))
+    }
+}
+
 /// Sorts rendered files into manifests and hooks, each in the order in which kinds are installed.
-pub fn sort(files: &BTreeMap<String, String>) -> Result<(Vec<Manifest>, Vec<Hook>), String> {
+pub fn sort(printed: &Printed, warnings: &mut Warnings) -> Result<(Vec<Manifest>, Vec<Hook>), String> {
     let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
-    for (path, text) in files {
+    for (path, text) in &printed.files {
         let base = path.rsplit('/').next().unwrap_or(path);
         if base.starts_with('_') {
             continue;
+        }
+        if let Some(problem) = printed.problem(path) {
+            return Err(format!("YAML parse error on {path}: {problem}"));
         }
         for document in split(text) {
             let head = Head::read(document).map_err(|problem| format!("YAML parse error on {path}: {problem}"))?;
             match head.hook(path, document) {
                 None => manifests.push(head.manifest(path, document)),
+                Some(None) => {
+                    let text = "skipping unknown hooks".to_string();
+                    warnings.push(Warning::info(text).with("hookTypes", &head.annotations[HOOK]));
+                }
                 Some(hook) => hooks.extend(hook),
             }
         }
@@ -306,12 +338,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_text_is_no_manifest() {
+        for (bytes, problem) in [
+            (&b"a: \xff"[..], "invalid leading UTF-8 octet"),
+            (b"a: \xc3", "incomplete UTF-8 octet sequence"),
+            (b"a: \xc3(\n", "invalid trailing UTF-8 octet"),
+            (b"a: \xc0\x80\n", "invalid length of a UTF-8 sequence"),
+            (b"a: \xed\xa0\x80\n", "invalid Unicode character"),
+        ] {
+            let mut printed = Printed::default();
+            printed.add("z/templates/a.yaml", bytes.to_vec());
+            let told = sort(&printed, &mut Warnings::new()).unwrap_err();
+            let wanted = "YAML parse error on z/templates/a.yaml: error converting YAML to JSON: yaml: ";
+            assert_eq!(told, format!("{wanted}{problem}"));
+        }
+    }
+
+    #[test]
     fn hooks_are_told_by_their_annotation() {
         let text = "kind: Job\nmetadata:\n  name: j\n  annotations:\n    helm.sh/hook: pre-install, Test-Success\n    \
                     helm.sh/hook-weight: \"-5\"\n    helm.sh/hook-delete-policy: hook-succeeded\n---\nkind: Pod\nmetadata:\n  \
                     annotations:\n    helm.sh/hook: never-heard-of\n---\nkind: Service\n";
-        let files = BTreeMap::from([("a/templates/x.yaml".to_string(), text.to_string())]);
-        let (manifests, hooks) = sort(&files).unwrap();
+        let mut printed = Printed::default();
+        printed.add("a/templates/x.yaml", text.into());
+        let mut warnings = Warnings::new();
+        let (manifests, hooks) = sort(&printed, &mut warnings).unwrap();
+        let told = "level=INFO msg=\"skipping unknown hooks\" hookTypes=never-heard-of";
+        assert_eq!(warnings.iter().map(Warning::to_string).collect::<Vec<_>>(), [told]);
         assert_eq!(manifests.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["Service"]);
         assert_eq!(hooks.len(), 1);
         assert_eq!((hooks[0].weight, &hooks[0].events[..]), (-5, &["pre-install".to_string(), "test".into()][..]));

@@ -103,10 +103,44 @@ pub fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
+/// Why an address cannot be reached, in Go's words where the reason is a common one; `why` holds the system's text.
+pub fn dial_words(url: &str, why: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split(['/', '?']).next().unwrap_or(rest);
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let port = if scheme == "http" { 80 } else { 443 };
+    let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let address = if has_port { host.to_string() } else { format!("{host}:{port}") };
+    let lower = why.to_ascii_lowercase();
+    let known = ["connection refused", "network is unreachable", "no route to host", "connection timed out"];
+    match known.iter().find(|known| lower.contains(**known)) {
+        Some(known) => format!("dial tcp {address}: connect: {known}"),
+        None if lower.contains("dns error") || lower.contains("failed to lookup address") => {
+            let host = address.rsplit_once(':').map_or(host, |(host, _)| host);
+            format!("dial tcp: lookup {host}: no such host")
+        }
+        None => why.to_string(),
+    }
+}
+
 /// The system's text without Rust's addition, in lower case as Go has it.
 pub fn io_text(error: &std::io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = text.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_cannot_be_reached_are_told_in_gos_words() {
+        let refused = "tcp connect error: Connection refused (os error 111)";
+        assert_eq!(dial_words("http://127.0.0.1:1/x", refused), "dial tcp 127.0.0.1:1: connect: connection refused");
+        assert_eq!(dial_words("https://127.0.0.1", refused), "dial tcp 127.0.0.1:443: connect: connection refused");
+        assert_eq!(dial_words("https://a.b/x", "dns error: no record"), "dial tcp: lookup a.b: no such host");
+        assert_eq!(dial_words("https://a.b", "odd"), "odd");
+    }
 }

@@ -10,10 +10,10 @@ use super::beside::beside;
 use super::capabilities::{Capabilities, View};
 use super::chart::{Chart, Crd, Metadata, archive};
 use super::files::Files;
-use super::manifests::{self, Hook, Manifest};
+use super::manifests::{self, Hook, Manifest, Printed};
 use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Parsed, Templates, Value};
 use super::values::{self, Map, Warnings};
-use super::{Error, dependencies, functions, schema, version};
+use super::{Error, dependencies, functions, schema, version, yaml};
 use crate::base::memory;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -121,12 +121,12 @@ pub fn render(
     }
     check_kube_version(&chart.metadata, capabilities)?;
     let templates = reading.finish()?;
-    let mut files = sources.print(&templates, host)?;
+    let mut printed = sources.print(&templates, host)?;
     memory::leave(templates);
-    let notes = take_notes(&mut files, chart.name(), options.subchart_notes);
-    let (manifests, hooks) =
-        manifests::sort(&files).map_err(|problem| Error::Manifest { problem, rendered: everything(&files) })?;
-    memory::leave((files, sources, values));
+    let notes = take_notes(&mut printed.files, chart.name(), options.subchart_notes);
+    let (manifests, hooks) = manifests::sort(&printed, &mut warnings)
+        .map_err(|problem| Error::Manifest { problem, rendered: everything(&printed.files) })?;
+    memory::leave((printed, sources, values));
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
 }
 
@@ -179,7 +179,7 @@ pub fn templates(
     options: &ReleaseOptions,
     capabilities: &Capabilities,
     host: &dyn Host,
-) -> Result<BTreeMap<String, String>, Error> {
+) -> Result<Printed, Error> {
     let sources = Sources::collect(chart, values, options, capabilities);
     sources.print(&Reading::new(&sources).finish()?, host)
 }
@@ -196,8 +196,14 @@ impl<'a> Sources<'a> {
         Self(found)
     }
 
-    fn print(&self, set: &Templates<'_>, host: &dyn Host) -> Result<BTreeMap<String, String>, Error> {
-        let mut printed = BTreeMap::new();
+    /// What is wrong with the first template that is no text.
+    fn octets_problem(&self) -> Option<&'static str> {
+        let broken = self.0.values().find(|one| std::str::from_utf8(one.text).is_err())?;
+        Some(yaml::octets_problem(broken.text))
+    }
+
+    fn print(&self, set: &Templates<'_>, host: &dyn Host) -> Result<Printed, Error> {
+        let mut printed = Printed::default();
         for path in order(&self.0) {
             if path.rsplit('/').next().unwrap_or(path).starts_with('_') {
                 continue;
@@ -205,13 +211,21 @@ impl<'a> Sources<'a> {
             let renderable = &self.0[path];
             let place = [("Name", Value::from(path)), ("BasePath", Value::from(&*renderable.base_path))];
             renderable.scope.set("Template", with_kind(Value::map_from(place)));
-            let data = Value::Map(renderable.scope.clone());
-            let text = set.execute(path, &data, host).map_err(|error| execution_error(&error))?;
-            printed.insert(path.to_string(), text);
+            let data = Value::Map(renderable.scope.with_kind(MapKind::Values));
+            let bytes = set.execute(path, &data, host).map_err(|error| execution_error(&error))?;
+            let is_odd = memchr::memmem::find(&bytes, REPLACED.as_bytes()).is_some();
+            printed.add(path, bytes);
+            // Templates are read as texts: what was none in one of them is a sign that stands for it.
+            if is_odd && let Some(problem) = self.octets_problem() {
+                printed.broken.insert(path.to_string(), problem);
+            }
         }
         Ok(printed)
     }
 }
+
+/// What stands for bytes that are no text.
+const REPLACED: &str = "\u{fffd}";
 
 /// A template's path and text, and what was read in it.
 struct Unread<'a> {
@@ -395,7 +409,8 @@ pub fn render_text(name: &str, text: &str, data: &Value, host: &dyn Host) -> Res
     let mut set = Templates::new(functions::find);
     let problem = |error: template::Error| Error::Template(error.to_string());
     set.parse(name, text).map_err(problem)?;
-    set.execute(name, data, host).map_err(problem)
+    let bytes = set.execute(name, data, host).map_err(problem)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|error| template::lossy(error.as_bytes()).into_owned()))
 }
 
 /// Helm's form of an error while parsing.
@@ -427,14 +442,16 @@ fn execution_error(error: &template::Error) -> Error {
         let message = &rest[start + MARKS.0.len()..end];
         return Error::Template(format!("execution error at ({location}): {message}"));
     }
-    let mut places: Vec<Place> = Vec::new();
+    let mut heads = Vec::new();
     for error in error.chain() {
-        match Place::read(error.message()) {
-            Some(place) if places.last() == Some(&place) => {}
-            Some(place) => places.push(place),
-            None => return Error::Template(text),
+        let head = error.head();
+        if Place::read(&head).is_none() {
+            return Error::Template(text);
         }
+        heads.push(head);
     }
+    let mut places: Vec<Place> = heads.iter().filter_map(|head| Place::read(head)).collect();
+    places.dedup();
     Error::Template(places.iter().map(Place::to_string).collect::<String>().trim().to_string())
 }
 
@@ -506,6 +523,69 @@ mod tests {
         let told = problem("port: 1", "a: {{ .Values.port");
         assert_eq!(told, "parse error at (app/templates/a.yaml:1): unclosed action");
         assert_eq!(problem("port: 1", "a: {{ .Values.port }}"), "");
+    }
+
+    #[test]
+    fn a_text_that_hands_itself_to_tpl_ends_in_a_short_error() {
+        let problem =
+            |text: &str| crate::charts::template::on_stack(|| problem(text, "{{ tpl .Values.x . }}")).unwrap();
+        let text = |size: usize| format!("x: '{{{{/*{}*/}}}}{{{{ tpl .Values.x . }}}}'\n", "long".repeat(size));
+        let told = problem(&text(0));
+        assert!(
+            told.ends_with(": rendering template has texts nested too deeply: unable to execute template"),
+            "{told}"
+        );
+        assert!(told.starts_with("template: app/templates/a.yaml:1:3: executing"), "{told}");
+        // Each level keeps nothing of the text.
+        let told = problem(&text(10_000));
+        assert!(told.len() < 100_000, "{}", told.len());
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_where_they_are_printed() {
+        let files = |bytes: &[u8]| {
+            let files = [
+                File::new("Chart.yaml", b"apiVersion: v2\nname: z\nversion: 1.0.0\n", 0),
+                File::new("templates/a.yaml", bytes, 0),
+            ];
+            let mut chart = load_files(files.to_vec()).unwrap();
+            let (options, capabilities) = (ReleaseOptions::default(), Capabilities::default());
+            render(&mut chart, &Map::new(), &options, &capabilities, &Offline).map(|rendered| rendered.manifest_text())
+        };
+        let told = files(b"a: \xff\xfe").unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "YAML parse error on z/templates/a.yaml: error converting YAML to JSON: yaml: invalid leading UTF-8 octet"
+        );
+        assert!(files(b"a: {{/* \xff */}}1").is_ok());
+        assert!(files("a: \u{fffd}".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_version_of_kubernetes_is_a_text_only_where_it_is_printed_in_place() {
+        let told = |text: &str| {
+            problem("", &format!("{{{{ define \"t\" }}}}{text}{{{{ end }}}}{{{{ fail (include \"t\" .) }}}}"))
+        };
+        let version = ".Capabilities.KubeVersion";
+        assert!(told(&format!("{{{{ {version} }}}}")).ends_with(": v1.37.0"));
+        for text in ["printf \"%s\" K", "print K", "toString K", "K | html"] {
+            let text = text.replace('K', version);
+            let told = told(&format!("{{{{ {text} }}}}"));
+            assert!(told.ends_with(": {v1.37.0 v1.37.0 1 37}"), "{told}");
+        }
+        assert!(told("{{ printf \"%v\" .Capabilities }}").contains(": &{{v1.37.0 v1.37.0 1 37} [v1 "));
+        assert!(told("{{ typeOf . }}").ends_with(": common.Values"));
+    }
+
+    #[test]
+    fn break_in_the_else_of_a_loop_ends_that_loop() {
+        let chart = |word: &str| {
+            let inner = format!("{{{{ range list }}}}{{{{ else }}}}{{{{ {word} }}}}{{{{ end }}}}");
+            let define = format!("{{{{ define \"t\" }}}}{{{{ range list 1 2 }}}}a{inner}b{{{{ end }}}}{{{{ end }}}}");
+            format!("{define}{{{{ fail (include \"t\" .) }}}}")
+        };
+        assert!(problem("", &chart("break")).ends_with(": abab"), "{}", problem("", &chart("break")));
+        assert!(problem("", &chart("continue")).ends_with(": aa"));
     }
 
     #[test]

@@ -111,6 +111,12 @@ mod tests {
     }
 
     #[test]
+    fn types_are_told_in_an_order_of_their_own() {
+        let schema = json!({"properties": {"a": {"type": ["string", "integer", "null"]}}});
+        assert_eq!(told(&schema, &json!({"a": []})), "- at '/a': got array, want null or integer or string\n");
+    }
+
+    #[test]
     fn references_and_old_drafts_are_followed() {
         let schema = json!({
             "$schema": "http://json-schema.org/draft-07/schema#",

@@ -27,7 +27,8 @@ pub fn ensure_archive(path: &Path, start: &[u8]) -> Result<(), Error> {
     if name.ends_with(".yml") || name.ends_with(".yaml") {
         return Err(Error::Chart(format!("file '{name}' seems to be a YAML file, but expected a gzipped archive")));
     }
-    let kind = content_type(start);
+    // Helm looks at 512 bytes, and those behind the file's end are zeros, which no text has.
+    let kind = if start.len() < 512 { content_type(&[start, &[0]].concat()) } else { content_type(start) };
     Err(Error::Chart(format!("file '{name}' does not appear to be a gzipped archive; got '{kind}'")))
 }
 
@@ -204,8 +205,10 @@ mod tests {
         let told = |name: &str, start: &[u8]| ensure_archive(Path::new(name), start).unwrap_err().to_string();
         assert_eq!(
             told("a.tgz", b"hello"),
-            "file 'a.tgz' does not appear to be a gzipped archive; got 'text/plain; charset=utf-8'"
+            "file 'a.tgz' does not appear to be a gzipped archive; got 'application/octet-stream'"
         );
+        let long = told("a.tgz", &b"hello ".repeat(100));
+        assert_eq!(long, "file 'a.tgz' does not appear to be a gzipped archive; got 'text/plain; charset=utf-8'");
         assert_eq!(told("a.yaml", b"a: 1"), "file 'a.yaml' seems to be a YAML file, but expected a gzipped archive");
         assert!(ensure_archive(Path::new("a"), GZIP).is_ok());
     }

@@ -22,7 +22,7 @@ const DEEPEST_CHART: usize = 32;
 pub fn load(path: &Path) -> Result<Chart, Error> {
     let found = std::fs::metadata(path).map_err(|error| Error::io("stat", path, &error))?;
     if found.is_dir() {
-        return load_folder(path);
+        return load_folder(path).and_then(supported);
     }
     let mut file = std::fs::File::open(path).map_err(|error| Error::io("open", path, &error))?;
     let mut data = Vec::new();
@@ -30,7 +30,16 @@ pub fn load(path: &Path) -> Result<Chart, Error> {
     let limit = 2 * archive::LARGEST_CHART;
     file.by_ref().take(limit).read_to_end(&mut data).map_err(|error| Error::io("read", path, &error))?;
     archive::ensure_archive(path, &data)?;
-    Chart::load_archive(&data[..])
+    Chart::load_archive(&data[..]).and_then(supported)
+}
+
+/// Charts of other versions are not what this takes them for.
+fn supported(chart: Chart) -> Result<Chart, Error> {
+    match chart.metadata.api_version.as_str() {
+        "v1" | "v2" | "" => Ok(chart),
+        "v3" => Err(Error::Chart("invalid chart apiVersion".into())),
+        _ => Err(Error::Chart("unsupported chart version".into())),
+    }
 }
 
 /// The name of the file with a chart's values.

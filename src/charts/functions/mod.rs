@@ -27,6 +27,8 @@ mod toml;
 mod urls;
 mod words;
 
+pub use regexes::compiled as expression;
+
 use std::borrow::Cow;
 use std::sync::LazyLock;
 

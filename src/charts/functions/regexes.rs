@@ -44,7 +44,7 @@ thread_local! {
 }
 
 /// The expression, or Go's error.
-fn compiled(pattern: &str) -> Result<Rc<Regex>, String> {
+pub fn compiled(pattern: &str) -> Result<Rc<Regex>, String> {
     COMPILED.with_borrow_mut(|known| {
         if let Some(regex) = known.get(pattern) {
             return regex.clone();

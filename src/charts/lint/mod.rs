@@ -250,3 +250,37 @@ impl template::Host for Linting {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(template: &[u8]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("templates")).unwrap();
+        std::fs::write(folder.path().join("Chart.yaml"), "apiVersion: v2\nname: l\nversion: 0.1.0\n").unwrap();
+        std::fs::write(folder.path().join("templates/b.yaml"), template).unwrap();
+        let told = lint(folder.path(), &Map::new(), &LintOptions::default()).unwrap();
+        told.iter().filter(|message| message.path == "templates/b.yaml").map(Message::to_string).collect()
+    }
+
+    #[test]
+    fn templates_that_print_no_object_are_refused() {
+        let refused = |what: &str| vec![format!("[ERROR] templates/b.yaml: unable to parse YAML: {what}")];
+        let wanted = |kind: &str| {
+            let json = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
+            refused(&format!("{json} {kind} into Go value of type rules.k8sYamlStruct"))
+        };
+        assert_eq!(told(b"- a\n"), wanted("array"));
+        assert_eq!(told(b"text\n"), wanted("string"));
+        assert_eq!(told(b"5\n"), wanted("number"));
+        assert_eq!(told(b"a: \xff\n"), refused("error converting YAML to JSON: yaml: invalid leading UTF-8 octet"));
+    }
+
+    #[test]
+    fn a_name_that_yaml_takes_for_something_else_is_a_name() {
+        assert_eq!(told(b"metadata: {name: true}\n"), Vec::<String>::new());
+        assert_eq!(told(b"metadata: {name: 5}\n"), Vec::<String>::new());
+        assert!(told(b"metadata: {}\n")[0].contains("object name does not conform"));
+    }
+}

@@ -4,13 +4,13 @@ use super::{Linter, Severity, deprecations};
 use crate::api::names;
 use crate::charts::capabilities::Capabilities;
 use crate::charts::chart::Chart;
+use crate::charts::decode::{self, Decoder};
+use crate::charts::manifests::{self, Printed};
 use crate::charts::values::Value;
-use crate::charts::{decode, manifests};
-use std::collections::BTreeMap;
 
 impl Linter<'_> {
     /// Checks every rendered template of the chart itself.
-    pub(super) fn rendered(&mut self, chart: &Chart, rendered: &BTreeMap<String, String>, capabilities: &Capabilities) {
+    pub(super) fn rendered(&mut self, chart: &Chart, rendered: &Printed, capabilities: &Capabilities) {
         let minor = capabilities.kube_version.minor.parse().unwrap_or(0);
         for file in &chart.templates {
             let extension = file.base().rsplit_once('.').map(|(_, extension)| extension).unwrap_or_default();
@@ -23,7 +23,11 @@ impl Linter<'_> {
             if !matches!(extension.to_ascii_lowercase().as_str(), "yaml" | "yml") {
                 continue;
             }
-            let Some(text) = rendered.get(&format!("{}/{}", chart.name(), file.name)) else { continue };
+            let path = format!("{}/{}", chart.name(), file.name);
+            let Some(text) = rendered.files.get(&path) else { continue };
+            if let Some(problem) = rendered.problem(&path) {
+                return self.tell(Severity::Error, &file.name, format!("unable to parse YAML: {problem}"));
+            }
             if !text.trim().is_empty() && !self.documents(&file.name, text, minor) {
                 return;
             }
@@ -39,21 +43,21 @@ impl Linter<'_> {
             self.tell(Severity::Warning, path, problem);
         }
         for document in manifests::split(text) {
-            match decode::yaml(document) {
+            let read = decode::yaml(document).and_then(|object| Ok((Head::read(&object)?, object)));
+            match read {
                 Err(problem) => {
                     self.tell(Severity::Error, path, format!("unable to parse YAML: {problem}"));
                     return false;
                 }
-                Ok(Value::Null) => {}
-                Ok(object) => self.object(path, &object, text, minor),
+                Ok((_, Value::Null)) => {}
+                Ok((head, object)) => self.object(path, &head, &object, text, minor),
             }
         }
         true
     }
 
-    fn object(&mut self, path: &str, object: &Value, text: &str, minor: u32) {
-        let word = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (kind, name) = (word("/kind"), word("/metadata/name"));
+    fn object(&mut self, path: &str, head: &Head, object: &Value, text: &str, minor: u32) {
+        let (kind, name) = (head.kind.as_str(), head.name.as_str());
         let problems = name_problems(kind, name);
         if !problems.is_empty() {
             let all: Vec<String> =
@@ -62,7 +66,7 @@ impl Linter<'_> {
             let text = format!("object name does not conform to Kubernetes naming requirements: {name:?}: {all}");
             self.tell(Severity::Warning, path, text);
         }
-        if let Some(text) = deprecations::warning(word("/apiVersion"), kind, minor) {
+        if let Some(text) = deprecations::warning(&head.api_version, kind, minor) {
             self.tell(Severity::Warning, path, text);
         }
         let selects = ["Deployment", "ReplicaSet", "DaemonSet", "StatefulSet"].contains(&kind);
@@ -76,6 +80,28 @@ impl Linter<'_> {
             let problem = "annotation 'helm.sh/resource-policy' within List objects are ignored";
             self.tell(Severity::Error, path, problem);
         }
+    }
+}
+
+/// What the rules look at in an object; numbers and booleans are texts there.
+#[derive(Default)]
+struct Head {
+    api_version: String,
+    kind: String,
+    name: String,
+}
+
+impl Head {
+    fn read(object: &Value) -> Result<Self, String> {
+        let mut head = Self::default();
+        let mut from = Decoder::new(object, "k8sYamlStruct")?;
+        from.text("apiVersion", &mut head.api_version)?;
+        from.text("kind", &mut head.kind)?;
+        if let Some(metadata) = object.get("metadata").filter(|metadata| metadata.is_object()) {
+            let mut from = Decoder::new(metadata, "k8sYamlStruct.metadata")?;
+            from.text("name", &mut head.name)?;
+        }
+        Ok(head)
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Method {
     pub force_replace: bool,
     /// Fields that were written without server-side apply are handed over to it first.
     pub hand_over: bool,
-    /// Unknown fields are let through.
+    /// Unknown fields are let through; else they are refused, or warned of where the server does not apply.
     pub lenient: bool,
     /// The server is asked what it would do.
     pub dry_run: bool,
@@ -27,8 +27,11 @@ pub struct Method {
 
 impl Method {
     fn parameters(&self) -> String {
-        let validation = if self.lenient { "Ignore" } else { "Strict" };
-        let mut pairs = vec![("fieldManager", MANAGER), ("fieldValidation", validation)];
+        let mut pairs = vec![("fieldManager", MANAGER)];
+        // What is not applied by the server is not asked to be strict either: it warns.
+        if self.server_side || self.force_replace {
+            pairs.push(("fieldValidation", if self.lenient { "Ignore" } else { "Strict" }));
+        }
         if self.dry_run {
             pairs.push(("dryRun", "All"));
         }
@@ -395,6 +398,16 @@ mod tests {
         update(&cluster, &originals, &mut targets, Method::default()).await.1.unwrap();
         let (method, _, body) = mock.requests().pop().unwrap();
         assert_eq!((method.as_str(), body), ("PATCH", json!({"data": {"x": null, "y": "2"}})));
+    }
+
+    #[test]
+    fn only_the_server_s_own_apply_and_replacing_are_strict_about_fields() {
+        let apply = Method { server_side: true, ..Method::default() };
+        assert_eq!(apply.parameters(), "fieldManager=helm&fieldValidation=Strict");
+        assert_eq!(Method { lenient: true, ..apply }.parameters(), "fieldManager=helm&fieldValidation=Ignore");
+        assert_eq!(Method { dry_run: true, ..Method::default() }.parameters(), "fieldManager=helm&dryRun=All");
+        let replace = Method { force_replace: true, ..Method::default() };
+        assert_eq!(replace.parameters(), "fieldManager=helm&fieldValidation=Strict");
     }
 
     #[tokio::test]

@@ -4,13 +4,16 @@
 //! by group. Objects of kinds that Kubernetes itself has need no asking.
 
 use super::error::Error;
+use super::observer::Observer;
 use crate::api::{KINDS, Object, Scope};
 use crate::client::Client;
 use futures::{StreamExt, TryStreamExt};
 use http::{Method, Request, header};
+use http_body_util::BodyExt;
+use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
-use kube::{Api, core::GroupVersionKind};
-use parking_lot::RwLock;
+use kube::core::{GroupVersionKind, Status};
+use parking_lot::{Mutex, RwLock};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -71,6 +74,11 @@ impl Kinds {
     /// The kind of that name in that version.
     pub fn find(&self, api_version: &str, kind: &str) -> Option<&Kind> {
         self.0.get(&(api_version.to_string(), kind.to_string()))
+    }
+
+    /// Whether the version has any kind.
+    pub fn has_version(&self, api_version: &str) -> bool {
+        self.0.keys().any(|(version, _)| version == api_version)
     }
 
     /// What templates see as `.Capabilities.APIVersions`: every version, and every kind of it.
@@ -150,12 +158,22 @@ pub struct Cluster {
     client: Client,
     namespace: String,
     kinds: RwLock<Option<Arc<Kinds>>>,
+    /// Who is told what the server warns of.
+    observer: Option<Arc<dyn Observer>>,
+    /// What was told already.
+    warned: Mutex<BTreeSet<String>>,
 }
 
 impl Cluster {
     /// The cluster that `client` reaches. `namespace` is where releases are, and where objects go that name none.
     pub fn new(client: Client, namespace: impl Into<String>) -> Self {
-        Self { client, namespace: namespace.into(), kinds: RwLock::default() }
+        let (kinds, warned) = (RwLock::default(), Mutex::default());
+        Self { client, namespace: namespace.into(), kinds, observer: None, warned }
+    }
+
+    /// Warnings of the server go to an observer from now on, each once.
+    pub fn tell(&mut self, observer: Arc<dyn Observer>) {
+        self.observer = Some(observer);
     }
 
     /// The client.
@@ -286,9 +304,36 @@ impl Cluster {
         if let Some(content) = content {
             request = request.header(header::CONTENT_TYPE, content);
         }
-        let request = request.body(body).map_err(kube::Error::HttpError)?;
-        let text = self.client.request_text(request).await?;
-        serde_json::from_str(&text).map_err(|error| kube::Error::SerdeError(error).into())
+        let request = request.body(body.into()).map_err(kube::Error::HttpError)?;
+        let response = self.client.send(request).await?;
+        self.warn(response.headers());
+        let status = response.status();
+        let bytes = response.into_body().collect().await?.to_bytes();
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).map_err(|error| kube::Error::SerdeError(error).into());
+        }
+        Err(serde_json::from_slice::<Status>(&bytes).map_or_else(
+            // A proxy on the way answers with a page of its own.
+            |_| Error::Api {
+                message: String::from_utf8_lossy(&bytes).trim().to_string(),
+                reason: String::new(),
+                code: status.as_u16(),
+            },
+            |status| kube::Error::Api(Box::new(status)).into(),
+        ))
+    }
+
+    /// Tells what the server warns of: headers of the form `299 - "text"`.
+    fn warn(&self, headers: &http::HeaderMap) {
+        let Some(observer) = &self.observer else { return };
+        for header in headers.get_all(header::WARNING) {
+            let quoted = header.to_str().ok().and_then(|text| text.splitn(3, ' ').nth(2));
+            let Some(text) = quoted.and_then(|text| text.strip_prefix('"')?.strip_suffix('"')) else { continue };
+            let text = text.replace("\\\"", "\"").replace("\\\\", "\\");
+            if self.warned.lock().insert(text.clone()) {
+                observer.server_warns(&text);
+            }
+        }
     }
 
     /// Objects of `paths`, several at a time, in their order; nothing where there is none.
@@ -298,8 +343,16 @@ impl Cluster {
     }
 
     /// An object, as template function `lookup` wants it: one, or a list where `name` is empty; null where there is none.
+    /// A version that the cluster does not have is an error.
     pub async fn lookup(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, Error> {
-        let Some(found) = self.kind(api_version, kind).await? else { return Ok(Value::Null) };
+        let Some(found) = self.kind(api_version, kind).await? else {
+            if self.kinds().await?.has_version(api_version) {
+                return Ok(Value::Null);
+            }
+            let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+            let what = format!("unable to get apiresource from unstructured: {group}/{version}, Kind={kind}");
+            return Err(Error::text("the server could not find the requested resource").during(what));
+        };
         let path = if name.is_empty() { found.collection(namespace) } else { found.path(namespace, name) };
         Ok(self.find(&path).await?.unwrap_or(Value::Null))
     }
@@ -396,6 +449,49 @@ mod tests {
         let cluster = Cluster::new(mock.client(), "one");
         let boat = cluster.kind("sea.io/v1", "Boat").await.unwrap().unwrap();
         assert_eq!(boat.path("", "x"), "/apis/sea.io/v1/boats/x");
+    }
+
+    #[tokio::test]
+    async fn a_lookup_of_a_version_that_is_not_served_fails_and_one_of_a_kind_or_an_object_is_empty() {
+        let mock = Mock::default();
+        let group = |name: &str, kind: &str, plural: &str| {
+            json!({"kind": "APIGroupDiscoveryList", "items": [{"metadata": {"name": name}, "versions": [{"version": "v1",
+                "resources": [{"resource": plural, "responseKind": {"kind": kind}, "scope": "Namespaced"}]}]}]})
+        };
+        mock.answer(200, group("", "Pod", "pods"));
+        mock.answer(200, group("sea.io", "Boat", "boats"));
+        mock.answer(
+            404,
+            json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "gone", "status": "Failure"}),
+        );
+        let cluster = Cluster::new(mock.client(), "one");
+        let told = cluster.lookup("nope/v1", "Nope", "", "").await.unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "unable to get apiresource from unstructured: nope/v1, Kind=Nope: the server could not find the requested resource"
+        );
+        assert_eq!(cluster.lookup("sea.io/v1", "Nope", "", "").await.unwrap(), Value::Null);
+        assert_eq!(cluster.lookup("sea.io/v1", "Boat", "one", "x").await.unwrap(), Value::Null);
+    }
+
+    #[tokio::test]
+    async fn a_warning_of_the_server_is_told_once() {
+        #[derive(Default)]
+        struct Heard(Mutex<Vec<String>>);
+        impl Observer for Heard {
+            fn server_warns(&self, text: &str) {
+                self.0.lock().push(text.to_string());
+            }
+        }
+        let heard = Arc::new(Heard::default());
+        let mut cluster = Cluster::new(Mock::default().client(), "one");
+        cluster.tell(heard.clone());
+        let mut headers = http::HeaderMap::new();
+        headers.append(header::WARNING, r#"299 - "unknown field \"foo\"""#.parse().unwrap());
+        headers.append(header::WARNING, r#"299 - "old""#.parse().unwrap());
+        cluster.warn(&headers);
+        cluster.warn(&headers);
+        assert_eq!(*heard.0.lock(), ["unknown field \"foo\"", "old"]);
     }
 
     #[tokio::test]

@@ -27,7 +27,7 @@ pub struct List {
 impl Actions {
     /// The newest revision of each release that is wanted (every superseded one, if only those are).
     pub async fn list(&self, wanted: &List) -> Result<Vec<Release>, Error> {
-        let held = self.storage.list("owner=helm").await?;
+        let held = self.storage.list(super::storage::ALL).await?;
         select(held.into_iter().map(|held| held.release).collect(), wanted)
     }
 }
@@ -35,8 +35,7 @@ impl Actions {
 /// Those of `releases` that are wanted, in order.
 pub fn select(mut releases: Vec<Release>, wanted: &List) -> Result<Vec<Release>, Error> {
     if !wanted.filter.is_empty() {
-        let filter =
-            regex::Regex::new(&wanted.filter).map_err(|error| Error::text(format!("error parsing regexp: {error}")))?;
+        let filter = crate::charts::functions::expression(&wanted.filter).map_err(Error::text)?;
         releases.retain(|release| filter.is_match(&release.name));
     }
     let count = releases.len();
@@ -111,6 +110,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_no_expression_is_refused() {
-        assert!(select(Vec::new(), &List { filter: "[".into(), ..List::default() }).is_err());
+        let told = select(Vec::new(), &List { filter: "[".into(), ..List::default() }).unwrap_err();
+        assert_eq!(told.to_string(), "error parsing regexp: missing closing ]: `[`");
     }
 }

@@ -42,9 +42,11 @@ pub async fn items(cluster: &Cluster, text: &str) -> Result<Vec<Item>, Error> {
 pub async fn place(cluster: &Cluster, objects: Vec<Object>) -> Result<Vec<Item>, Error> {
     let (mut items, mut errors) = (Vec::with_capacity(objects.len()), Vec::new());
     for mut object in objects {
+        if let Some(problem) = unset(&object).or_else(|| mistyped(&object)) {
+            errors.push(problem);
+            continue;
+        }
         match (object.kind(), object.api_version()) {
-            ("", _) => errors.push("Object 'Kind' is missing in the manifest".to_string()),
-            (_, "") => errors.push("Object 'apiVersion' is missing in the manifest".to_string()),
             (kind, version) => match cluster.kind(version, kind).await? {
                 None => errors.push(format!(
                     "resource mapping not found for name: {:?} namespace: {:?} from \"\": no matches for kind {kind:?} in version \
@@ -73,6 +75,36 @@ pub async fn place(cluster: &Cluster, objects: Vec<Object>) -> Result<Vec<Item>,
     }
 }
 
+/// The fields that every object must have.
+fn unset(object: &Object) -> Option<String> {
+    let problem = |field: &&str| match object.at(&[*field]) {
+        Some(Value::String(own)) if !own.is_empty() => None,
+        None | Some(Value::Null | Value::String(_)) => Some(format!("{field} not set")),
+        Some(_) => Some(format!("{field} isn't string type")),
+    };
+    let problems: Vec<String> = ["apiVersion", "kind"].iter().filter_map(problem).collect();
+    let problem = match &problems[..] {
+        [] => return None,
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    };
+    Some(format!("error validating \"\": error validating data: {problem}"))
+}
+
+/// Metadata that are no texts: `name: y` is a boolean.
+fn mistyped(object: &Object) -> Option<String> {
+    const TEXTS: &[&str] = &["name", "generateName", "namespace"];
+    const TABLES: &[&str] = &["labels", "annotations"];
+    let metadata = object.at(&["metadata"])?.as_object()?;
+    let wrong = |value: &Value| (!value.is_string() && !value.is_null()).then(|| decode::json_type(value));
+    let text = |field: &&'static str| Some((*field, wrong(metadata.get(*field)?)?));
+    let entry = |field: &&'static str| Some((*field, metadata.get(*field)?.as_object()?.values().find_map(wrong)?));
+    let (field, found) = TEXTS.iter().find_map(text).or_else(|| TABLES.iter().find_map(entry))?;
+    Some(format!(
+        "unable to decode \"\": json: cannot unmarshal {found} into Go struct field ObjectMeta.metadata.{field} of type string"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +114,30 @@ mod tests {
         let text = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: a}}\n- {apiVersion: v1, kind: Pod, metadata: {name: b}}\n";
         let names: Vec<String> = objects(text).unwrap().iter().map(|object| object.name().to_string()).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn objects_without_their_first_fields_or_with_a_name_that_is_no_text_are_refused() {
+        let cluster = Cluster::new(crate::client::mock::Mock::default().client(), "one");
+        for (text, wanted) in [
+            (
+                "kind: Pod\napiVersion: 1\n",
+                "error validating \"\": error validating data: apiVersion isn't string type",
+            ),
+            ("kind: Pod\n", "error validating \"\": error validating data: apiVersion not set"),
+            ("a: b\n", "error validating \"\": error validating data: [apiVersion not set, kind not set]"),
+            (
+                "apiVersion: v1\nkind: Pod\nmetadata: {name: y}\n",
+                "unable to decode \"\": json: cannot unmarshal bool into Go struct field ObjectMeta.metadata.name of type string",
+            ),
+            (
+                "apiVersion: v1\nkind: Pod\nmetadata: {name: a, labels: {x: 5}}\n",
+                "unable to decode \"\": json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type \
+                 string",
+            ),
+        ] {
+            assert_eq!(items(&cluster, text).await.unwrap_err().to_string(), wanted);
+        }
     }
 
     #[test]

@@ -68,7 +68,8 @@ pub struct Actions {
 
 impl Actions {
     /// The releases of `cluster`'s namespace; `driver` is the word of `HELM_DRIVER`.
-    pub fn new(cluster: Cluster, driver: &str, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn new(mut cluster: Cluster, driver: &str, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+        cluster.tell(observer.clone());
         let cluster = Arc::new(cluster);
         Ok(Self { storage: Storage::new(cluster.clone(), driver)?, cluster, observer })
     }

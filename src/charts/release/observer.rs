@@ -32,6 +32,8 @@ pub trait Observer: Send + Sync {
     fn tree(&self, _nodes: &[Node]) {}
     /// A container of a hook said this.
     fn log(&self, _namespace: &str, _pod: &str, _container: &str, _text: &str) {}
+    /// The API server warns of something that it was sent.
+    fn server_warns(&self, _text: &str) {}
     /// Something that the user should know, although the operation goes on.
     fn warn(&self, _text: &str) {}
 }

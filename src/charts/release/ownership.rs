@@ -2,8 +2,9 @@
 //!
 //! Source: helm/helm `pkg/action/validate.go`.
 
-use super::cluster::{Cluster, Item};
+use super::cluster::{AT_ONCE, Cluster, Item};
 use super::error::Error;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -69,8 +70,8 @@ pub async fn existing(
             _ => named.push(item),
         }
     }
-    let found = cluster.find_all(named.iter().map(|item| item.path()).collect()).await;
-    let found = found.map_err(|error| error.during("could not get information about the resource"))?;
+    let found = futures::stream::iter(&named).map(|item| find(cluster, item)).buffered(AT_ONCE);
+    let found: Vec<Option<Value>> = found.try_collect().await?;
     let mut there = Vec::new();
     for (item, live) in named.into_iter().zip(found) {
         let Some(live) = live else { continue };
@@ -82,6 +83,16 @@ pub async fn existing(
         there.push(item.clone());
     }
     Ok(there)
+}
+
+/// What is live of an object.
+async fn find(cluster: &Cluster, item: &Item) -> Result<Option<Value>, Error> {
+    let found = match item.name.as_str() {
+        // The path without a name is that of all objects of the kind.
+        "" => Err(Error::text("resource name may not be empty")),
+        _ => cluster.find(&item.path()).await,
+    };
+    found.map_err(|error| error.during(format!("could not get information about the resource {}", item.described())))
 }
 
 #[cfg(test)]
@@ -98,6 +109,19 @@ mod tests {
             "invalid ownership metadata; label validation error: missing key \"app.kubernetes.io/managed-by\": must be set to \
              \"Helm\"; annotation validation error: key \"meta.helm.sh/release-name\" must equal \"web\": current value is \"other\""
         );
+    }
+
+    #[tokio::test]
+    async fn an_object_without_a_name_is_asked_for_nowhere() {
+        let mock = crate::client::mock::Mock::default();
+        let cluster = Cluster::new(mock.client(), "one");
+        let objects = super::super::manifest::items(&cluster, "apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n");
+        let told = existing(&cluster, &objects.await.unwrap(), ("web", "one"), false).await.unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "could not get information about the resource ConfigMap \"\" in namespace \"one\": resource name may not be empty"
+        );
+        assert!(mock.requests().is_empty());
     }
 
     #[test]

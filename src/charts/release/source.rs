@@ -172,7 +172,7 @@ pub fn post_render(
     }
     let received =
         post(sent).map_err(|error| Error::text(format!("error while running post render on files: {error}")))?;
-    let mut files = std::collections::BTreeMap::<String, String>::new();
+    let mut printed = charts::manifests::Printed::default();
     for (place, mut object) in super::manifest::objects(&received)?.into_iter().enumerate() {
         let file = object.remove(&["metadata", "annotations", FILE]);
         let file = file.and_then(|file| Some(file.as_str()?.to_string()));
@@ -180,9 +180,10 @@ pub fn post_render(
         if object.at(&["metadata", "annotations"]).and_then(Value::as_object).is_some_and(Map::is_empty) {
             object.remove(&["metadata", "annotations"]);
         }
-        *files.entry(file).or_default() += &format!("---\n{}", charts::decode::to_yaml(&Value::Object(object.0)));
+        *printed.files.entry(file).or_default() +=
+            &format!("---\n{}", charts::decode::to_yaml(&Value::Object(object.0)));
     }
-    charts::manifests::sort(&files).map_err(Error::text)
+    charts::manifests::sort(&printed, &mut values::Warnings::new()).map_err(Error::text)
 }
 
 /// Numbers of a record as templates see those of files.

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Selects the records of all releases.
+pub(super) const ALL: &str = "owner=helm";
+
 /// The kind of the Secrets that hold records.
 const SECRET_TYPE: &str = "helm.sh/release.v1";
 /// The annotation that says who works on a release: see [`super::holder`].
@@ -143,8 +146,9 @@ impl Storage {
         }
         let collection = self.kind().collection(self.cluster.namespace());
         let path = format!("{collection}?{}", query(&[("labelSelector", selector)]));
-        let mut list =
-            self.cluster.get_json(&path).await.map_err(|error| error.during("query: failed to query with labels"))?;
+        // Helm lists all releases, and asks for those of a name.
+        let what = if selector == ALL { "list: failed to list" } else { "query: failed to query with labels" };
+        let mut list = self.cluster.get_json(&path).await.map_err(|error| error.during(what))?;
         let items = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
         let decoded = items.iter().filter_map(|item| match self.decode(item) {
             Ok(held) => Some(held),

@@ -101,7 +101,8 @@ fn words(error: &reqwest::Error) -> String {
         cause = inner;
     }
     let text = cause.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_string()
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    error.url().map_or_else(|| text.to_string(), |url| crate::charts::dial_words(url.as_str(), text))
 }
 
 fn client(download: &Download) -> Result<reqwest::Client, Error> {

@@ -53,7 +53,22 @@ fn access(registry: &str, download: &Download) -> Result<Access, Error> {
 }
 
 fn failed(error: &crate::images::Error) -> Error {
-    Error::Repository(error.to_string())
+    let text = error.to_string();
+    Error::Repository(unreachable("Get", &text).unwrap_or(text))
+}
+
+/// A registry that could not be asked, in Go's words: which address, and why.
+fn unreachable(verb: &str, text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("error sending request for url (")?;
+    let (url, why) = rest.split_once("): ")?;
+    Some(format!("{verb} \"{url}\": {}", crate::charts::dial_words(url, why)))
+}
+
+/// An error of a registry without the words of pulling, which nobody did.
+fn not_pulled(error: &crate::images::Error) -> String {
+    let text = error.to_string();
+    let rest = text.strip_prefix("cannot pull `").and_then(|rest| rest.split_once("`: "));
+    rest.map_or_else(|| text.clone(), |(_, why)| why.to_string())
 }
 
 /// A repository of a registry, with a tag or a digest if the address has one.
@@ -165,7 +180,14 @@ pub async fn push(archive: &Path, url: &str, download: &Download) -> Result<(Str
     }
     let annotations = annotations(&chart.metadata);
     let digest = artifact::push(&reference, &access, &config, &layers, &annotations).await;
-    Ok((reference.to_string(), digest.map_err(|error| failed(&error))?))
+    let digest = digest.map_err(|error| {
+        let why = not_pulled(&error);
+        Error::Repository(match unreachable("Head", &why) {
+            Some(why) => format!("failed to perform \"Exists\" on destination: {why}"),
+            None => format!("failed to push {reference}: {why}"),
+        })
+    })?;
+    Ok((reference.to_string(), digest))
 }
 
 /// What the manifest says about the chart, for those who do not read the config.
@@ -194,9 +216,13 @@ pub async fn check_login(registry: &str, download: &Download) -> Result<(), Erro
     let reference: Reference = format!("{registry}/login/check:latest").parse().map_err(|error| failed(&error))?;
     let mut access = access(reference.registry(), download)?;
     access.logins.truncate(1);
-    artifact::check(&reference, &access)
-        .await
-        .map_err(|error| Error::Repository(format!("failed to perform login: {error}")))
+    artifact::check(&reference, &access).await.map_err(|error| {
+        let why = not_pulled(&error);
+        Error::Repository(match unreachable("Get", &why) {
+            Some(why) => format!("authenticating to {registry:?}: {why}"),
+            None => format!("failed to perform login: {why}"),
+        })
+    })
 }
 
 /// Remembers a name and secret of a registry, in the form of Docker's file.
@@ -211,8 +237,9 @@ pub fn login(registry: &str, username: &str, password: &str, file: &Path) -> Res
 pub fn logout(registry: &str, file: &Path) -> Result<(), Error> {
     let mut config = read(file)?;
     let known = config.get_mut("auths").and_then(|auths| auths.as_object_mut());
+    // One that was never logged in to is forgotten already.
     if known.is_none_or(|known| known.remove(registry).is_none()) {
-        return Err(Error::Repository("not logged in".into()));
+        return Ok(());
     }
     write(file, &config)
 }
@@ -228,4 +255,28 @@ fn read(file: &Path) -> Result<serde_json::Value, Error> {
 
 fn write(file: &Path, config: &serde_json::Value) -> Result<(), Error> {
     super::write_private(file, decode::pretty(config).as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_that_cannot_be_reached_are_told_in_gos_words() {
+        let text = "cannot pull `127.0.0.1:1/x:1`: error sending request for url (http://127.0.0.1:1/v2/): client error \
+                    (Connect): tcp connect error: Connection refused (os error 111)";
+        let wanted = "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused";
+        assert_eq!(unreachable("Get", text).unwrap(), wanted);
+        assert_eq!(unreachable("Get", "no such tag"), None);
+    }
+
+    #[test]
+    fn a_registry_that_is_not_known_is_forgotten_without_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        logout("nobody.example", &file).unwrap();
+        login("a.example", "u", "p", &file).unwrap();
+        logout("a.example", &file).unwrap();
+        logout("a.example", &file).unwrap();
+    }
 }

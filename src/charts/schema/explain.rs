@@ -207,7 +207,8 @@ fn first(rules: &Map, value: &Value) -> Option<String> {
         let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
         let fits = |name: &str| name == found || name == "integer" && found == "number" && whole;
         if names.peek().is_some() && !names.any(fits) {
-            let names: Vec<&str> = wanted.iter().filter_map(Value::as_str).collect();
+            let names = wanted.iter().filter_map(Value::as_str);
+            let names: Vec<&str> = TYPES.iter().copied().filter(|name| names.clone().any(|one| one == *name)).collect();
             return Some(format!("got {found}, want {}", names.join(" or ")));
         }
     }
@@ -227,6 +228,9 @@ fn first(rules: &Map, value: &Value) -> Option<String> {
         all => format!("value must be one of {}", all.iter().map(display).collect::<Vec<_>>().join(", ")),
     })
 }
+
+/// JSON's types in the order in which they are told.
+const TYPES: &[&str] = &["null", "boolean", "number", "integer", "string", "array", "object"];
 
 fn kind(value: &Value) -> &'static str {
     match value {

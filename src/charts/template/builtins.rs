@@ -109,6 +109,10 @@ fn basic(value: &Value) -> Basic {
 }
 
 const INCOMPATIBLE: &str = "incompatible types for comparison";
+fn incompatible<T>(first: &Value, other: &Value) -> Result<T, Failure> {
+    failure(format!("{INCOMPATIBLE}: {} and {}", first.type_name(), other.type_name()))
+}
+
 const INVALID: &str = "invalid type for comparison";
 
 fn equal(first: &Value, others: &[Value]) -> Result<Value, Failure> {
@@ -129,7 +133,7 @@ fn equal_pair(first: &Value, other: &Value) -> Result<bool, Failure> {
         (Value::Uint(a, _), Value::Int(b, _)) => Ok(*a) == u64::try_from(*b),
         _ if basic(first) != basic(other) => {
             if !first.is_nil() && !other.is_nil() {
-                return failure(INCOMPATIBLE);
+                return incompatible(first, other);
             }
             false
         }
@@ -189,7 +193,7 @@ fn less(first: &Value, other: &Value) -> Result<Value, Failure> {
         (Value::Int(a, _), Value::Int(b, _)) => a < b,
         (Value::Uint(a, _), Value::Uint(b, _)) => a < b,
         (Value::Str(a), Value::Str(b)) => a < b,
-        _ if basic(first) != basic(other) => return failure(INCOMPATIBLE),
+        _ if basic(first) != basic(other) => return incompatible(first, other),
         _ => return failure(INVALID),
     }))
 }

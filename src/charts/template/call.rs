@@ -95,7 +95,7 @@ impl<'t> State<'t> {
             Ok(value) => Ok(Slot::plain(value)),
             Err(failure) => {
                 self.place = place;
-                Err(self.error_around(&format!("error calling {name}: {failure}"), failure))
+                Err(self.error_around(&format!("error calling {name}: "), failure))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Sets of named templates, and what is around one execution: `include`, `tpl` and the world outside.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use super::value::Value;
 
 /// How often a template may include itself, directly or not (Helm's limit).
 const INCLUDES: usize = 1000;
+/// How deep texts may hand texts to `tpl`. Helm has no such limit and eats all memory.
+const TEXTS: usize = 1000;
 /// The name of the template that all others hang on in Helm.
 const ROOT: &str = "gotpl";
 
@@ -106,15 +108,13 @@ impl<'p> Templates<'p> {
     }
 
     /// Executes a template. Where a value was missing nothing is written, as Helm has it.
-    pub fn execute(&self, name: &str, data: &Value, host: &dyn Host) -> Result<String, Error> {
-        let bytes = self.execute_bytes(name, data, host)?;
-        Ok(String::from_utf8(without_missing(bytes))
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    pub fn execute(&self, name: &str, data: &Value, host: &dyn Host) -> Result<Vec<u8>, Error> {
+        self.execute_bytes(name, data, host).map(without_missing)
     }
 
-    /// Executes a template as Go does: `<no value>` stays, and so do bytes that are no UTF-8.
+    /// Executes a template as Go does: `<no value>` stays.
     pub fn execute_bytes(&self, name: &str, data: &Value, host: &dyn Host) -> Result<Vec<u8>, Error> {
-        let world = World { host, included: RefCell::default(), parsed: &self.parsed };
+        let world = World { host, included: RefCell::default(), texts: Cell::new(0), parsed: &self.parsed };
         let engine = Engine { templates: self, world: &world };
         stack::watched(|| engine.execute(name, data))
     }
@@ -124,6 +124,8 @@ impl<'p> Templates<'p> {
 struct World<'e> {
     host: &'e dyn Host,
     included: RefCell<Names<Text, usize>>,
+    /// How many calls of `tpl` are under way.
+    texts: Cell<usize>,
     parsed: &'e RefCell<HashMap<Text, Rc<Vec<Rc<Tree>>>>>,
 }
 
@@ -158,7 +160,7 @@ impl Engine<'_> {
             match included.get_mut(name) {
                 Some(count) if *count > INCLUDES => {
                     let inner = "unable to execute template";
-                    let message = format!("rendering template has a nested reference name: {name}: {inner}");
+                    let message = format!("rendering template has a nested reference name: {name}: ");
                     return Err(Error::wrapping(message, Error::new(inner)));
                 }
                 Some(count) => *count += 1,
@@ -179,6 +181,12 @@ impl Engine<'_> {
         if memchr::memmem::find(text, b"{{").is_none() {
             return Ok(without_missing(text.to_vec()));
         }
+        let texts = &self.world.texts;
+        if texts.get() > TEXTS {
+            return Err(Error::bottomless(
+                "rendering template has texts nested too deeply: unable to execute template",
+            ));
+        }
         let trees = self.parsed(text)?;
         let mut templates = Templates {
             own: Names::default(),
@@ -191,11 +199,21 @@ impl Engine<'_> {
         }
         let engine = Engine { templates: &templates, world: self.world };
         let main = trees.iter().rfind(|tree| *tree.name == *ROOT);
+        texts.set(texts.get() + 1);
         let result = main.map_or_else(|| Ok(Vec::new()), |tree| exec::execute(&engine, tree, data));
+        texts.set(texts.get() - 1);
         result.map(without_missing).map_err(|error| {
-            let message = format!("error during tpl function execution for {}: {error}", quote(text, false));
-            Error::wrapping(message, error)
+            if error.is_bottomless() && self.is_in_tpl() {
+                return error;
+            }
+            let before = format!("error during tpl function execution for {}: ", quote(text, false));
+            Error::wrapping(before, error)
         })
+    }
+
+    /// Whether a text is being executed that was given to `tpl`.
+    pub(super) fn is_in_tpl(&self) -> bool {
+        self.world.texts.get() > 0
     }
 
     /// The trees of a text given to `tpl`.
@@ -203,9 +221,8 @@ impl Engine<'_> {
         if let Some(trees) = self.world.parsed.borrow().get(text) {
             return Ok(trees.clone());
         }
-        let trees = parser::parse(ROOT, &text.as_str(), self.templates.finder).map_err(|error| {
-            Error::wrapping(format!("cannot parse template {}: {error}", quote(text, false)), error)
-        })?;
+        let trees = parser::parse(ROOT, &text.as_str(), self.templates.finder)
+            .map_err(|error| Error::wrapping(format!("cannot parse template {}: ", quote(text, false)), error))?;
         let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.into_trees().map(Rc::new).collect());
         self.world.parsed.borrow_mut().insert(text.clone(), trees.clone());
         Ok(trees)

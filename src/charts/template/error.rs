@@ -1,29 +1,46 @@
 //! What goes wrong in a template, in Go's words, with the errors below it.
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// An error with the one that it wraps. The text of the wrapped one is already part of the text.
+/// An error with the one that it wraps, whose text follows its own. Each keeps only its own part of the text: templates
+/// that call each other a thousand times would keep a thousand copies of it.
 #[derive(Debug, Clone)]
 pub struct Error {
-    message: String,
+    own: String,
     execution: bool,
+    is_bottomless: bool,
     cause: Option<Box<Error>>,
 }
 
 impl Error {
     /// An error of its own.
     pub fn new(message: impl Into<String>) -> Self {
-        Error { message: message.into(), execution: false, cause: None }
+        Error { own: message.into(), execution: false, is_bottomless: false, cause: None }
     }
 
-    /// An error around another one, whose text the message already holds.
-    pub fn wrapping(message: impl Into<String>, cause: Error) -> Self {
-        Error { message: message.into(), execution: false, cause: Some(Box::new(cause)) }
+    /// An error around another one: what stands before the other one's text.
+    pub fn wrapping(before: impl Into<String>, cause: Error) -> Self {
+        Error { is_bottomless: cause.is_bottomless, cause: Some(Box::new(cause)), ..Error::new(before) }
     }
 
     /// The error of an execution (Go's `ExecError`).
     pub(super) fn execution(message: String, cause: Option<Error>) -> Self {
-        Error { message, execution: true, cause: cause.map(Box::new) }
+        let error = match cause {
+            Some(cause) => Error::wrapping(message, cause),
+            None => Error::new(message),
+        };
+        Error { execution: true, ..error }
+    }
+
+    /// The error of a text that `tpl` executes in itself without end.
+    pub(super) fn bottomless(message: impl Into<String>) -> Self {
+        Error { is_bottomless: true, ..Error::new(message) }
+    }
+
+    /// Whether all the levels of `tpl` on the way say the same, so that the outermost is enough.
+    pub(super) fn is_bottomless(&self) -> bool {
+        self.is_bottomless
     }
 
     /// Whether a template was being executed when it happened, here or below.
@@ -31,9 +48,15 @@ impl Error {
         self.chain().any(|error| error.execution)
     }
 
-    /// The text.
-    pub fn message(&self) -> &str {
-        &self.message
+    /// The text as far as it is about this error: where that of a template's own error follows, its first word is the
+    /// end.
+    pub fn head(&self) -> Cow<'_, str> {
+        const TEMPLATE: &str = "template:";
+        match &self.cause {
+            None => Cow::Borrowed(&self.own),
+            Some(cause) if cause.own.starts_with(TEMPLATE) => Cow::Owned(format!("{}{TEMPLATE}", self.own)),
+            Some(_) => Cow::Owned(self.to_string()),
+        }
     }
 
     /// This error and those that it wraps, outermost first (Go's `errors.Unwrap`).
@@ -44,7 +67,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        self.chain().try_for_each(|error| formatter.write_str(&error.own))
     }
 }
 

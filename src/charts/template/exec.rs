@@ -96,11 +96,13 @@ impl<'t> State<'t> {
         Error::execution(self.located(message.as_ref()), None)
     }
 
-    /// The same around another error, whose text the message holds.
+    /// The same around another error, whose text follows the message.
     pub fn error_around(&self, message: &str, cause: Error) -> Error {
-        let message = self.located(message);
+        if cause.is_bottomless() && self.engine.is_in_tpl() {
+            return cause;
+        }
         // Go wraps twice: the execution's error around a formatted one around the cause.
-        Error::execution(message, Some(cause))
+        Error::execution(self.located(message), Some(cause))
     }
 
     fn located(&self, message: &str) -> String {
@@ -148,6 +150,13 @@ impl<'t> State<'t> {
                 if pipe.variables.len() == 0 {
                     match slot.value {
                         Value::Nil => self.out.extend_from_slice(b"<no value>"),
+                        Value::Object(object) => {
+                            let text = if self.is_call(pipe) { None } else { object.text_in_place() };
+                            match text {
+                                Some(text) => self.out.extend_from_slice(text.as_bytes()),
+                                None => format::write_display(&mut self.out, &Value::Object(object)),
+                            }
+                        }
                         value => format::write_display(&mut self.out, &value),
                     }
                 }
@@ -175,6 +184,13 @@ impl<'t> State<'t> {
         Ok(Flow::On)
     }
 
+    /// Whether the value of a pipe is what a function made.
+    fn is_call(&self, pipe: &Pipe) -> bool {
+        let last = pipe.commands.of(&self.code.commands).last();
+        let first = last.and_then(|command| command.words.of(&self.code.words).first());
+        first.is_some_and(|word| matches!(word.term, Term::Function(_)))
+    }
+
     /// A branch, where the execution is now.
     fn branch(&mut self, node: &'t Node, index: Index) -> &'t Branch {
         let branch = &self.code.branches[index as usize];
@@ -199,7 +215,8 @@ impl<'t> State<'t> {
         let over = self.pipeline(dot, self.pipe(branch.pipe))?.value;
         let flow = self.iterate(dot, branch, &over)?;
         self.variables.truncate(before);
-        Ok(flow)
+        // `break` ends the loop, also where it stands in its `else`.
+        Ok(if flow == Flow::Break { Flow::On } else { flow })
     }
 
     fn iterate(&mut self, dot: &Slot, branch: &'t Branch, over: &Value) -> Result<Flow, Error> {

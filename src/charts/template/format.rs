@@ -212,7 +212,7 @@ impl Printer {
             self.text(name.trim_start_matches('*'));
         }
         self.text("{");
-        for (index, (name, field)) in object.fields().into_iter().enumerate() {
+        for (index, (name, field)) in object.printed_fields().into_iter().enumerate() {
             if index > 0 {
                 self.text(if self.flags.sharp_v { ", " } else { " " });
             }

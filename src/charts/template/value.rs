@@ -313,6 +313,17 @@ pub trait Object {
         Vec::new()
     }
 
+    /// The same for printing: those that no template can name, too.
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        self.fields()
+    }
+
+    /// What the `String` method of a pointer to it says, where the value is printed right where it is kept. As an argument
+    /// it is a copy, which does not have the method.
+    fn text_in_place(&self) -> Option<String> {
+        None
+    }
+
     /// What its `String` method says, if it has one.
     fn text(&self) -> Option<String> {
         None

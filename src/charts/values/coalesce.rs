@@ -10,7 +10,48 @@ use crate::charts::Chart;
 pub const GLOBAL: &str = "global";
 
 /// What was odd, in Helm's words, for the user to read.
-pub type Warnings = Vec<String>;
+pub type Warnings = Vec<Warning>;
+
+/// A line of Helm's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// `INFO` or `WARN`.
+    level: &'static str,
+    text: String,
+    /// More words, each `name=value`.
+    attributes: String,
+}
+
+impl Warning {
+    /// Something that is only told.
+    pub fn info(text: String) -> Self {
+        Self { level: "INFO", text, attributes: String::new() }
+    }
+
+    /// Something that may be wrong.
+    pub fn warn(text: &str) -> Self {
+        Self { level: "WARN", ..Self::info(text.into()) }
+    }
+
+    /// The same with one more word.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        let is_plain = |letter: char| letter > ' ' && letter < '\u{7f}' && !"=\"".contains(letter);
+        let value = if !value.is_empty() && value.chars().all(is_plain) { value.into() } else { format!("{value:?}") };
+        self.attributes += &format!(" {name}={value}");
+        self
+    }
+
+    /// What it is about, without level and more words.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "level={} msg={:?}{}", self.level, self.text, self.attributes)
+    }
+}
 
 /// The values that the templates of a chart see: the given ones, filled up with the chart's and its subcharts'.
 pub fn coalesce(chart: &Chart, given: Map, warnings: &mut Warnings) -> Result<Map, String> {
@@ -69,7 +110,9 @@ impl Coalesce<'_> {
                         self.tables(given, default, &joined(&prefix, key), merge, !merge);
                     }
                     Value::Null => {}
-                    _ => self.warnings.push(format!("warning: skipped value for {prefix}.{key}: Not a table.")),
+                    _ => self
+                        .warnings
+                        .push(Warning::info(format!("warning: skipped value for {prefix}.{key}: Not a table."))),
                 },
                 Some(_) => {}
                 None if self.merge => {
@@ -115,7 +158,7 @@ impl Coalesce<'_> {
     }
 
     fn warn(&mut self, text: String) {
-        self.warnings.push(format!("warning: {text}"));
+        self.warnings.push(Warning::info(format!("warning: {text}")));
     }
 
     /// The parent's globals go into a subchart's table and win there.
@@ -145,11 +188,12 @@ impl Coalesce<'_> {
                     Value::Object(merged)
                 }
                 (Some(_), Value::Object(_)) => {
-                    self.warnings.push(format!("Conflict: cannot merge map onto non-map for {key:?}. Skipping."));
+                    self.warnings
+                        .push(Warning::info(format!("Conflict: cannot merge map onto non-map for {key:?}. Skipping.")));
                     continue;
                 }
                 (Some(Value::Object(_)), _) => {
-                    self.warnings.push(format!("key {key} is table. Skipping"));
+                    self.warnings.push(Warning::info(format!("key {key} is table. Skipping")));
                     continue;
                 }
                 _ => value.clone(),

@@ -6,7 +6,7 @@
 mod coalesce;
 mod set;
 
-pub use coalesce::{GLOBAL, Warnings, coalesce, merge as merge_chart, tables};
+pub use coalesce::{GLOBAL, Warning, Warnings, coalesce, merge as merge_chart, tables};
 pub use serde_json::Value;
 pub use set::{Kind, parse_into};
 

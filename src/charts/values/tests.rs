@@ -72,7 +72,7 @@ fn tables_and_other_values_do_not_mix() {
     let values = coalesce(&chart, given, &mut warnings).unwrap();
     assert_eq!(Value::Object(values), json!({"t": {"x": 5}, "s": {"p": {"q": 1}}}));
     assert_eq!(
-        warnings,
+        warnings.iter().map(Warning::text).collect::<Vec<_>>(),
         [
             "warning: destination for a.s.p is a table. Ignoring non-table value (1)",
             "warning: cannot overwrite table with non table for a.t.x (map[y:1])",

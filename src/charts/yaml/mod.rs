@@ -45,3 +45,23 @@ pub fn to_json_of(text: &str, keys: &[&str]) -> Result<serde_json::Value, String
     let kept = table.iter().filter(|(key, _)| wanted(key));
     Ok(serde_json::Value::Object(kept.map(|(key, value)| (key.to_string(), value.to_json())).collect()))
 }
+
+/// What a reader of YAML says of bytes that are no UTF-8: the first of its rules that they break.
+pub fn octets_problem(bytes: &[u8]) -> &'static str {
+    let start = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+    let rest = &bytes[start..];
+    let width = match rest.first() {
+        Some(0xc0..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf7) => 4,
+        _ => return "invalid leading UTF-8 octet",
+    };
+    let Some(letter) = rest.get(..width) else { return "incomplete UTF-8 octet sequence" };
+    if letter[1..].iter().any(|octet| octet & 0xc0 != 0x80) {
+        return "invalid trailing UTF-8 octet";
+    }
+    let first = u32::from(letter[0]) & (0x7f >> width);
+    let number = letter[1..].iter().fold(first, |number, octet| number << 6 | u32::from(octet & 0x3f));
+    let is_short = [0x80, 0x800, 0x10000].get(width - 2).is_some_and(|least| number < *least);
+    if is_short { "invalid length of a UTF-8 sequence" } else { "invalid Unicode character" }
+}

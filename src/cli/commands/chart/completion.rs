@@ -1,17 +1,30 @@
 //! `completion`: the script with which a shell completes Helm's words.
 
-use super::Outcome;
 use super::scope::Scope;
+use super::{Outcome, Problem};
 
 /// Generate autocompletion scripts for the specified shell
 #[derive(clap::Args)]
 pub struct Arguments {
     /// bash, zsh, fish or powershell
-    shell: clap_complete::Shell,
+    #[arg(value_name = "SHELL")]
+    words: Vec<String>,
 }
 
-/// Prints the script.
-pub fn run(arguments: Arguments, _: &Scope) -> Outcome {
-    clap_complete::generate(arguments.shell, &mut super::whole(), "helm", &mut std::io::stdout());
+/// Prints the script; where no shell is named that has one, how to ask for it.
+pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
+    use clap::ValueEnum;
+    let shell = arguments.words.first().and_then(|word| clap_complete::Shell::from_str(word, false).ok());
+    let Some(shell) = shell else {
+        let mut whole = super::whole();
+        let help = whole.find_subcommand_mut("completion").map(|command| command.render_help().to_string());
+        scope.print(&help.unwrap_or_default());
+        return Ok(());
+    };
+    if arguments.words.len() > 1 {
+        let command = format!("helm completion {shell}");
+        return Err(Problem(format!("{command:?} accepts no arguments\n\nUsage:  {command} [flags]")));
+    }
+    clap_complete::generate(shell, &mut super::whole(), "helm", &mut std::io::stdout());
     Ok(())
 }

@@ -14,8 +14,8 @@ pub struct Arguments {
     #[arg(value_name = "RELEASE_NAME")]
     names: Vec<String>,
     /// Maximum number of revision to include in history
-    #[arg(long, default_value_t = 256)]
-    max: usize,
+    #[arg(long, default_value_t = 256, allow_negative_numbers = true)]
+    max: i64,
     /// Show the rollback revision column in table output
     #[arg(long)]
     show_rollback_revision: bool,
@@ -47,7 +47,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     exactly(1, &arguments.names, "history", "RELEASE_NAME [flags]")?;
     let session = Session::open(scope, false)?;
     let found = session.run(session.actions.history(&arguments.names[0]))?;
-    let skipped = found.len().saturating_sub(arguments.max);
+    let skipped = found.len().saturating_sub(usize::try_from(arguments.max).unwrap_or(0));
     let elements: Vec<Element> = found.iter().skip(skipped).map(element).collect();
     let table = || table(&elements, arguments.show_rollback_revision);
     scope.print(&printing::formatted(arguments.output, &elements, table)?);

@@ -34,13 +34,13 @@ mod template;
 mod test;
 mod uninstall;
 mod upgrade;
+mod usage;
 mod verify;
 mod version;
 
 use super::super::flags::{go_bool, switches};
 use super::super::tree::{self, Tree};
 use super::super::{Context, Exit, Failure};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use scope::{Globals, Scope};
 use std::ffi::OsString;
@@ -195,46 +195,22 @@ fn parse(words: Vec<OsString>) -> Result<(Globals, Option<Command>), Exit> {
     let words: Vec<_> = std::iter::once(OsString::from("helm")).chain(words).collect();
     let parsed = TREE.read(&words).and_then(|(_, mut matches)| {
         let globals = Helm::from_arg_matches_mut(&mut matches)?.globals;
-        let is_given = matches.subcommand_name().is_some();
-        Ok((globals, is_given.then(|| Command::from_arg_matches_mut(&mut matches)).transpose()?))
+        let name = matches.subcommand_name().map(str::to_string);
+        let command = name.is_some().then(|| Command::from_arg_matches_mut(&mut matches)).transpose()?;
+        usage::old_flags(name.as_deref().unwrap_or_default(), &words).for_each(|line| eprintln!("{line}"));
+        Ok((globals, command))
     });
-    parsed.map_err(|error| {
-        if error.use_stderr() {
-            eprintln!("Error: {}", usage_error(&error));
-            return Exit::Failure;
+    parsed.map_err(|error| match usage::said(&error, whole(), &words) {
+        usage::Said::Help(text) => {
+            // A reader that went away is no error of ours.
+            std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes()).ok();
+            Exit::Success
         }
-        // Printing help to a closed pipe fails, and there is nobody to tell.
-        error.print().ok();
-        Exit::Success
+        usage::Said::Problem(text) => {
+            eprintln!("Error: {text}");
+            Exit::Failure
+        }
     })
-}
-
-/// What is wrong with the command line, in Helm's words where it has some.
-fn usage_error(error: &clap::Error) -> String {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        _ => String::new(),
-    };
-    match error.kind() {
-        ErrorKind::UnknownArgument => {
-            let word = context(ContextKind::InvalidArg);
-            match word.strip_prefix("--") {
-                Some(_) => format!("unknown flag: {word}"),
-                None if word.starts_with('-') => {
-                    format!("unknown shorthand flag: '{}' in {word}", word.chars().nth(1).unwrap_or('-'))
-                }
-                None => format!("unexpected argument {word:?}"),
-            }
-        }
-        ErrorKind::InvalidSubcommand => {
-            let word = context(ContextKind::InvalidSubcommand);
-            format!("unknown command {word:?} for \"helm\"\nRun 'helm --help' for usage.")
-        }
-        _ => {
-            let text = error.to_string();
-            text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_string()
-        }
-    }
 }
 
 /// Helm's complaint about too few arguments.

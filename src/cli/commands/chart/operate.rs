@@ -96,8 +96,14 @@ pub fn dry_run(word: &str) -> Result<DryRun, Problem> {
             DryRun::Client
         }
         other => match super::go_bool(other) {
-            Ok(true) => DryRun::Client,
-            Ok(false) => DryRun::None,
+            Ok(is_on) => {
+                let (word, run) = if is_on { ("client", DryRun::Client) } else { ("none", DryRun::None) };
+                eprintln!(
+                    "level=WARN msg=\"boolean '--dry-run={is_on}' flag is deprecated and must be replaced with \
+                     '--dry-run={word}'\""
+                );
+                run
+            }
             Err(_) => {
                 return Err(Problem(format!(
                     "invalid dry-run value ({other:?}). Must be \"none\", \"server\", or \"client\""

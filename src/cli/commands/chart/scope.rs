@@ -3,6 +3,7 @@
 use super::Problem;
 use crate::charts::decode;
 use crate::charts::repository::Settings;
+use serde_json::Value;
 use std::future::Future;
 use std::io::Write;
 
@@ -101,6 +102,24 @@ impl Scope {
 
     /// The namespace of the context that is used; a kubeconfig that is missing or broken has none.
     fn context_namespace(&self) -> Option<String> {
+        let (_, context) = self.context()?;
+        context.pointer("/context/namespace")?.as_str().filter(|name| !name.is_empty()).map(String::from)
+    }
+
+    /// The API server's address, without a slash at its end; nothing where no flag and no kubeconfig says one.
+    pub fn server(&self) -> Option<String> {
+        let given = self.globals.kube_apiserver.clone().filter(|server| !server.is_empty());
+        let of_context = || {
+            let (config, context) = self.context()?;
+            let name = context.pointer("/context/cluster")?;
+            let cluster = config.get("clusters")?.as_array()?.iter().find(|one| one.get("name") == Some(name))?;
+            cluster.pointer("/cluster/server")?.as_str().map(String::from)
+        };
+        given.or_else(of_context).map(|server| server.trim_end_matches('/').to_string())
+    }
+
+    /// The kubeconfig, and the context of it that is used.
+    fn context(&self) -> Option<(Value, Value)> {
         let listed = std::env::var("KUBECONFIG").ok().filter(|paths| !paths.is_empty());
         let home = || std::env::home_dir().map(|home| home.join(".kube/config"));
         let path = match (&self.globals.kubeconfig, listed) {
@@ -110,10 +129,13 @@ impl Scope {
         };
         let text = std::fs::read(path).ok()?;
         let config = decode::yaml(&String::from_utf8_lossy(&text)).ok()?;
-        let current = self.globals.kube_context.as_deref().or_else(|| config.get("current-context")?.as_str())?;
+        let current = self.globals.kube_context.as_deref().filter(|name| !name.is_empty());
+        let current =
+            current.or(self.globals.profile.as_deref()).or_else(|| config.get("current-context")?.as_str())?;
         let contexts = config.get("contexts")?.as_array()?;
         let context = contexts.iter().find(|one| one.get("name").and_then(|name| name.as_str()) == Some(current))?;
-        context.pointer("/context/namespace")?.as_str().filter(|name| !name.is_empty()).map(String::from)
+        let context = context.clone();
+        Some((config, context))
     }
 
     /// Prints data.

@@ -165,7 +165,7 @@ impl Output {
 enum Matcher {
     All,
     Words(String),
-    Regex(regex::Regex),
+    Regex(std::rc::Rc<regex::Regex>),
 }
 
 impl Matcher {
@@ -173,7 +173,7 @@ impl Matcher {
         Ok(match (words, is_regex) {
             ("", _) => Self::All,
             (words, false) => Self::Words(words.to_lowercase()),
-            (words, true) => Self::Regex(regex::Regex::new(words)?),
+            (words, true) => Self::Regex(crate::charts::functions::expression(words)?),
         })
     }
 

@@ -15,6 +15,8 @@ pub struct Session {
     runtime: tokio::runtime::Runtime,
     pub actions: Actions,
     live: Arc<Live>,
+    /// The API server's address, where it is known.
+    server: Option<String>,
 }
 
 impl Session {
@@ -36,11 +38,8 @@ impl Session {
             groups: globals.kube_as_group.clone(),
         };
         let made = runtime.block_on(access(&wanted));
-        let (client, own) = made.map_err(|error| {
-            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
-            let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-            Problem(format!("kubernetes cluster unreachable: {text}"))
-        })?;
+        let (client, own) =
+            made.map_err(|error| Problem(format!("kubernetes cluster unreachable: {}", no_access(&error, &wanted))))?;
         let namespace = match globals.namespace.as_deref().filter(|name| !name.is_empty()) {
             _ if all_namespaces => String::new(),
             Some(name) => name.to_string(),
@@ -53,14 +52,22 @@ impl Session {
         }
         let live = Arc::new(Live::new(globals.debug));
         let actions = Actions::new(Cluster::new(client, namespace), &driver, live.clone())?;
-        Ok(Self { runtime, actions, live })
+        let server = scope.server();
+        Ok(Self { runtime, actions, live, server })
     }
 
     /// Does something on the cluster.
     pub fn run<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
         let done = self.runtime.block_on(work);
         self.live.finish(done.is_err());
-        Ok(done?)
+        done.map_err(|error| match (error.cause(), &self.server) {
+            // Helm asks for the version first, whatever is to be done.
+            (Error::Unreachable(why), Some(server)) => {
+                let why = crate::charts::dial_words(server, why);
+                Problem(format!("kubernetes cluster unreachable: Get \"{server}/version\": {why}"))
+            }
+            _ => error.into(),
+        })
     }
 
     /// Does something to a release; a signal breaks it off, and the release says so.
@@ -75,6 +82,26 @@ impl Session {
                 }
             }
         })
+    }
+}
+
+/// Why there is no way to a cluster, in Helm's words.
+fn no_access(error: &dyn std::error::Error, wanted: &Access) -> String {
+    if let Some(path) = &wanted.kubeconfig
+        && let Err(error) = std::fs::metadata(path)
+    {
+        return crate::charts::Error::io("stat", path, &error).to_string();
+    }
+    // An error may say its cause's text itself.
+    let causes = std::iter::successors(Some(error), |cause| cause.source());
+    let text = causes.fold(String::new(), |text, cause| match cause.to_string() {
+        cause if text.is_empty() => cause,
+        cause if text.ends_with(&cause) => text,
+        cause => format!("{text}: {cause}"),
+    });
+    match text.split_once("failed to load current context: ") {
+        Some((_, name)) => format!("context {name:?} does not exist"),
+        None => text,
     }
 }
 
@@ -177,6 +204,10 @@ impl Observer for Live {
 
     fn log(&self, _namespace: &str, _pod: &str, _container: &str, text: &str) {
         self.say(text.trim_end_matches('\n'));
+    }
+
+    fn server_warns(&self, text: &str) {
+        self.say(&format!("Warning: {text}"));
     }
 
     fn warn(&self, text: &str) {

@@ -49,7 +49,7 @@ impl std::fmt::Display for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            let widest = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+            let widest = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| widest_line(cell)).max();
             let widest = widest.unwrap_or(0);
             if self.limit > 0 { widest.min(self.limit) } else { widest }
         };
@@ -62,12 +62,28 @@ impl std::fmt::Display for Table {
     }
 }
 
+fn letters(text: &str) -> usize {
+    text.chars().filter(|letter| *letter != '\n').count()
+}
+
+fn widest_line(cell: &str) -> usize {
+    cell.split('\n').map(letters).max().unwrap_or(0)
+}
+
+/// A cell of some width. One of several lines is taken for a long line, as by Helm.
 fn fitted(cell: &str, width: usize) -> String {
-    if cell.chars().count() <= width {
-        return format!("{cell:width$}");
+    let own = letters(cell);
+    if own <= width {
+        return format!("{cell}{}", " ".repeat(width - own));
     }
-    let kept: String = cell.chars().take(width.saturating_sub(3)).collect();
-    format!("{kept}...")
+    // Line ends have no width.
+    let mut room = width.saturating_sub(3).max(1);
+    let fits = |letter: &char| {
+        let fits = room > 0;
+        room = room.saturating_sub(usize::from(*letter != '\n'));
+        fits
+    };
+    format!("{}...", cell.chars().take_while(fits).collect::<String>())
 }
 
 /// JSON on one line, or YAML; `None` for a table.
@@ -82,6 +98,13 @@ pub fn encoded(format: Format, value: &Value) -> Result<Option<String>, Problem>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_of_two_lines_is_cut_to_the_longer_one() {
+        let mut table = Table::new(0);
+        table.row(["1", "first line\nsecond, longer line"]);
+        assert_eq!(table.to_string(), "1\tfirst line\nsecond...\n");
+    }
 
     #[test]
     fn cells_are_padded_and_cut() {

@@ -151,7 +151,12 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         capabilities.kube_version = kube_version(version)?;
     }
     capabilities.api_versions.extend(arguments.api_versions.iter().cloned());
-    let asks_cluster = arguments.validate || operate::dry_run(&arguments.dry_run)? == DryRun::Server;
+    let dry_run = operate::dry_run(&arguments.dry_run)?;
+    if dry_run == DryRun::None {
+        let word = &arguments.dry_run;
+        return Err(Problem(format!("invalid dry-run value ({word:?}). Must be \"server\" or \"client\"")));
+    }
+    let asks_cluster = arguments.validate || dry_run == DryRun::Server;
     let (name, reference) = arguments.name_and_chart()?;
     let path = arguments.chart.locate(&reference, arguments.install.devel, scope)?;
     let given = arguments.values.merge(scope)?;
@@ -179,7 +184,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
             if let Some(post) = arguments.install.post_renderer() {
                 (rendered.manifests, rendered.hooks) = source::post_render(&rendered, &post)?;
             }
-            rendered.warnings.iter().for_each(|text| scope.log("INFO", text));
+            rendered.warnings.iter().for_each(|warning| eprintln!("{warning}"));
             let shown = arguments.show(&rendered, &name, scope);
             memory::leave(rendered);
             shown
@@ -190,11 +195,14 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         }
         // What failed after the values were found good: Helm has a release by then, which it would print.
         Err(error @ (Error::Manifest { .. } | Error::Template(_) | Error::Incompatible(_))) if !scope.globals.debug => {
-            Err(Problem(format!("{error}\n\nUse --debug flag to render out invalid YAML")))
+            Err(Problem(format!("{error}{MORE}")))
         }
         Err(error) => Err(error.into()),
     }
 }
+
+/// How to see more of what failed.
+const MORE: &str = "\n\nUse --debug flag to render out invalid YAML";
 
 /// Templates that see no cluster.
 struct Local {
@@ -287,7 +295,7 @@ impl Arguments {
             is_upgrade: self.is_upgrade,
             cluster: Some(session.actions.cluster.clone()),
         };
-        let rendered = session.run(source.fill(request))?;
+        let rendered = session.run(source.fill(request)).map_err(|Problem(text)| Problem(text + MORE))?;
         if !self.is_upgrade {
             let text = rendered.manifest_text();
             session.run(session.actions.check_plan(name, &text, self.install.take_ownership))?;

@@ -1,8 +1,7 @@
 //! `version`: the Helm whose behaviour this is.
 
 use super::{Outcome, Scope};
-use crate::charts::capabilities::{HELM_VERSION, KUBE_VERSION};
-use crate::charts::template::Value;
+use crate::charts::capabilities::{HELM_VERSION, KUBE_VERSION, build_info};
 use crate::charts::{Offline, render_text};
 
 /// Print the helm version information
@@ -21,14 +20,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let kubernetes = KUBE_VERSION.rsplit_once('.').map_or(KUBE_VERSION, |(version, _)| version);
     let language = concat!("coracle", env!("CARGO_PKG_VERSION"));
     if let Some(template) = arguments.template.filter(|template| !template.is_empty()) {
-        let data = Value::map_from([
-            ("Version", Value::from(HELM_VERSION)),
-            ("GitCommit", "".into()),
-            ("GitTreeState", "clean".into()),
-            ("GoVersion", language.into()),
-            ("KubeClientVersion", kubernetes.into()),
-        ]);
-        scope.print(&render_text("_", &template, &data, &Offline)?);
+        scope.print(&render_text("_", &template, &build_info(language), &Offline)?);
         return Ok(());
     }
     if arguments.short {
