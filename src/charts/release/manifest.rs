@@ -46,27 +46,25 @@ pub async fn place(cluster: &Cluster, objects: Vec<Object>) -> Result<Vec<Item>,
             errors.push(problem);
             continue;
         }
-        match (object.kind(), object.api_version()) {
-            (kind, version) => match cluster.kind(version, kind).await? {
-                None => errors.push(format!(
-                    "resource mapping not found for name: {:?} namespace: {:?} from \"\": no matches for kind {kind:?} in version \
-                     {version:?}\nensure CRDs are installed first",
-                    object.name(),
-                    object.namespace(),
-                )),
-                Some(found) => {
-                    let namespace = match (found.namespaced, object.namespace()) {
-                        (false, _) => String::new(),
-                        (true, "") => cluster.namespace().to_string(),
-                        (true, own) => own.to_string(),
-                    };
-                    if found.namespaced {
-                        object.set(&["metadata", "namespace"], namespace.as_str());
-                    }
-                    items.push(Item { kind: found, namespace, name: object.name().to_string(), object });
-                }
-            },
+        let (kind, version) = (object.kind(), object.api_version());
+        let Some(found) = cluster.kind(version, kind).await? else {
+            errors.push(format!(
+                "resource mapping not found for name: {:?} namespace: {:?} from \"\": no matches for kind {kind:?} in version \
+                 {version:?}\nensure CRDs are installed first",
+                object.name(),
+                object.namespace(),
+            ));
+            continue;
+        };
+        let namespace = match (found.namespaced, object.namespace()) {
+            (false, _) => String::new(),
+            (true, "") => cluster.namespace().to_string(),
+            (true, own) => own.to_string(),
+        };
+        if found.namespaced {
+            object.set(&["metadata", "namespace"], namespace.as_str());
         }
+        items.push(Item { kind: found, namespace, name: object.name().to_string(), object });
     }
     match errors.len() {
         0 => Ok(items),
