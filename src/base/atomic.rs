@@ -10,7 +10,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("file");
-    let temporary = parent.join(format!(".{name}.{}.tmp", std::process::id()));
+    let temporary = parent.join(format!(".{name}.{}.tmp", uuid::Uuid::new_v4().simple()));
     let result = write_synced(&temporary, bytes, mode).and_then(|()| std::fs::rename(&temporary, path));
     if result.is_err() {
         // The first error is the one to report; a leftover temporary file is only untidy.
@@ -20,7 +20,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    // Whatever is there already, a link for example, is somebody else's.
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     // The mode given to open is cut by the umask.
     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
     file.write_all(bytes)?;

@@ -3,6 +3,7 @@
 use crate::config::{Home, Preferences};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 
 /// Entries that are kept, unless the preference `MaxAuditEntries` says otherwise.
 const ENTRIES: usize = 1000;
@@ -17,7 +18,7 @@ pub fn record(home: &Home, profile: &str, user: Option<&str>, begun: jiff::Times
         return;
     }
     let user = user.map(String::from).or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-    let arguments = words.iter().filter(|word| *word != command).cloned().collect::<Vec<_>>().join(" ");
+    let arguments = told(&words, command).join(" ");
     let entry = json!({
         "data": {
             "args": arguments, "command": command, "endTime": jiff::Timestamp::now().to_string(),
@@ -30,10 +31,29 @@ pub fn record(home: &Home, profile: &str, user: Option<&str>, begun: jiff::Times
     append(home, &entry).ok();
 }
 
+/// The words of a command without what only its user may know.
+fn told(words: &[String], command: &str) -> Vec<String> {
+    const SECRET: &[&str] = &["--password", "--set", "--set-json", "--set-literal", "--set-string"];
+    const HIDDEN: &str = "*****";
+    // Elsewhere `-p` is the profile.
+    let is_secret = |word: &str| SECRET.contains(&word) || word == "-p" && command == "chart";
+    let mut told: Vec<String> = Vec::new();
+    let mut hides = false;
+    for word in words.iter().filter(|word| *word != command) {
+        told.push(match word.split_once('=') {
+            _ if hides => HIDDEN.into(),
+            Some((flag, _)) if is_secret(flag) => format!("{flag}={HIDDEN}"),
+            _ => word.clone(),
+        });
+        hides = !hides && is_secret(word);
+    }
+    told
+}
+
 fn append(home: &Home, entry: &Value) -> std::io::Result<()> {
     let path = home.audit_file();
     std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    let mut file = std::fs::File::options().append(true).create(true).open(&path)?;
+    let mut file = std::fs::File::options().append(true).create(true).mode(0o600).open(&path)?;
     writeln!(file, "{entry}")?;
     // Cut now and then, not at every command.
     if file.metadata()?.len() > 1 << 20 {

@@ -3,6 +3,7 @@
 use super::Profile;
 use crate::base::atomic;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The folder of all profiles: `$CORACLE_HOME`, or `~/.coracle`.
@@ -110,6 +111,10 @@ impl Home {
 
     /// Writes a profile.
     pub fn save(&self, profile: &Profile) -> io::Result<()> {
+        // Others of the machine have no business in it: a node's state is there, with every Secret and pods' files.
+        let folder = self.profile_folder(&profile.name);
+        std::fs::create_dir_all(&folder)?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
         atomic::write(&self.profile_file(&profile.name), &serde_json::to_vec_pretty(profile)?, 0o600)
     }
 

@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Why the pod may not run here; nothing if it may. `own` is the Node object.
 pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> {
     let others = others(node, pod);
-    let found = under_pressure(node, pod)
+    let found = sysctl_forbidden(pod)
+        .or_else(|| under_pressure(node, pod))
         .or_else(|| resources_fit(node, pod, &others))
         .or_else(|| {
             own.filter(|own| !fits(own, pod))
@@ -35,6 +36,41 @@ pub fn others(node: &Node, pod: &Pod) -> Vec<Arc<Seen>> {
 }
 
 type Reason = (String, String);
+
+/// Kernel parameters of a pod's own that cannot harm other pods or the machine.
+///
+/// Source: kubelet `pkg/kubelet/sysctl/safe_sysctls.go`.
+const SAFE_SYSCTLS: &[&str] = &[
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv4.tcp_wmem",
+];
+
+fn sysctl_forbidden(pod: &Pod) -> Option<Reason> {
+    let context = parts::spec(pod).security_context.as_ref();
+    let wanted = context.and_then(|context| context.sysctls.as_ref()).into_iter().flatten();
+    let not_own = |name: &str| {
+        parts::host_network(pod) && name.starts_with("net.")
+            || parts::spec(pod).host_ipc == Some(true) && name.starts_with("kernel.")
+    };
+    wanted.map(|one| one.name.replace('/', ".")).find_map(|name| {
+        let why = match SAFE_SYSCTLS.contains(&name.as_str()) {
+            true if not_own(&name) => "the pod shares that namespace with the node",
+            true => return None,
+            false => "not allowlisted",
+        };
+        Some(("SysctlForbidden".into(), format!("forbidden sysctl: {name:?} {why}")))
+    })
+}
 
 /// A resource of which a node has too little.
 #[derive(Debug)]
@@ -222,6 +258,23 @@ mod tests {
         assert_eq!(reason(&with(json!({}), tolerant)), None);
         node.pressure.set([Condition::Memory, Condition::Disk].into());
         assert!(reason(&modest).unwrap().contains("[MemoryPressure DiskPressure]"));
+    }
+
+    #[tokio::test]
+    async fn kernel_parameters_of_the_machine_are_not_a_pods() {
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        let with = |name: &str, more: Value| {
+            let mut spec = json!({"securityContext": {"sysctls": [{"name": name, "value": "1"}]}});
+            more.as_object().into_iter().flatten().for_each(|(key, value)| spec[key] = value.clone());
+            check(&node, None, &self::with(json!({}), spec)).map(|ended| (ended.reason, ended.message))
+        };
+        let wrong =
+            |name: &str| Some(("SysctlForbidden".to_string(), format!("forbidden sysctl: \"{name}\" not allowlisted")));
+        assert_eq!(with("kernel.core_pattern", json!({})), wrong("kernel.core_pattern"));
+        assert_eq!(with("kernel/core_pattern", json!({})), wrong("kernel.core_pattern"));
+        assert_eq!(with("net.core.somaxconn", json!({})), wrong("net.core.somaxconn"));
+        assert_eq!(with("net.ipv4.tcp_syncookies", json!({})), None);
+        assert!(with("net.ipv4.tcp_syncookies", json!({"hostNetwork": true})).is_some());
     }
 
     #[tokio::test]

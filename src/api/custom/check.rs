@@ -11,6 +11,14 @@ use crate::api::{Cause, Object};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
+/// The largest machine that a pattern of a schema is made into, in bytes: a definition has hundreds of them.
+const LARGEST_PATTERN: usize = 512 << 10;
+
+/// A pattern of a schema; an error if it is none, or would be too large.
+pub fn pattern(text: &str) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build()
+}
+
 /// What is asked of a value.
 #[derive(Debug, Default)]
 pub struct Check {
@@ -279,7 +287,7 @@ impl Limits {
                 multiple: schema["multipleOf"].as_f64(),
                 longest: count("maxLength"),
                 shortest: count("minLength"),
-                pattern: schema["pattern"].as_str().map(|text| (text.into(), Regex::new(text).ok())),
+                pattern: schema["pattern"].as_str().map(|text| (text.into(), self::pattern(text).ok())),
                 most_items: count("maxItems"),
                 fewest_items: count("minItems"),
                 most_properties: count("maxProperties"),

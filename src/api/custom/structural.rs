@@ -6,7 +6,6 @@
 
 use super::{list, text};
 use crate::api::Cause;
-use regex::Regex;
 use serde_json::{Map, Value, json};
 
 /// Where a schema stands.
@@ -285,7 +284,7 @@ fn object_fields(causes: &mut Vec<Cause>, schema: &Value, path: &str, level: Lev
 }
 
 fn pattern(causes: &mut Vec<Cause>, schema: &Value, path: &str) {
-    if let Some(Err(error)) = schema["pattern"].as_str().map(Regex::new) {
+    if let Some(Err(error)) = schema["pattern"].as_str().map(super::check::pattern) {
         let why = format!("must be a valid regular expression, but isn't: {error}");
         causes.push(Cause::invalid(format!("{path}.pattern"), &schema["pattern"], &why));
     }

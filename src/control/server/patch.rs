@@ -4,6 +4,8 @@
 //!
 //! Source of the rules: k8s.io/apiserver `pkg/endpoints/handlers/patch.go`.
 
+pub mod bounded;
+
 use super::answer::Answer;
 use super::custom::convert;
 use super::route::{Call, forbidden};
@@ -55,7 +57,7 @@ impl Patch {
     pub fn apply(&self, schema: &Schema, mut value: Value) -> Result<Value, Status> {
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut value, patch),
-            Patch::Json(patch) => json_patch::patch(&mut value, patch).map_err(|error| inapplicable(&error))?,
+            Patch::Json(patch) => bounded::apply(&mut value, patch).map_err(|error| inapplicable(&error))?,
             Patch::Strategic(patch) => {
                 let original = value.as_object_mut().map(std::mem::take).unwrap_or_default();
                 value = strategic::apply(schema, original, patch.clone())
@@ -67,7 +69,10 @@ impl Patch {
 }
 
 /// The wording that clients know; what is wrong, which Kubernetes does not tell, is a cause.
-fn inapplicable(error: &json_patch::PatchError) -> Status {
+fn inapplicable(error: &bounded::Error) -> Status {
+    if let bounded::Error::TooMuch(_) | bounded::Error::TooDeep = error {
+        return Status::new(Reason::RequestEntityTooLarge, error.to_string());
+    }
     let mut status = Status::new(Reason::Invalid, "the server rejected our request due to an error in our request");
     let [reason, field] = ["FieldValueInvalid", "patch"].map(String::from);
     status.causes = vec![Cause { reason, message: error.to_string(), field }];

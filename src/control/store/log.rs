@@ -11,7 +11,7 @@ use super::{Entry, Error, Key, Pairs, Selection, Tables};
 use bytes::Bytes;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,8 +51,10 @@ impl File {
     pub fn open(folder: &Path) -> Result<(Self, Tables), Error> {
         let path = folder.join(NAME);
         let unreadable = |error| Error::Unreadable(path.clone(), error);
+        // Every Secret is in here.
         fs::create_dir_all(folder).map_err(unreadable)?;
-        let file = fs::File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(unreadable)?;
+        let file = fs::File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(unreadable)?;
         // A second server on the same file would ruin both.
         file.try_lock().map_err(|error| unreadable(error.into()))?;
@@ -99,7 +101,7 @@ impl File {
     /// Writes the file anew from what lives.
     pub fn rewrite(&mut self, tables: &Tables) -> io::Result<()> {
         let fresh = self.path.with_extension("new");
-        let file = fs::File::options().read(true).write(true).create(true).truncate(true).open(&fresh)?;
+        let file = fs::File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         let mut out = io::BufWriter::with_capacity(1 << 20, &file);
         let mut record = Vec::new();
         let mut length = 0;

@@ -1,4 +1,5 @@
-//! The link between host and node: a veth, routes to the cluster's networks, and masquerading of what leaves the machine.
+//! The link between host and node: a veth, routes to the cluster's networks, masquerading of what leaves the machine, and a rule
+//! that lets nobody in through the machine.
 //!
 //! Everything on the host carries the machine's mark: the link `cor-MARK` (its routes go with it) and the nftables table
 //! `coracle-MARK`.
@@ -6,7 +7,7 @@
 use super::super::{Error, Machine};
 use crate::config::{Network, Profile};
 use nlink::netlink::link::VethLink;
-use nlink::netlink::nftables::types::{BaseChain, Chain, Family, NatHook, Priority, Rule};
+use nlink::netlink::nftables::types::{BaseChain, Chain, CtState, Family, FilterHook, NatHook, Priority, Rule};
 use nlink::netlink::route::Ipv4Route;
 use nlink::netlink::{Connection, Nftables, Route, addr::Ipv4Address};
 use std::net::{IpAddr, Ipv4Addr};
@@ -22,7 +23,7 @@ pub async fn create(machine: &Machine, pid: u32) -> Result<(), Error> {
         return Err(Error::Taken { what: "network with the address", name: host.to_string() });
     }
     link_and_routes(machine, pid).await.map_err(network("cannot join the node to this machine's network"))?;
-    masquerade(machine).await.map_err(network("cannot let the node's traffic out"))?;
+    packet_rules(machine).await.map_err(network("cannot set the rules for the node's packets"))?;
     std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(Error::io("cannot switch on forwarding"))
 }
 
@@ -114,7 +115,7 @@ fn routes_over(network: &Network) -> impl Iterator<Item = Ipv4Route> + use<> {
     cidrs(network).map(split).into_iter().map(move |(base, prefix)| Ipv4Route::new(base, prefix).gateway(gateway))
 }
 
-async fn masquerade(machine: &Machine) -> nlink::Result<()> {
+async fn packet_rules(machine: &Machine) -> nlink::Result<()> {
     let connection = Connection::<Nftables>::new()?;
     let table = rules_table(machine);
     connection.add_table(table.as_str(), Family::Ip).await?;
@@ -127,6 +128,19 @@ async fn masquerade(machine: &Machine) -> nlink::Result<()> {
         .match_saddr_v4(v4(machine.profile.network.node_address), 32)
         .match_oif_not(&host_link(&machine.mark()))
         .masquerade();
+    connection.add_rule(rule).await?;
+    // Forwarding lets the node's traffic out; it is not to let others of this machine's networks in.
+    let chain = Chain::new(table.as_str(), "forward")?
+        .family(Family::Ip)
+        .base(BaseChain::filter(FilterHook::Forward, Priority::Filter));
+    connection.add_chain(chain).await?;
+    let link = host_link(&machine.mark());
+    let rule = Rule::new(&table, "forward")
+        .family(Family::Ip)
+        .match_oif(&link)
+        .match_iif_not(&link)
+        .match_ct_state(CtState::NEW)
+        .drop();
     connection.add_rule(rule).await
 }
 

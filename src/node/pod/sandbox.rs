@@ -14,6 +14,10 @@ const HOSTNAME: usize = 63;
 
 /// Makes the sandbox and its link.
 pub async fn make(node: &Node, pod: &Pod, attempt: u32) -> Result<(Sandbox, Vec<IpAddr>), String> {
+    // Pod security takes less of a pod that is root of nothing but a user namespace of its own: it must not be root here.
+    if parts::spec(pod).host_users == Some(false) {
+        return Err("user namespaces are not supported by this node: remove hostUsers: false".into());
+    }
     let sandbox = node.runtime.run_sandbox(spec(node, pod, attempt)).await.map_err(|error| error.to_string())?;
     match link(node, &sandbox).await {
         Ok(addresses) => Ok((sandbox, addresses)),

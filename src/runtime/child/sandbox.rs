@@ -8,7 +8,7 @@ use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal, wait
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// Whom the first process of a shared pid namespace runs as: nobody who owns anything.
 const NOBODY: u32 = 65535;
@@ -43,13 +43,30 @@ fn try_sandbox(plan: &SandboxPlan) -> Result<(), String> {
         sys::raise_loopback().map_err(|error| format!("cannot raise the loopback link: {}", words(&error)))?;
     }
     for (name, value) in &plan.sysctls {
-        write(&parameter(name), value).map_err(|why| format!("cannot set sysctl {name}: {why}"))?;
+        let path = parameter(name);
+        if !is_own(&path, plan) {
+            return Err(format!("cannot set sysctl {name}: it is not the pod's own"));
+        }
+        write(&path, value).map_err(|why| format!("cannot set sysctl {name}: {why}"))?;
     }
     for (name, path) in &plan.pins {
         let pinned = rustix::mount::mount_bind(Path::new("/proc/self/ns").join(name), path);
         pinned.map_err(|error| format!("cannot pin `{}`: {}", path.display(), words(&error.into())))?;
     }
     Ok(())
+}
+
+/// Whether a kernel parameter is one of namespaces that were made, and not the machine's. Whoever asks for it, this is where it
+/// would be written by root.
+fn is_own(path: &Path, plan: &SandboxPlan) -> bool {
+    let Ok(name) = path.strip_prefix("/proc/sys") else { return false };
+    if name.components().any(|part| !matches!(part, Component::Normal(_))) {
+        return false;
+    }
+    let has_ipc = plan.new.contains(UnshareFlags::NEWIPC);
+    let of_ipc = ["kernel/shm", "kernel/msg", "kernel/sem", "fs/mqueue/"];
+    let name = name.to_string_lossy();
+    name.starts_with("net/") && plan.own_network || has_ipc && of_ipc.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// Where a kernel parameter is. Dots and slashes both part names; the first one of either kind decides which.

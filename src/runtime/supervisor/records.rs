@@ -13,6 +13,7 @@ use crate::runtime::spec::{Container, Sandbox};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The folder of records.
@@ -27,6 +28,8 @@ impl Records {
         for folder in ["sandboxes", "containers", "trash"] {
             std::fs::create_dir_all(root.join(folder))?;
         }
+        // Records have the values of environment variables, and root file systems have programs that others must not run.
+        std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700))?;
         Ok(Self { root: root.into() })
     }
 

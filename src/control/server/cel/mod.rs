@@ -27,6 +27,14 @@ use std::sync::{Arc, LazyLock};
 
 /// The longest expression, in bytes.
 const LONGEST: usize = 16 << 10;
+/// How deep a parsed expression may be: whoever walks one does so by calling itself.
+const DEEPEST: usize = 100;
+/// Expressions of fewer bytes cannot be so deep that reading them takes more than a thread's stack.
+const SHORT: usize = 64;
+/// Those of fewer levels are run on the stack of whoever asks.
+const SHALLOW: usize = 20;
+/// The stack on which others are read and run. It is touched only as far as it is used.
+const STACK: usize = 256 << 20;
 /// What one run may cost: turns of loops, and tens of bytes or items that are made.
 const BUDGET: u64 = 200_000;
 
@@ -53,6 +61,7 @@ pub struct Expression {
     parsed: cel::IdedExpr,
     /// The variables that it uses.
     uses: Vec<String>,
+    depth: usize,
 }
 
 impl Expression {
@@ -61,11 +70,22 @@ impl Expression {
         if text.len() > LONGEST {
             return Err(format!("expression is longer than {LONGEST} bytes"));
         }
+        if text.len() <= SHORT {
+            return Self::read(text, names);
+        }
+        aside(|| Self::read(text, names))
+    }
+
+    fn read(text: &str, names: &[&str]) -> Result<Self, String> {
         let program = FUNCTIONS.compile(text).map_err(|error| format!("compilation failed: {error}"))?;
+        let depth = shape::depth(program.expression());
+        if depth > DEEPEST {
+            return Err(format!("compilation failed: expression recursion limit exceeded: {DEEPEST}"));
+        }
         let mut parsed = program.expression().clone();
         let uses = shape::variables(&parsed, names).map_err(|why| format!("compilation failed: {why}"))?;
         budget::weave(&mut parsed);
-        Ok(Self { text: text.into(), parsed, uses })
+        Ok(Self { text: text.into(), parsed, uses, depth })
     }
 
     /// Whether it uses a variable.
@@ -80,8 +100,11 @@ impl Expression {
 
     /// What it comes to.
     pub fn run(&self, scope: &Scope) -> Result<cel::Value, String> {
-        budget::fill(BUDGET);
-        cel::Value::resolve(&self.parsed, &scope.0).map_err(|error| said(&error))
+        let run = || {
+            budget::fill(BUDGET);
+            cel::Value::resolve(&self.parsed, &scope.0).map_err(|error| said(&error))
+        };
+        if self.depth <= SHALLOW { run() } else { aside(run) }
     }
 
     /// Whether it comes to true.
@@ -99,6 +122,15 @@ impl Expression {
             _ => None,
         }
     }
+}
+
+/// Does something that may call itself often on a thread with the stack for it.
+fn aside<R: Send>(work: impl FnOnce() -> Result<R, String> + Send) -> Result<R, String> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("expression".into()).stack_size(STACK);
+        let thread = thread.spawn_scoped(scope, work).map_err(|error| error.to_string())?;
+        thread.join().unwrap_or_else(|_| Err("the expression broke off".into()))
+    })
 }
 
 fn said(error: &cel::ExecutionError) -> String {

@@ -17,6 +17,37 @@ pub fn variables(expression: &IdedExpr, names: &[&str]) -> Result<Vec<String>, S
     Ok(walk.used)
 }
 
+/// How many levels an expression has, by walking it without calling oneself.
+pub fn depth(expression: &IdedExpr) -> usize {
+    let mut open = vec![(expression, 1)];
+    let mut deepest = 0;
+    while let Some((expression, level)) = open.pop() {
+        deepest = deepest.max(level);
+        let below = |one| open.push((one, level + 1));
+        match &expression.expr {
+            Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(below),
+            Expr::Comprehension(own) => {
+                [&own.iter_range, &own.accu_init, &own.loop_cond, &own.loop_step, &own.result]
+                    .into_iter()
+                    .for_each(below);
+            }
+            Expr::List(list) => list.elements.iter().for_each(below),
+            Expr::Select(select) => std::iter::once(&*select.operand).for_each(below),
+            Expr::Map(map) => map.entries.iter().flat_map(|one| parts(&one.expr)).for_each(below),
+            Expr::Struct(own) => own.entries.iter().flat_map(|one| parts(&one.expr)).for_each(below),
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+    deepest
+}
+
+fn parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(pair) => vec![&pair.key, &pair.value],
+    }
+}
+
 struct Walk<'a> {
     names: &'a [&'a str],
     bound: Vec<String>,

@@ -67,6 +67,27 @@ fn texts_with_a_format_are_times_durations_and_bytes() {
 }
 
 #[test]
+fn expressions_that_are_too_deep_are_refused_and_others_can_be_run() {
+    for part in ["+1", ".a", "[0]", " || self", "? self : self"] {
+        for count in [99, 150, 2000, 8000 / part.len()] {
+            let text = format!("self{}", part.repeat(count));
+            if text.len() > LONGEST {
+                continue;
+            }
+            if let Ok(expression) = Expression::compile(&text, &["self"]) {
+                assert!(part != "+1" || count < DEEPEST, "{count}");
+                let mut scope = Scope::default();
+                scope.set("self", from_json(&json!(1)));
+                // Whatever comes of it, it ends.
+                drop(expression.run(&scope));
+            }
+        }
+    }
+    let words = "compilation failed: expression recursion limit exceeded: 100";
+    assert_eq!(Expression::compile(&format!("1{}", "+1".repeat(8000)), &[]).unwrap_err(), words);
+}
+
+#[test]
 fn no_expression_keeps_the_server_busy() {
     let many: Vec<u32> = (0..200).collect();
     let limit = "operation cancelled: actual cost limit exceeded";

@@ -26,7 +26,7 @@ pub use places::endpoints;
 
 use super::answer::Answer;
 use super::identity::Attributes;
-use super::route::{Call, method_not_allowed};
+use super::route::{Call, forbidden, method_not_allowed};
 use super::{admission, resource};
 use crate::api::{Object, Status};
 use axum::body::Body;
@@ -59,6 +59,7 @@ pub async fn answer(call: &Call, incoming: Incoming) -> Result<Answer, Status> {
     if wanted.subresource != "log" {
         admission::connect(call, &kind, &incoming.query).await?;
     }
+    check_streams(call)?;
     let verb = wanted.verb.as_str();
     match (wanted.resource.as_str(), wanted.subresource.as_str()) {
         ("pods", "log") if verb == "get" => log::answer(call, incoming).await,
@@ -70,6 +71,27 @@ pub async fn answer(call: &Call, incoming: Incoming) -> Result<Answer, Status> {
         ("nodes", "proxy") => forward::answer(call, places::node(call)?, incoming).await,
         _ => Err(method_not_allowed()),
     }
+}
+
+/// Streams by WebSocket come as GET, for which the right to read was asked: what they do is asked for as well.
+///
+/// Source: AuthorizePodWebsocketUpgradeCreatePermission, of Kubernetes 1.35.
+fn check_streams(call: &Call) -> Result<(), Status> {
+    const STREAMS: [&str; 4] = ["exec", "attach", "portforward", "run"];
+    let wanted = call.attributes();
+    let is_stream = match (wanted.resource.as_str(), wanted.subresource.as_str()) {
+        ("pods", part) => STREAMS.contains(&part),
+        ("nodes", "proxy") => {
+            let first = call.target.rest.trim_start_matches('/').split('/').next().unwrap_or_default();
+            STREAMS.iter().any(|stream| first.eq_ignore_ascii_case(stream))
+        }
+        _ => false,
+    };
+    let create = Attributes { verb: "create".into(), ..wanted.clone() };
+    if !is_stream || wanted.verb == "create" || call.api.authorizer.allows(&call.user, &create) {
+        return Ok(());
+    }
+    Err(forbidden(&call.user, &create))
 }
 
 /// An object of the core group, from the store.

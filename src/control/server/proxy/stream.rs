@@ -1,7 +1,6 @@
 //! `pods/exec`, `pods/attach` and `pods/portforward`: the node agent speaks the protocol, the server passes the bytes.
 //!
-//! The verb that is asked for is the method's: `create` for POST (SPDY), `get` for GET (WebSocket). Upstream asks for `create`
-//! in addition from 1.35 on (AuthorizePodWebsocketUpgradeCreatePermission).
+//! The verb that is asked for is the method's: `create` for POST (SPDY), `get` for GET (WebSocket), and for that `create` too.
 
 use super::connect::{self, Place};
 use super::{Incoming, containers, nodes, stored};

@@ -19,6 +19,7 @@ use super::{Change, Plugin, Verb};
 use crate::api::kinds::GroupVersion;
 use crate::api::{Object, Reason, Status};
 use crate::control::server::cached::Cached;
+use crate::control::server::patch::bounded;
 use crate::control::server::{Api, Identity};
 use crate::control::store::Store;
 use async_trait::async_trait;
@@ -203,7 +204,7 @@ async fn apply(
     patch: &json_patch::Patch,
 ) -> Result<(), Status> {
     let before = change.object.clone();
-    json_patch::patch(&mut value, patch).map_err(Status::internal)?;
+    bounded::apply(&mut value, patch).map_err(Status::internal)?;
     review::take_over(api, change, version, value).await?;
     if *change.object != before {
         change.round.changed();
