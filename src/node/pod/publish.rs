@@ -41,9 +41,7 @@ pub fn patch(pod: &Pod, wanted: &PodStatus) -> Option<Value> {
     (!changed.is_empty()).then(|| json!({"metadata": {"uid": parts::uid(pod)}, "status": changed}))
 }
 
-/// Whether `wanted` only tells that a newer generation of the pod was seen. What that generation asks for is done in a moment,
-/// and told in the same write; and who writes a pod's spec and then its status, as the one who reads it back does, is not
-/// in conflict with a write that says nothing.
+/// Whether `wanted` only tells that a newer generation of the pod was seen.
 pub fn is_notice(pod: &Pod, wanted: &PodStatus) -> bool {
     let known = parts::status(pod);
     let mut wanted = wanted.clone();

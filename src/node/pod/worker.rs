@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two writes of a status that the server refused.
 const WRITE_RETRY: Duration = Duration::from_secs(1);
-/// How long the word that a newer generation was seen waits for what that generation changes.
+/// How long what comes of a newer generation may take before it is told as it is then.
 const NOTICE: Duration = Duration::from_millis(250);
 
 /// What a worker is told.
@@ -149,7 +149,7 @@ pub struct Worker {
     pub(super) stopping_ids: HashSet<String>,
     writing: Option<BoxFuture<'static, kube::Result<Pod>>>,
     write_not_before: Option<Instant>,
-    /// When a status that says nothing but a newer generation is written.
+    /// When what comes of a newer generation is told.
     notice: Option<Instant>,
     /// The status that was computed last is the one that the server has, but for a notice.
     pub(super) is_published: bool,
@@ -448,7 +448,7 @@ impl Worker {
             return;
         };
         self.is_published = publish::is_notice(&self.pod, &status);
-        let at = if self.is_published { notice.unwrap_or(now + NOTICE) } else { now };
+        let at = if self.settles() { notice.unwrap_or(now + NOTICE) } else { now };
         if at > now {
             self.notice = Some(at);
             return;
@@ -456,6 +456,13 @@ impl Worker {
         let pods: Api<Pod> = Api::namespaced(self.node.client.clone(), parts::namespace(&self.pod));
         let name = parts::name(&self.pod).to_string();
         self.writing = Some(async move { publish::write(&pods, &name, patch).await }.boxed());
+    }
+
+    /// Whether a newer generation has just come, of which nothing was told yet: what it changes is told when it is done, a
+    /// container that is made anew as running again and not as gone. A deletion does not wait.
+    fn settles(&self) -> bool {
+        let told = parts::status(&self.pod).observed_generation;
+        told.is_some() && told != self.pod.metadata.generation && !parts::is_deleted(&self.pod)
     }
 
     /// What others of this node may know of the pod.
