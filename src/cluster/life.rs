@@ -395,7 +395,7 @@ impl Cluster {
         std::fs::remove_file(self.home.profile_folder(&self.profile.name).join("mounts.json")).ok();
     }
 
-    /// Ends the node and removes everything of it.
+    /// Ends the node and removes everything of it but its snapshots, which are there to outlive it.
     pub async fn delete(&self) -> Result<(), Error> {
         self.end_beside().await?;
         self.driver.delete(&self.machine()?).await?;
@@ -404,10 +404,9 @@ impl Cluster {
         std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         let path = kubeconfig::path();
         kubeconfig::remove(&path, &self.profile.name).map_err(Error::io(format!("cannot write {}", path.display())))?;
-        for beside in [self.home.snapshots(&self.profile.name), self.home.failed_start(&self.profile.name)] {
-            if beside.exists() {
-                std::fs::remove_dir_all(&beside).map_err(Error::io(format!("cannot remove {}", beside.display())))?;
-            }
+        let beside = self.home.failed_start(&self.profile.name);
+        if beside.exists() {
+            std::fs::remove_dir_all(&beside).map_err(Error::io(format!("cannot remove {}", beside.display())))?;
         }
         if self.home.active() == self.profile.name {
             // Without the file the default profile is the active one.
@@ -469,7 +468,14 @@ fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Cl
     Ok((profile, claims.into_inner().pop()))
 }
 
-/// Every profile that can be read.
+/// The profiles that can be read; for looking around, which somebody may do who may not read all.
+pub fn readable_profiles(home: &Home) -> Vec<Profile> {
+    // What cannot be listed or read is somebody else's.
+    let names = home.names().unwrap_or_default();
+    names.iter().filter_map(|name| home.load(name).ok().flatten()).collect()
+}
+
+/// Every profile; one that cannot be read is an error.
 pub fn all_profiles(home: &Home) -> Result<Vec<Profile>, Error> {
     let names = home.names().map_err(Error::io("cannot list the profiles"))?;
     let load = |name: &String| home.load(name).map_err(Error::io(format!("cannot read the profile `{name}`")));

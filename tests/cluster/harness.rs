@@ -175,10 +175,10 @@ impl Cluster {
         found
     }
 
-    /// Files of the deleted cluster and its words in the kubeconfig.
+    /// Files of the deleted cluster and its words in the kubeconfig. Snapshots are kept, and are none of these.
     pub fn forgotten(&self) -> Vec<String> {
         let link = Path::new("/var/lib/coracle/profiles").join(self.mark());
-        let folders = [self.profile_folder(), self.home.join("snapshots").join(&self.name), link];
+        let folders = [self.profile_folder(), link];
         let mut found: Vec<String> =
             folders.iter().filter(|folder| folder.exists()).map(|folder| folder.display().to_string()).collect();
         let config = std::fs::read_to_string(self.kubeconfig()).unwrap_or_default();

@@ -4,13 +4,13 @@ use super::super::{Context, Exit, Failure, cluster_failure, events};
 use super::output::Output;
 use crate::cluster::{self, Cluster};
 
-/// Delete the cluster and everything that is in it
+/// Delete the cluster and everything that is in it; its snapshots are kept
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Delete the clusters of all profiles
     #[arg(long)]
     all: bool,
-    /// Remove the folder where coracle keeps things as well
+    /// Remove the folder where coracle keeps things as well, and with it the snapshots
     #[arg(long)]
     purge: bool,
     #[command(flatten)]
@@ -44,6 +44,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
                 steps.note("done");
                 drop(steps);
                 context.printer.say(format!("`{name}` is gone"));
+                let kept = cluster.snapshots().map_err(|error| cluster_failure(error, &name))?.len();
+                if kept > 0 && !arguments.purge {
+                    let removal = "coracle delete --all --purge removes them";
+                    context.printer.say(format!("{kept} snapshot(s) of `{name}` are kept; {removal}"));
+                }
             }
         }
     }

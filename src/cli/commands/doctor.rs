@@ -1,6 +1,6 @@
 //! `coracle doctor`: whether each driver can be used here, and what the machine lacks.
 
-use super::super::{Context, Exit, Failure, cluster_failure};
+use super::super::{Context, Exit, Failure};
 use super::output::Output;
 use crate::cluster::{doctor, life};
 use doctor::Grade;
@@ -14,7 +14,7 @@ pub struct Arguments {
 
 /// Prints a line per finding; fails when something keeps every cluster from running.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let profiles = life::all_profiles(&context.home).map_err(|error| cluster_failure(error, &context.profile))?;
+    let profiles = life::readable_profiles(&context.home);
     let findings = doctor::examine(&context.home, &profiles).await;
     if arguments.output.is_json() {
         context.printer.data(serde_json::to_string(&findings)?);

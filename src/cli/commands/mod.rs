@@ -82,6 +82,11 @@ async fn open_up(context: &Context) -> Result<Cluster, Failure> {
     Err(Failure { error: Box::new(error), exit: Exit::GuestNotRunning })
 }
 
+/// ` -p NAME` for a command that is to be run next, where the profile is not the active one.
+fn option(profile: &str, active: &str) -> String {
+    if profile == active { String::new() } else { format!(" -p {profile}") }
+}
+
 /// Refuses a node that the cluster has not: it has one, which has its name.
 fn check_node(cluster: &Cluster, node: Option<&str>) -> Result<(), Failure> {
     let own = &cluster.profile.name;

@@ -43,7 +43,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         (Some(Command::List { output, light, .. }), _) => list(&output, light, context).await,
         (None, Some(name)) => switch(&name, context),
         (None, None) => {
-            context.printer.data(context.home.active());
+            context.printer.data(&context.profile);
             Ok(Exit::Success)
         }
     }

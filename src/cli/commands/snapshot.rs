@@ -2,6 +2,8 @@
 
 use super::super::{Context, Exit, Failure, cluster_failure};
 use super::start::start_or_undo;
+use crate::base::Hint;
+use crate::cluster::Cluster;
 
 /// Save and restore the state of the cluster: objects, keys and volumes
 #[derive(clap::Args)]
@@ -13,7 +15,12 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Save a snapshot
-    Save { name: String },
+    Save {
+        name: String,
+        /// Replace a snapshot that has the name
+        #[arg(long)]
+        force: bool,
+    },
     /// Put a snapshot in the place of what is there
     Restore { name: String },
     /// List the snapshots
@@ -38,20 +45,19 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let mut cluster = super::open(context)?;
     let steps = context.printer.steps();
     match arguments.command {
-        Command::Save { name } => {
+        Command::Save { name, force } => {
+            if !force && has(&cluster, &name)? {
+                let hint = format!("coracle snapshot delete {name}{}, or save it with --force", of(context));
+                let error = Hint::new(format!("there is already a snapshot `{name}`"), hint);
+                return Err(Failure { error: error.into(), exit: Exit::Usage });
+            }
             steps.step(&format!("saving `{name}`"));
             let path = cluster.save_snapshot(&name).await.map_err(failure)?;
             drop(steps);
             context.printer.say(format!("`{name}` is saved in {}", path.display()));
         }
         Command::Restore { name } => {
-            let known = cluster.snapshots().map_err(failure)?;
-            if !known.iter().any(|snapshot| snapshot.name == name) {
-                return Err(Failure {
-                    error: format!("there is no snapshot `{name}`").into(),
-                    exit: Exit::GuestNotFound,
-                });
-            }
+            check(&cluster, &name, context)?;
             let ran = cluster.is_up().await;
             steps.step(&format!("restoring `{name}`"));
             cluster.stop().await.map_err(failure)?;
@@ -73,7 +79,29 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
                 context.printer.data(format!("{:<32} {:<32} {}", one.name, one.created, one.size));
             }
         }
-        Command::Delete { name } => cluster.remove_snapshot(&name).map_err(failure)?,
+        Command::Delete { name } => {
+            check(&cluster, &name, context)?;
+            cluster.remove_snapshot(&name).map_err(failure)?;
+        }
     }
     Ok(Exit::Success)
+}
+
+fn has(cluster: &Cluster, name: &str) -> Result<bool, Failure> {
+    let known = cluster.snapshots().map_err(|error| cluster_failure(error, &cluster.profile.name))?;
+    Ok(known.iter().any(|snapshot| snapshot.name == name))
+}
+
+/// Refuses a snapshot that is not there.
+fn check(cluster: &Cluster, name: &str, context: &Context) -> Result<(), Failure> {
+    if has(cluster, name)? {
+        return Ok(());
+    }
+    let error = Hint::new(format!("there is no snapshot `{name}`"), format!("coracle snapshot list{}", of(context)));
+    Err(Failure { error: error.into(), exit: Exit::GuestNotFound })
+}
+
+/// What names the profile to a command that is not about the active one.
+fn of(context: &Context) -> String {
+    super::option(&context.profile, &context.home.active())
 }

@@ -424,23 +424,22 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     let default = if is_default { "; kubectl uses it by default" } else { "" };
     context.printer.say(format!("`{name}` is ready after {seconds:.2} s{default}"));
     if is_new {
-        next(&cluster.profile).iter().for_each(|line| context.printer.say(line));
+        next(&cluster.profile, &context.home.active()).iter().for_each(|line| context.printer.say(line));
     }
     Ok(Exit::Success)
 }
 
 /// What to do with a new cluster.
-fn next(profile: &Profile) -> Vec<String> {
+fn next(profile: &Profile, active: &str) -> Vec<String> {
+    let option = super::option(&profile.name, active);
     if !profile.kubernetes {
-        return vec![format!("next: coracle ssh -p {}", profile.name)];
+        return vec![format!("next: coracle ssh{option}")];
     }
-    [
-        "next: kubectl create deployment web --image=coracle.local/hello --replicas=3",
-        "      kubectl expose deployment web --type=NodePort --port=80 --target-port=8080",
-        "      curl $(coracle service web --url)",
+    vec![
+        "next: kubectl create deployment web --image=coracle.local/hello --replicas=3".to_string(),
+        "      kubectl expose deployment web --type=NodePort --port=80 --target-port=8080".to_string(),
+        format!("      curl $(coracle service web --url{option})"),
     ]
-    .map(String::from)
-    .to_vec()
 }
 
 /// Tells when somebody wants this command to end: a person, or what runs it.
@@ -535,12 +534,18 @@ async fn take_proxies(cluster: &mut Cluster, context: &Context) -> Result<(), cr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::settings;
+    use crate::config::{Wanted, settings};
 
     #[test]
     fn options_of_components_are_settings() {
         assert_eq!(extra("kubelet.max-pods=5").ok(), Some(("max-pods", "5".into())));
         assert!(extra("kubelet.max-pods").is_err() && extra("kubelet.nothing=1").is_err());
         assert!(OPTIONS.iter().all(|(_, key)| settings::find(key).is_some()));
+    }
+    #[test]
+    fn what_to_do_next_names_a_profile_that_is_not_the_active_one() {
+        let profile = Wanted::named("two").resolve(&[]).unwrap();
+        assert!(next(&profile, "one")[2].ends_with("--url -p two)"));
+        assert!(next(&profile, "two")[2].ends_with("--url)"));
     }
 }
