@@ -35,9 +35,9 @@ fn identify() {
 /// starts, and keeps them for itself; a node runs it several times, and `chart template` is over in milliseconds.
 /// Stack, heap and mappings are where chance has them all the same.
 ///
-/// In a release, functions that came out the same are one: generic code is copied where it is used. And those that commands and
-/// a node's start run through lie side by side (`.ci/order` writes the list): each that lies apart costs a page fault and a page.
-/// The linker that does both is the one that Rust brings along for this target.
+/// In a release, functions that came out the same are one: generic code is copied where it is used. And those that commands run
+/// through lie side by side (`.ci/order` writes the list): each that lies apart costs a page fault. The linker that does both is
+/// the one that Rust brings along for this target.
 fn link(order: &Path) {
     for argument in ["-no-pie", "-static"] {
         println!("cargo:rustc-link-arg-bins={argument}");
