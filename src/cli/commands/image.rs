@@ -215,14 +215,21 @@ pub fn of_engine(store: &Store, image: &str) -> Result<bool, Failure> {
 /// Streams an image out of the engine.
 fn take_from_engine(store: &Store, image: &str) -> Result<Vec<Image>, Failure> {
     let mut child = engine()?.args(["save", image]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    let Some(stream) = child.stdout.take() else { return Err("the engine has no output".into()) };
-    let loaded = store.load(Box::new(stream) as Box<dyn Read>);
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
-        return Err(format!("the engine does not give `{image}`: {said}").into());
+    let Some(mut stream) = child.stdout.take() else { return Err("the engine has no output".into()) };
+    let loaded = store.load(Box::new(&mut stream) as Box<dyn Read>);
+    if loaded.is_ok() {
+        // What pads the archive's end is taken as well: an engine that cannot write it fails.
+        std::io::copy(&mut stream, &mut std::io::sink())?;
     }
-    loaded.map_err(failure)
+    drop(stream);
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
+    match loaded {
+        // An engine that says nothing only met the end of who read.
+        Err(error) if output.status.success() || said.is_empty() => Err(failure(error)),
+        Ok(images) if output.status.success() => Ok(images),
+        _ => Err(format!("the engine does not give `{image}`: {said}").into()),
+    }
 }
 
 /// Streams an image into the engine.
