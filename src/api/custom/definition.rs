@@ -331,22 +331,16 @@ pub fn accept_names(definition: &mut Object, taken: &Taken) {
         None => drop(accepted.remove("categories")),
     }
     definition.set(&["status", "acceptedNames"], accepted);
-    match conflict {
-        Some((reason, message)) => {
-            set_condition(definition, "NamesAccepted", "False", reason, &message);
-            if !is_true(definition, "Established") {
-                let message = "not all names are accepted";
-                set_condition(definition, "Established", "False", "NotAccepted", message);
-            }
-        }
-        None => {
-            set_condition(definition, "NamesAccepted", "True", "NoConflicts", "no conflicts found");
-            if !is_true(definition, "Established") {
-                let message = "the initial names have been accepted";
-                set_condition(definition, "Established", "True", "InitialNamesAccepted", message);
-            }
-        }
+    match &conflict {
+        Some((reason, message)) => set_condition(definition, "NamesAccepted", "False", reason, message),
+        None => set_condition(definition, "NamesAccepted", "True", "NoConflicts", "no conflicts found"),
     }
+    // Set anew each time: clients wait until a condition is about the generation that they wrote.
+    let (status, reason, message) = match conflict.is_none() || is_true(definition, "Established") {
+        true => ("True", "InitialNamesAccepted", "the initial names have been accepted"),
+        false => ("False", "NotAccepted", "not all names are accepted"),
+    };
+    set_condition(definition, "Established", status, reason, message);
 }
 
 fn short_names(
@@ -486,6 +480,10 @@ mod tests {
         let mut again = first.clone();
         accept_names(&mut again, &Taken::default());
         assert_eq!(again, first, "nothing changes twice");
+        again.set(&["metadata", "generation"], 7);
+        accept_names(&mut again, &Taken::default());
+        let conditions = list(again.at(&["status", "conditions"]));
+        assert!(conditions.iter().all(|condition| condition["observedGeneration"] == 7), "{conditions:?}");
     }
 
     #[test]
