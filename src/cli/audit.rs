@@ -3,7 +3,7 @@
 use crate::config::{Home, Preferences};
 use serde_json::{Value, json};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 /// Entries that are kept, unless the preference `MaxAuditEntries` says otherwise.
 const ENTRIES: usize = 1000;
@@ -54,6 +54,8 @@ fn append(home: &Home, entry: &Value) -> std::io::Result<()> {
     let path = home.audit_file();
     std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
     let mut file = std::fs::File::options().append(true).create(true).mode(0o600).open(&path)?;
+    // A log of an older executable was everybody's to read.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     writeln!(file, "{entry}")?;
     // Cut now and then, not at every command.
     if file.metadata()?.len() > 1 << 20 {
@@ -86,4 +88,33 @@ pub fn table(home: &Home, length: usize) -> String {
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_and_values_are_not_told() {
+        let of = |line: &str, command: &str| {
+            let words: Vec<String> = line.split(' ').map(String::from).collect();
+            told(&words, command).join(" ")
+        };
+        assert_eq!(of("chart registry login h -u me -p secret", "chart"), "registry login h -u me -p *****");
+        assert_eq!(of("chart repo add r u --password=secret", "chart"), "repo add r u --password=*****");
+        assert_eq!(of("chart install x ./x --set a=b --wait", "chart"), "install x ./x --set ***** --wait");
+        assert_eq!(of("stop -p two", "stop"), "-p two", "elsewhere it is the profile");
+    }
+
+    #[test]
+    fn the_log_is_its_owners_alone_also_one_that_was_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let path = home.audit_file();
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        append(&home, &json!({})).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }
