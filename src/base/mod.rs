@@ -5,6 +5,7 @@ pub mod causes;
 pub mod claim;
 pub mod clock;
 pub mod component;
+pub mod connection;
 pub mod crypto;
 pub mod disk;
 pub mod folder_changes;

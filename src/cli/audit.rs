@@ -33,8 +33,8 @@ pub fn record(home: &Home, profile: &str, user: Option<&str>, begun: jiff::Times
 
 /// The words of a command without what only its user may know.
 fn told(words: &[String], command: &str) -> Vec<String> {
-    const SECRET: &[&str] = &["--password", "--set", "--set-json", "--set-literal", "--set-string"];
-    const HIDDEN: &str = "*****";
+    const SECRET: &[&str] =
+        &["--build-env", "--docker-env", "--password", "--set", "--set-json", "--set-literal", "--set-string"];
     // Elsewhere `-p` is the profile.
     let is_secret = |word: &str| SECRET.contains(&word) || word == "-p" && command == "chart";
     let mut told: Vec<String> = Vec::new();
@@ -43,11 +43,24 @@ fn told(words: &[String], command: &str) -> Vec<String> {
         told.push(match word.split_once('=') {
             _ if hides => HIDDEN.into(),
             Some((flag, _)) if is_secret(flag) => format!("{flag}={HIDDEN}"),
-            _ => word.clone(),
+            _ => without_login(word),
         });
         hides = !hides && is_secret(word);
     }
     told
+}
+
+/// What stands where something is not told.
+const HIDDEN: &str = "*****";
+
+/// A word in which an address, if there is one, does not say who asks.
+fn without_login(word: &str) -> String {
+    let Some((scheme, rest)) = word.split_once("://") else { return word.into() };
+    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..host_end].rfind('@') {
+        Some(at) => format!("{scheme}://{HIDDEN}{}", &rest[at..]),
+        None => word.into(),
+    }
 }
 
 fn append(home: &Home, entry: &Value) -> std::io::Result<()> {
@@ -101,6 +114,8 @@ mod tests {
             told(&words, command).join(" ")
         };
         assert_eq!(of("chart registry login h -u me -p secret", "chart"), "registry login h -u me -p *****");
+        assert_eq!(of("chart repo add r https://me:secret@host/x@y", "chart"), "repo add r https://*****@host/x@y");
+        assert_eq!(of("image pull http://host/a@b", "image"), "pull http://host/a@b");
         assert_eq!(of("chart repo add r u --password=secret", "chart"), "repo add r u --password=*****");
         assert_eq!(of("chart install x ./x --set a=b --wait", "chart"), "install x ./x --set ***** --wait");
         assert_eq!(of("stop -p two", "stop"), "-p two", "elsewhere it is the profile");

@@ -96,6 +96,15 @@ pub fn of_kubectl(words: Vec<OsString>) -> Vec<OsString> {
     [program, "kubectl".into()].into_iter().chain(profile).chain(["--".into()]).chain(words).collect()
 }
 
+/// `help start` is `start --help`, as with every program of cobra's.
+pub fn of_help(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +190,14 @@ mod tests {
         let names = names.into_inner();
         assert!(names.iter().any(|name| name == "CORACLE_QUIET") && names.iter().any(|name| name == "CORACLE_PORTS"));
         assert!(!names.iter().any(|name| name == "CORACLE_ALL"), "nothing is removed because of a variable");
+    }
+
+    #[test]
+    fn help_is_asked_for_before_or_behind_a_command() {
+        let read = |line: &str| of_help(line.split(' ').map(OsString::from).collect()).join(" ".as_ref());
+        assert_eq!(read("coracle help"), "coracle --help");
+        assert_eq!(read("coracle help image load"), "coracle image load --help");
+        assert_eq!(read("coracle start help"), "coracle start help");
     }
 
     #[test]

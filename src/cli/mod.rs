@@ -213,12 +213,12 @@ fn parse() -> Result<(String, Arguments, Option<Command>), clap::Error> {
     read.map_err(|error| error.format(&mut tree))
 }
 
-/// Under the name `kubectl` every argument is kubectl's.
+/// Under the name `kubectl` every argument is kubectl's; `help WORDS` asks for what is said of them.
 fn argv() -> Vec<std::ffi::OsString> {
     let words: Vec<_> = std::env::args_os().collect();
     let is_kubectl =
         words.first().is_some_and(|name| std::path::Path::new(name).file_name() == Some("kubectl".as_ref()));
-    if is_kubectl { flags::of_kubectl(words) } else { words }
+    if is_kubectl { flags::of_kubectl(words) } else { flags::of_help(words) }
 }
 
 /// Help and version are no failure; a wrong word is a usage error.

@@ -324,14 +324,16 @@ impl Cluster {
         Ok(pki::ensure_cluster_for(&self.paths().pki(), &names, pki::valid(&self.profile))?)
     }
 
-    /// Makes the administrator's certificate anew when its end is near, and gives the user's kubeconfig the one that is in
-    /// force, if it has this cluster. What is not there, or may not be read, is left.
+    /// Makes the administrator's certificate anew when its end is near, and gives the user's kubeconfig that and the
+    /// authority's that are in force, if it has this cluster. What is not there, or may not be read, is left.
     pub fn keep_admin(&self) {
         let (folder, names) = (self.paths().pki(), pki::ClusterNames::of(&self.profile));
         let path = kubeconfig::path();
-        let Ok(certificate) = std::fs::read(folder.join("admin.crt")) else { return };
+        let read = |name: &str| std::fs::read(folder.join(name)).ok();
+        let (Some(certificate), Some(authority)) = (read("admin.crt"), read("ca.crt")) else { return };
         let renewed = pki::ensure_admin(&folder, &names, pki::valid(&self.profile));
-        let is_old = |text: String| !text.contains(&base64::engine::general_purpose::STANDARD.encode(&certificate));
+        let has = |text: &str, file| text.contains(&base64::engine::general_purpose::STANDARD.encode(file));
+        let is_old = |text: String| !has(&text, &certificate) || !has(&text, &authority);
         if matches!(renewed, Ok(true)) || std::fs::read_to_string(&path).is_ok_and(is_old) {
             // A kubeconfig that cannot be written keeps the certificate that it has; `update-context` says why.
             self.context().ok().and_then(|context| kubeconfig::refresh(&path, &context).ok());

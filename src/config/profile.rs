@@ -26,6 +26,9 @@ pub struct Profile {
     pub api_names: Vec<String>,
     /// Pods that the node takes at most.
     pub max_pods: u32,
+    /// Kernel parameters beside the safe ones that pods may set for themselves; `*` at the end stands for any rest.
+    #[serde(default)]
+    pub unsafe_sysctls: Vec<String>,
     /// Addons that were switched on.
     #[serde(default)]
     pub addons: Vec<String>,

@@ -175,6 +175,7 @@ fn usual(name: &str, network: Network) -> Profile {
         agent_port: 10250,
         api_names: Vec::new(),
         max_pods: 250,
+        unsafe_sysctls: Vec::new(),
         addons: Vec::new(),
         cpus: None,
         memory: None,

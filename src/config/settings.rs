@@ -180,6 +180,16 @@ pub static SETTINGS: &[Setting] = &[
         get: |profile| unusual(&profile.max_pods.to_string(), "250"),
     },
     Setting {
+        key: "allowed-unsafe-sysctls",
+        effect: Effect::Restart,
+        set: Set::List(|profile, value| {
+            profile.unsafe_sysctls = value.iter().flat_map(|list| list.split(',')).map(String::from).collect();
+            let wrong = profile.unsafe_sysctls.iter().find(|name| !is_namespaced(name));
+            wrong.map_or(Ok(()), |name| Err(format!("`{name}` is no kernel parameter that a pod has for itself")))
+        }),
+        get: |profile| profile.unsafe_sysctls.clone(),
+    },
+    Setting {
         key: "eviction-hard",
         effect: Effect::Restart,
         set: Set::One(|profile, value| shorten(profile, |own| own.hard = Some(value.into()))),
@@ -353,6 +363,12 @@ pub static SETTINGS: &[Setting] = &[
     },
 ];
 
+/// Whether a name, or a beginning with `*`, is of kernel parameters that namespaces have.
+/// Source: kubelet `pkg/kubelet/sysctl/allowlist.go`.
+fn is_namespaced(name: &str) -> bool {
+    ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.", "net."].iter().any(|group| name.starts_with(group))
+}
+
 /// Names of admission plugins, which may stand in one text with commas between.
 fn plugins(value: &[String]) -> Result<Vec<String>, String> {
     let names = value.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|name| !name.is_empty());
@@ -503,6 +519,7 @@ mod tests {
             ("service-cluster-ip-range", "10.32.0.0/16"),
             ("apiserver-port", "6443"),
             ("max-pods", "12"),
+            ("allowed-unsafe-sysctls", "net.core.*"),
             ("eviction-hard", "memory.available<1Gi,nodefs.available<5%"),
             ("image-gc-high-threshold", "85"),
             ("service-node-port-range", "20000-20100"),
@@ -571,6 +588,8 @@ mod tests {
             ("cert-expiration", "3s"),
             ("docker-env", "=x"),
             ("enable-admission-plugins", "AlwaysSayYes"),
+            ("allowed-unsafe-sysctls", "kernel.core_pattern"),
+            ("allowed-unsafe-sysctls", "*"),
             ("eviction-hard", "memory<1Gi"),
             ("image-gc-low-threshold", "101"),
         ] {

@@ -240,6 +240,8 @@ impl<'a> Source<'a> {
             other => (false, chain(other)),
         };
         let is_mute = matches!(error, OciDistributionError::RequestError(_));
+        let hint = if is_mute { "; without a way to it, `coracle image load FILE` brings an image in" } else { "" };
+        let why = why + hint;
         Failed { refused, is_mute, error: problem(self.wanted, why) }
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Why the pod may not run here; nothing if it may. `own` is the Node object.
 pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> {
     let others = others(node, pod);
-    let found = sysctl_forbidden(pod)
+    let found = sysctl_forbidden(&node.profile.unsafe_sysctls, pod)
         .or_else(|| under_pressure(node, pod))
         .or_else(|| resources_fit(node, pod, &others))
         .or_else(|| {
@@ -55,7 +55,8 @@ const SAFE_SYSCTLS: &[&str] = &[
     "net.ipv4.tcp_wmem",
 ];
 
-fn sysctl_forbidden(pod: &Pod) -> Option<Reason> {
+/// `allowed` are names, or beginnings with `*`, beside the safe ones.
+fn sysctl_forbidden(allowed: &[String], pod: &Pod) -> Option<Reason> {
     let context = parts::spec(pod).security_context.as_ref();
     let wanted = context.and_then(|context| context.sysctls.as_ref()).into_iter().flatten();
     let not_own = |name: &str| {
@@ -63,7 +64,11 @@ fn sysctl_forbidden(pod: &Pod) -> Option<Reason> {
             || parts::spec(pod).host_ipc == Some(true) && name.starts_with("kernel.")
     };
     wanted.map(|one| one.name.replace('/', ".")).find_map(|name| {
-        let why = match SAFE_SYSCTLS.contains(&name.as_str()) {
+        let is_allowed = |allowed: &String| match allowed.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => *allowed == name,
+        };
+        let why = match SAFE_SYSCTLS.contains(&name.as_str()) || allowed.iter().any(is_allowed) {
             true if not_own(&name) => "the pod shares that namespace with the node",
             true => return None,
             false => "not allowlisted",
@@ -275,6 +280,13 @@ mod tests {
         assert_eq!(with("net.core.somaxconn", json!({})), wrong("net.core.somaxconn"));
         assert_eq!(with("net.ipv4.tcp_syncookies", json!({})), None);
         assert!(with("net.ipv4.tcp_syncookies", json!({"hostNetwork": true})).is_some());
+        let pod = self::with(
+            json!({}),
+            json!({"securityContext": {"sysctls": [{"name": "net.core.somaxconn", "value": "9"}]}}),
+        );
+        for (allowed, is_refused) in [("net.core.*", false), ("net.core.somaxconn", false), ("net.core.some", true)] {
+            assert_eq!(sysctl_forbidden(&[allowed.to_string()], &pod).is_some(), is_refused, "{allowed}");
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// How long an authority is valid.
-const AUTHORITY_DAYS: u64 = 3650;
+const VALID: Duration = Duration::from_secs(3650 * 86_400);
+/// What has less than this left is made anew.
+pub(super) const RENEW_DAYS: i64 = 30;
 /// How far a clock may be set back until certificates that were just made are none yet: a machine whose hardware clock has
 /// local time is hours off until it is told better.
 const SKEW: Duration = Duration::from_secs(86_400);
@@ -54,14 +56,43 @@ impl Authority {
     pub fn create(common_name: &str) -> Result<(Self, String), Error> {
         let key = KeyPair::generate()?;
         let key_pem = key.serialize_pem();
+        Ok((Self::of_key(common_name, key, VALID)?, key_pem))
+    }
+
+    fn of_key(common_name: &str, key: KeyPair, valid: Duration) -> Result<Self, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = distinguished_name(common_name, "");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-        valid_for(&mut params, Duration::from_secs(AUTHORITY_DAYS * 86_400));
+        valid_for(&mut params, valid);
         let certificate = params.self_signed(&key)?.pem();
-        Ok((Self { issuer: Issuer::new(params, key), certificate }, key_pem))
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+
+    /// Writes a certificate that ends soon for the authority that is there.
+    #[cfg(test)]
+    pub(super) fn short_lived(folder: &Path, name: &str, common_name: &str, valid: Duration) -> Result<(), Error> {
+        let key = KeyPair::from_pem(&std::fs::read_to_string(folder.join(format!("{name}.key"))).unwrap())?;
+        let certificate = Self::of_key(common_name, key, valid)?.certificate;
+        std::fs::write(folder.join(format!("{name}.crt")), certificate).map_err(file(folder))
+    }
+
+    /// Gives the authority in `folder` another certificate if the end of its own is near; `false` if there was no need. The key
+    /// stays, so that everything it signed is good with either certificate.
+    pub fn renew(folder: &Path, name: &str, common_name: &str) -> Result<bool, Error> {
+        let Some(left) = seconds_left(folder, name).filter(|_| folder.join(format!("{name}.key")).exists()) else {
+            return Ok(false);
+        };
+        if left > RENEW_DAYS * 86_400 {
+            return Ok(false);
+        }
+        let path = folder.join(format!("{name}.key"));
+        let key = KeyPair::from_pem(&std::fs::read_to_string(&path).map_err(file(&path))?)?;
+        let path = folder.join(format!("{name}.crt"));
+        let certificate = Self::of_key(common_name, key, VALID)?.certificate;
+        atomic::write(&path, certificate.as_bytes(), 0o644).map_err(file(&path))?;
+        Ok(true)
     }
 
     /// The authority of `NAME.crt` and `NAME.key` in `folder`.
@@ -120,6 +151,13 @@ impl Authority {
         valid_for(params, valid);
         Ok(request.signed_by(&self.issuer)?.pem())
     }
+}
+
+/// Seconds until the end of a certificate that can be read.
+pub(super) fn seconds_left(folder: &Path, name: &str) -> Option<i64> {
+    let text = std::fs::read_to_string(folder.join(format!("{name}.crt"))).ok()?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(text.as_bytes()).ok()?;
+    Some(pem.parse_x509().ok()?.validity().not_after.timestamp() - jiff::Timestamp::now().as_second())
 }
 
 /// What a signed request may be used for.

@@ -1,5 +1,6 @@
 //! Every key and certificate of one cluster, made in one go before its node starts.
 
+use super::authority::{RENEW_DAYS, seconds_left};
 use super::{Authority, Error, Identity, file};
 use crate::base::atomic;
 use crate::config::Profile;
@@ -10,8 +11,8 @@ use std::time::Duration;
 
 /// How long certificates of servers and clients are valid: three years, as minikube has it.
 const VALID: Duration = Duration::from_secs(26_280 * 3600);
-/// Certificates with less than this left are made anew at start.
-const RENEW_DAYS: i64 = 30;
+/// File and name of each authority.
+const AUTHORITIES: [(&str, &str); 2] = [("ca", "kubernetes"), ("front-proxy-ca", "front-proxy-ca")];
 
 /// The names and addresses of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +65,13 @@ pub fn ensure_cluster(folder: &Path, names: &ClusterNames) -> Result<Renewed, Er
 pub fn ensure_cluster_for(folder: &Path, names: &ClusterNames, valid: Duration) -> Result<Renewed, Error> {
     std::fs::create_dir_all(folder).map_err(file(folder))?;
     let _alone = lock(folder)?;
-    let authority = Authority::load_or_create(folder, "ca", "kubernetes")?;
-    let front_proxy = Authority::load_or_create(folder, "front-proxy-ca", "front-proxy-ca")?;
     let mut renewed = Renewed::default();
+    for (name, common_name) in AUTHORITIES {
+        renewed.some |= Authority::renew(folder, name, common_name)?;
+    }
+    let [authority, front_proxy] =
+        AUTHORITIES.map(|(name, common_name)| Authority::load_or_create(folder, name, common_name));
+    let (authority, front_proxy) = (authority?, front_proxy?);
     let mut ensure = |authority: &Authority, name: &str, identity: &Identity| {
         let found = look(folder, name, identity, valid);
         if found == Found::Usable {
@@ -108,7 +113,9 @@ pub fn ensure_admin(folder: &Path, names: &ClusterNames, valid: Duration) -> Res
 pub fn until_renewal(folder: &Path, names: &ClusterNames, valid: Duration) -> Duration {
     let own = entries(names).map(|(name, _)| name);
     let left = own.into_iter().chain(["front-proxy-client"]).map(|name| seconds_left(folder, name).unwrap_or(0));
-    let least = left.min().unwrap_or(0) - least(valid);
+    let authorities = AUTHORITIES.iter().map(|(name, _)| seconds_left(folder, name).unwrap_or(0));
+    let of_authorities = authorities.min().unwrap_or(0) - RENEW_DAYS * 86_400;
+    let least = of_authorities.min(left.min().unwrap_or(0) - least(valid));
     // A second beyond it, because an end is written in whole seconds.
     Duration::from_secs(u64::try_from(least + 1).unwrap_or(0))
 }
@@ -116,13 +123,6 @@ pub fn until_renewal(folder: &Path, names: &ClusterNames, valid: Duration) -> Du
 /// Seconds that must be left of a certificate: a month, or a third of a shorter time.
 fn least(valid: Duration) -> i64 {
     (RENEW_DAYS * 86_400).min(valid.as_secs() as i64 / 3)
-}
-
-/// Seconds until the end of a certificate that can be read.
-fn seconds_left(folder: &Path, name: &str) -> Option<i64> {
-    let text = std::fs::read_to_string(folder.join(format!("{name}.crt"))).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(text.as_bytes()).ok()?;
-    Some(pem.parse_x509().ok()?.validity().not_after.timestamp() - jiff::Timestamp::now().as_second())
 }
 
 /// What there is of a certificate.
@@ -280,6 +280,25 @@ mod tests {
         assert_eq!(until_renewal(folder.path(), &names(), valid), Duration::ZERO);
         assert!(ensure_admin(folder.path(), &names(), valid).unwrap());
         assert!(!ensure_admin(folder.path(), &names(), valid).unwrap());
+    }
+
+    #[test]
+    fn an_authority_near_its_end_keeps_its_key_and_what_it_signed() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        ensure_cluster(folder.path(), &names()).unwrap();
+        let (key, admin) = (read("ca.key"), read("admin.crt"));
+        Authority::short_lived(folder.path(), "ca", "kubernetes", Duration::from_secs(86_400)).unwrap();
+        assert_eq!(until_renewal(folder.path(), &names(), VALID), Duration::ZERO);
+        let near = read("ca.crt");
+        assert_eq!(ensure_cluster(folder.path(), &names()).unwrap(), Renewed { some: true, expired: false });
+        assert!(read("ca.crt") != near && read("ca.key") == key && read("admin.crt") == admin);
+        let der = |name: &str| x509_parser::pem::parse_x509_pem(read(name).as_bytes()).unwrap().1;
+        let (authority, admin) = (der("ca.crt"), der("admin.crt"));
+        let (authority, admin) = (authority.parse_x509().unwrap(), admin.parse_x509().unwrap());
+        assert_eq!(authority.subject(), admin.issuer());
+        assert!(until_renewal(folder.path(), &names(), VALID) > Duration::from_secs(86_400));
+        assert_eq!(ensure_cluster(folder.path(), &names()).unwrap(), Renewed::default());
     }
 
     #[test]

@@ -36,6 +36,11 @@ pub fn client(folder: &Path, authority: &str, name: &str) -> Result<Arc<ClientCo
     Ok(Arc::new(config.with_client_auth_cert(chain, key)?))
 }
 
+/// Whether client and server agreed on HTTP/2.
+pub fn is_h2<IO>(stream: &tokio_rustls::server::TlsStream<IO>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(b"h2")
+}
+
 fn roots(folder: &Path, authorities: &[&str]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {

@@ -1,8 +1,10 @@
 //! `coracle export logs`: everything that tells what happened in a cluster, in a folder, for a CI job to keep.
 
 use super::super::{Context, Exit, Failure, cluster_failure};
+use crate::api::KINDS;
 use crate::boot::copy;
 use crate::cluster::{Cluster, status};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -21,21 +23,8 @@ enum Command {
     Kubeconfig,
 }
 
-/// Objects that explain what happened: file name and path of the API.
-const OBJECTS: &[(&str, &str)] = &[
-    ("nodes", "/api/v1/nodes"),
-    ("pods", "/api/v1/pods"),
-    ("events", "/api/v1/events"),
-    ("services", "/api/v1/services"),
-    ("endpointslices", "/apis/discovery.k8s.io/v1/endpointslices"),
-    ("deployments", "/apis/apps/v1/deployments"),
-    ("replicasets", "/apis/apps/v1/replicasets"),
-    ("statefulsets", "/apis/apps/v1/statefulsets"),
-    ("daemonsets", "/apis/apps/v1/daemonsets"),
-    ("jobs", "/apis/batch/v1/jobs"),
-    ("persistentvolumeclaims", "/api/v1/persistentvolumeclaims"),
-    ("ingresses", "/apis/networking.k8s.io/v1/ingresses"),
-];
+/// Kinds whose objects are nobody's to read in a CI job's artefacts.
+const HIDDEN: &[&str] = &["secrets"];
 
 /// Does what was said.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
@@ -104,16 +93,72 @@ async fn var_log(cluster: &Cluster, folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Writes the objects of every kind that has some, the cluster's own kinds and those of definitions; returns what was missed.
 async fn objects(cluster: &Cluster, folder: &Path) -> Result<Vec<String>, Failure> {
     std::fs::create_dir_all(folder)?;
     let client = super::client(cluster).await?;
+    let own = KINDS.iter().filter(|kind| kind.verbs.contains(&"list") && !HIDDEN.contains(&&*kind.plural));
+    let mut left: Vec<(String, String)> =
+        own.map(|kind| (kind.plural.to_string(), path(kind.group(), &kind.stored.version, &kind.plural))).collect();
     let mut missing = Vec::new();
-    for (name, path) in OBJECTS {
-        let request = http::Request::get(*path).body(Vec::new())?;
-        match client.request_text(request).await {
-            Ok(text) => std::fs::write(folder.join(format!("{name}.json")), text)?,
-            Err(error) => missing.push(format!("{name}: {error}")),
+    while let Some((name, path)) = left.pop() {
+        let request = http::Request::get(path).body(Vec::new())?;
+        let text = match client.request_text(request).await {
+            Ok(text) => text,
+            Err(error) => {
+                missing.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        let list: Value = serde_json::from_str(&text)?;
+        if name == DEFINITIONS {
+            left.extend(items(&list).filter_map(custom));
+        }
+        if items(&list).next().is_some() {
+            std::fs::write(folder.join(format!("{name}.json")), text)?;
         }
     }
     Ok(missing)
+}
+
+/// The kind of definitions, whose objects are kinds.
+const DEFINITIONS: &str = "customresourcedefinitions";
+
+/// File name and path of the objects of a definition.
+fn custom(definition: &Value) -> Option<(String, String)> {
+    let text = |pointer: &str| definition.pointer(pointer)?.as_str();
+    let versions = definition.pointer("/spec/versions")?.as_array()?;
+    let served = versions.iter().find(|version| version["served"] == true)?["name"].as_str()?;
+    Some((text("/metadata/name")?.to_string(), path(text("/spec/group")?, served, text("/spec/names/plural")?)))
+}
+
+fn items(list: &Value) -> impl Iterator<Item = &Value> {
+    list["items"].as_array().into_iter().flatten()
+}
+
+/// The path of all objects of a kind.
+fn path(group: &str, version: &str, plural: &str) -> String {
+    if group.is_empty() { format!("/api/{version}/{plural}") } else { format!("/apis/{group}/{version}/{plural}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn definitions_say_where_their_objects_are() {
+        let definition = json!({
+            "metadata": {"name": "ships.sea.example"},
+            "spec": {
+                "group": "sea.example",
+                "names": {"plural": "ships"},
+                "versions": [{"name": "v1alpha1", "served": false}, {"name": "v1", "served": true}],
+            },
+        });
+        let wanted = ("ships.sea.example".to_string(), "/apis/sea.example/v1/ships".to_string());
+        assert_eq!(custom(&definition), Some(wanted));
+        assert_eq!(custom(&json!({})), None);
+        assert_eq!(path("", "v1", "pods"), "/api/v1/pods");
+    }
 }

@@ -156,6 +156,7 @@ pub const KUBERNETES: &str = "v1.36.0";
 /// Options of components by the names that they have upstream, and the settings that they are here.
 const OPTIONS: &[(&str, &str)] = &[
     ("kubelet.max-pods", "max-pods"),
+    ("kubelet.allowed-unsafe-sysctls", "allowed-unsafe-sysctls"),
     ("kubelet.eviction-hard", "eviction-hard"),
     ("kubelet.eviction-soft", "eviction-soft"),
     ("kubelet.eviction-soft-grace-period", "eviction-soft-grace-period"),

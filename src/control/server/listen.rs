@@ -2,30 +2,26 @@
 
 use super::auth::certificate;
 use super::{Api, Error, route};
-use crate::base::Shutdown;
+use crate::base::{Shutdown, connection};
 use crate::pki::tls;
 use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 /// How long requests that run may take to end at shutdown; watches are cut.
 const DRAIN: Duration = Duration::from_secs(2);
-/// How long a client may take for its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Serves until shutdown.
 pub async fn serve(api: Arc<Api>, listener: TcpListener, shutdown: Shutdown) -> Result<(), Error> {
     let files = tls::ServerFiles { name: "apiserver", client_authorities: &["ca", "front-proxy-ca"], anonymous: true };
     let acceptor = TlsAcceptor::from(tls::server(&api.paths.pki(), &files)?);
-    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -35,36 +31,32 @@ pub async fn serve(api: Arc<Api>, listener: TcpListener, shutdown: Shutdown) -> 
                     continue;
                 }
             },
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             () = shutdown.wait() => break,
         };
-        let (api, acceptor, watcher) = (api.clone(), acceptor.clone(), graceful.watcher());
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
-            if let Err(error) = connection(api, acceptor, watcher, stream, shutdown).await {
+        let (api, acceptor, shutdown) = (api.clone(), acceptor.clone(), shutdown.clone());
+        connections.spawn(async move {
+            if let Err(error) = serve_one(api, acceptor, stream, shutdown).await {
                 tracing::debug!(error, "a connection ended");
             }
         });
     }
     // What has not ended by then is a stream of an upgraded connection, or a request that waits for somebody else.
-    tokio::time::timeout(DRAIN, graceful.shutdown()).await.ok();
+    let ended = async { while connections.join_next().await.is_some() {} };
+    tokio::time::timeout(DRAIN, ended).await.ok();
     Ok(())
 }
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(
-    api: Arc<Api>,
-    acceptor: TlsAcceptor,
-    watcher: hyper_util::server::graceful::Watcher,
-    stream: TcpStream,
-    shutdown: Shutdown,
-) -> Result<(), Failed> {
+async fn serve_one(api: Arc<Api>, acceptor: TlsAcceptor, stream: TcpStream, shutdown: Shutdown) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+    let stream = tokio::time::timeout(connection::HANDSHAKE, acceptor.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let peer = peer.map(|certificate| certificate::read(certificate));
+    let cutting = shutdown.clone();
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (api, peer, shutdown) = (api.clone(), peer.clone(), shutdown.clone());
+        let (api, peer, shutdown) = (api.clone(), peer.clone(), cutting.clone());
         async move {
             let is_endless = is_endless(request.uri().query().unwrap_or_default());
             let mut request = request.map(Body::new);
@@ -75,9 +67,8 @@ async fn connection(
             Ok::<_, Infallible>(if is_endless { answer.map(|body| cut(body, shutdown)) } else { answer })
         }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    watcher.watch(connection.into_owned()).await
+    let is_h2 = tls::is_h2(&stream);
+    Ok(connection::serve(stream, is_h2, service, &shutdown).await?)
 }
 
 /// Whether an answer goes on until somebody ends it: watches and logs that are followed.

@@ -14,9 +14,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Limited};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The largest body that is taken, in bytes (k8s.io/apiserver: 3 MiB).
 const LARGEST_BODY: usize = 3 << 20;
+/// How long a body may take to arrive. Source: `--request-timeout` of kube-apiserver.
+const BODY: Duration = Duration::from_secs(60);
 /// Paths that anybody may read.
 const PUBLIC: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
 
@@ -230,7 +233,11 @@ pub fn forbidden(user: &Identity, wanted: &Attributes) -> Status {
 }
 
 async fn collect(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, LARGEST_BODY).collect().await {
+    let whole = tokio::time::timeout(BODY, Limited::new(body, LARGEST_BODY).collect());
+    let Ok(whole) = whole.await else {
+        return Err(Status::new(Reason::Timeout, "Timeout: request did not complete within the allotted timeout"));
+    };
+    match whole {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
             let message = format!("Request entity too large: limit is {LARGEST_BODY}");

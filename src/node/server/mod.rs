@@ -29,24 +29,18 @@ mod websocket;
 
 use super::context::Node;
 use super::error::Error;
-use crate::base::Shutdown;
+use crate::base::{Shutdown, connection};
 use crate::pki::tls;
 use access::PeerCertificate;
 use answer::Answer;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-
-/// How long a client may take for its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// What requests are answered from.
 struct Api {
@@ -74,9 +68,9 @@ pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: S
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             () = shutdown.wait() => return Ok(()),
         };
-        let (api, acceptor) = (api.clone(), acceptor.clone());
+        let (api, acceptor, shutdown) = (api.clone(), acceptor.clone(), shutdown.clone());
         connections.spawn(async move {
-            if let Err(error) = connection(api, acceptor, stream).await {
+            if let Err(error) = serve_one(api, acceptor, stream, shutdown).await {
                 tracing::debug!(error, "a connection ended");
             }
         });
@@ -85,9 +79,9 @@ pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: S
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-async fn connection(api: Arc<Api>, acceptor: TlsAcceptor, stream: TcpStream) -> Result<(), Failed> {
+async fn serve_one(api: Arc<Api>, acceptor: TlsAcceptor, stream: TcpStream, shutdown: Shutdown) -> Result<(), Failed> {
     stream.set_nodelay(true)?;
-    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await??;
+    let stream = tokio::time::timeout(connection::HANDSHAKE, acceptor.accept(stream)).await??;
     let peer = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let peer = peer.map(|certificate| PeerCertificate(certificate.to_vec()));
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -100,8 +94,8 @@ async fn connection(api: Arc<Api>, acceptor: TlsAcceptor, stream: TcpStream) -> 
             Ok::<_, Infallible>(handle(&api, request).await)
         }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
-    builder.serve_connection_with_upgrades(TokioIo::new(stream), service).await
+    let is_h2 = tls::is_h2(&stream);
+    Ok(connection::serve(stream, is_h2, service, &shutdown).await?)
 }
 
 /// Answers one request.

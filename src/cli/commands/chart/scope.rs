@@ -70,6 +70,7 @@ pub struct Globals {
 }
 
 /// What a command is given besides its own arguments.
+#[derive(Clone)]
 pub struct Scope {
     pub globals: Globals,
     pub settings: Settings,

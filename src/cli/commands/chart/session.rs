@@ -1,8 +1,10 @@
 //! A command's way to a cluster: the client that the flags name, the releases in it, and what is shown meanwhile.
 
+use super::scope::Globals;
 use super::{Problem, Scope};
 use crate::charts::release::{Actions, Cluster, Error, Node, Observer, readiness::State};
 use crate::client::config::{Access, access};
+use crate::config::Home;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use std::future::Future;
@@ -15,8 +17,7 @@ pub struct Session {
     runtime: tokio::runtime::Runtime,
     pub actions: Actions,
     live: Arc<Live>,
-    /// The API server's address, where it is known.
-    server: Option<String>,
+    scope: Scope,
 }
 
 impl Session {
@@ -38,8 +39,10 @@ impl Session {
             groups: globals.kube_as_group.clone(),
         };
         let made = runtime.block_on(access(&wanted));
-        let (client, own) =
-            made.map_err(|error| Problem(format!("kubernetes cluster unreachable: {}", no_access(&error, &wanted))))?;
+        let (client, own) = made.map_err(|error| {
+            let (why, hint) = (no_access(&error, &wanted), runtime.block_on(to_start(globals)));
+            Problem(format!("kubernetes cluster unreachable: {why}{hint}"))
+        })?;
         let namespace = match globals.namespace.as_deref().filter(|name| !name.is_empty()) {
             _ if all_namespaces => String::new(),
             Some(name) => name.to_string(),
@@ -52,19 +55,19 @@ impl Session {
         }
         let live = Arc::new(Live::new(globals.debug));
         let actions = Actions::new(Cluster::new(client, namespace), &driver, live.clone())?;
-        let server = scope.server();
-        Ok(Self { runtime, actions, live, server })
+        Ok(Self { runtime, actions, live, scope: scope.clone() })
     }
 
     /// Does something on the cluster.
     pub fn run<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Problem> {
         let done = self.runtime.block_on(work);
         self.live.finish(done.is_err());
-        done.map_err(|error| match (error.cause(), &self.server) {
+        done.map_err(|error| match (error.cause(), self.scope.server()) {
             // Helm asks for the version first, whatever is to be done.
             (Error::Unreachable(why), Some(server)) => {
-                let why = crate::charts::dial_words(server, why);
-                Problem(format!("kubernetes cluster unreachable: Get \"{server}/version\": {why}"))
+                let why = crate::charts::dial_words(&server, why);
+                let hint = self.runtime.block_on(to_start(&self.scope.globals));
+                Problem(format!("kubernetes cluster unreachable: Get \"{server}/version\": {why}{hint}"))
             }
             _ => error.into(),
         })
@@ -82,6 +85,22 @@ impl Session {
                 }
             }
         })
+    }
+}
+
+/// How to start the cluster that the flags mean, where it is one of coracle's and does not run.
+async fn to_start(globals: &Globals) -> String {
+    let is_given = |flag: &Option<String>| flag.as_ref().is_some_and(|value| !value.is_empty());
+    if is_given(&globals.kubeconfig) || is_given(&globals.kube_apiserver) {
+        return String::new();
+    }
+    let home = Home::from_environment();
+    let named = [&globals.kube_context, &globals.profile].into_iter().flatten().find(|name| !name.is_empty());
+    let name = named.cloned().unwrap_or_else(|| home.active());
+    match crate::cluster::Cluster::open(&home, &name) {
+        Ok(cluster) if !cluster.is_up().await => format!("\n\nhint: `{name}` does not run: coracle start -p {name}"),
+        Err(_) if named.is_none() => "\n\nhint: coracle start".into(),
+        _ => String::new(),
     }
 }
 
