@@ -4,6 +4,8 @@
 mod addons;
 #[path = "api/build.rs"]
 mod api;
+#[path = "dashboard/build.rs"]
+mod dashboard;
 
 use std::path::{Path, PathBuf};
 
@@ -57,5 +59,6 @@ fn main() {
     link(&variable("CARGO_MANIFEST_DIR").join(".ci/order.txt"));
     identify();
     addons::generate(&variable("CARGO_MANIFEST_DIR").join("addons"), &variable("OUT_DIR"));
+    dashboard::generate(&variable("CARGO_MANIFEST_DIR").join("addons/dashboard/page"), &variable("OUT_DIR"));
     api::generate(&variable("CARGO_MANIFEST_DIR").join("src/api/schema/facts.txt"), &variable("OUT_DIR"));
 }

@@ -27,7 +27,7 @@
 //! boot      -> base config pki api client images control runtime net node charts addons dashboard
 //! drivers   -> base config
 //! cluster   -> base config pki api client drivers
-//! cli       -> base config api client images charts addons boot drivers cluster
+//! cli       -> base config api client images charts addons dashboard boot drivers cluster
 //! ```
 //!
 //! Invariants:
@@ -47,6 +47,7 @@ pub mod client;
 pub mod cluster;
 pub mod config;
 pub mod control;
+pub mod dashboard;
 pub mod drivers;
 pub mod images;
 pub mod net;

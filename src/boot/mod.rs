@@ -2,6 +2,7 @@
 
 pub mod controllers;
 pub mod copy;
+pub mod dashboard;
 pub mod dns;
 pub mod freeze;
 pub mod hello;

@@ -4,10 +4,12 @@
 //! each says that it is skipped.
 
 mod apply;
+mod browser;
 mod charts;
 mod clock;
 mod completion;
 mod custom;
+mod dashboard;
 mod docker;
 mod extension;
 mod faults;

@@ -257,6 +257,11 @@ fn is_elsewhere(name: &str) -> bool {
     ELSEWHERE.contains(&name) && catalog::find(name).is_none()
 }
 
+/// Switches an addon on, as `addons enable` does.
+pub async fn enable(name: &str, context: &Context) -> Result<(), Failure> {
+    switch(&[name.into()], true, &Changed::default(), context).await
+}
+
 async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &Context) -> Result<(), Failure> {
     let _held = super::hold(context, &context.profile)?;
     let mut cluster = cluster(context)?;

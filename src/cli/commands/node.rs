@@ -24,6 +24,12 @@ pub enum Part {
         #[arg(long, default_value_t = 8080)]
         port: u16,
     },
+    /// The files of the dashboard's page, in its pod
+    #[command(hide = true)]
+    DashboardServer {
+        #[arg(long, default_value_t = 9090)]
+        port: u16,
+    },
     /// Cluster DNS, in its pod
     #[command(hide = true)]
     Dns {
@@ -123,6 +129,7 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
         Part::Supervisor => boot::supervisor::main()?,
         Part::Server => boot::server::main()?,
         Part::Hello { port } => boot::hello::main(port)?,
+        Part::DashboardServer { port } => boot::dashboard::main(port)?,
         Part::Dns { domain, host_address } => boot::dns::main(domain, host_address)?,
         Part::NodeLaunch { profile_json, mark, root } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
