@@ -49,7 +49,7 @@ export const percent = (part, whole) => (whole ? `${Math.round((part / whole) * 
 
 const TONES = [
   ["bad", /error|failed|backoff|evicted|oomkilled|unhealthy|lost|^notready|invalid|errimage|deadlineexceeded|unknown/i],
-  ["warn", /^(pending|waiting|terminating|containercreating|podinitializing|init:|schedulinggated|released|suspended|unschedulable|pending-|warning|disabled|progressing)|schedulingdisabled/i],
+  ["warn", /^(pending|waiting|terminating|containercreating|podinitializing|init:|schedulinggated|released|suspended|unschedulable|pending-|warning|disabled|progressing)|schedulingdisabled|^\d+\/\d+ ready/i],
   ["good", /^(running|ready|active|bound|available|true|complete|completed|succeeded|deployed|enabled|established|healthy|normal)/i],
 ];
 

@@ -32,7 +32,7 @@ export function withoutManagedFields(text) {
 }
 
 /** The documents of a text. */
-export const documents = (text) => text.split(/^---(?:\s.*)?$/m).filter((part) => part.replace(/^\s*#.*$/gm, "").trim());
+export const documents = (text) => text.split(/^---(?:[ \t].*)?$/m).filter((part) => part.replace(/^\s*#.*$/gm, "").trim());
 
 /** Where a document goes: `{ apiVersion, kind, name, namespace }`. */
 export function identity(text) {

@@ -3,6 +3,7 @@
 import { MANAGER, MERGE, write } from "../lib/api.js";
 import { ofKey, path, place } from "../lib/discovery.js";
 import { el } from "../lib/dom.js";
+import { chosen } from "../lib/state.js";
 import { button, confirm, dialog, toast } from "./parts.js";
 
 const SCALED = ["apps/deployments", "apps/statefulsets", "apps/replicasets", "/replicationcontrollers"];
@@ -17,6 +18,7 @@ const ACTIONS = [
   ["Resume", "play", ({ resource, object }) => ["batch/cronjobs", "batch/jobs"].includes(resource.key) && object.spec.suspend, (about) => suspend(about, false)],
   ["Cordon", "pause", ({ resource, object }) => resource.key === "/nodes" && !object.spec.unschedulable, (about) => cordon(about, true)],
   ["Uncordon", "play", ({ resource, object }) => resource.key === "/nodes" && object.spec.unschedulable, (about) => cordon(about, false)],
+  ["Show only this", "search", ({ resource }) => resource.key === "/namespaces", showOnly],
   ["Edit", "edit", () => true, (about) => about.choose("yaml")],
   ["Delete", "trash", ({ resource }) => resource.verbs.includes("delete"), remove],
 ];
@@ -82,6 +84,11 @@ async function suspend(about, isSuspended) {
 async function cordon(about, isClosed) {
   await merge(about, { spec: { unschedulable: isClosed || null } });
   return isClosed ? `no new pods come to ${about.name}` : `${about.name} takes pods again`;
+}
+
+function showOnly({ name }) {
+  chosen.namespace = name;
+  location.hash = "#/";
 }
 
 async function remove(about) {

@@ -127,6 +127,7 @@ function text(value) {
   editor.text = value.trim();
   const lines = editor.text.split("\n").length;
   editor.element.style.height = `${Math.min(Math.max(lines, 2) * 20 + 24, 640)}px`;
+  editor.element.style.minHeight = "0";
   return el("div", el(".editor-tools", el("button.button", { type: "button", onclick: (event) => copy(value, event.currentTarget) }, "Copy")), editor.element);
 }
 

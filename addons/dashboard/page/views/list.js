@@ -17,19 +17,19 @@ const STATES = /^(status|phase|type|reason|established|available|suspend|desired
 /** Shows the objects of the resource `group/name` in `place`. */
 export function listView(target, scope, { key }) {
   const resource = ofKey(key);
-  const title = titleOf(key);
+  const title = titleOf(key) ?? resource?.name.replace(/^./, (first) => first.toUpperCase());
   if (!resource) return void fill(target, trouble(new Error(`The cluster has no ${key.replace(/^\//, "")}.`)));
-  document.title = `${title ?? resource.kind} · Coracle`;
+  document.title = `${title} · Coracle`;
   const filter = el("input.filter", { type: "search", placeholder: "Filter by name, label, state", aria: { label: "Filter" }, data: { filter: "" } });
   const wide = el("input", { type: "checkbox" });
   const amount = el("span.amount");
   const live = el("span.live", { role: "status" });
-  const head = el("header.view-head", el("h1", title ?? resource.kind), amount, live, el(".spacer"), filter,
+  const head = el("header.view-head", el("h1", title), amount, live, el(".spacer"), filter,
     el("label.check", wide, "All columns"), button("Create", "plus", () => edit(resource, chosen.namespace)));
   const table = new Table({
     key: (row) => row.object.metadata.uid,
     href: (row) => place(resource, row.object.metadata.namespace, row.object.metadata.name),
-    label: title ?? resource.kind,
+    label: title,
     empty: () => emptiness(watch, resource, filter.value),
   });
   fill(target, head, table.element);

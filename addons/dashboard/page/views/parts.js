@@ -29,8 +29,11 @@ export const chips = (pairs) => el(".chips", Object.entries(pairs ?? {}).map(([k
 export function grid(titles, rows, empty) {
   if (!rows.length) return el("p.quiet", empty);
   return el(".grid-frame", el("table.grid", el("thead", el("tr", titles.map((title) => el("th", { scope: "col" }, title)))),
-    el("tbody", rows.map((row) => el("tr", row.map((cell) => el("td", cell)))))));
+    el("tbody", rows.map((row) => el("tr", row.map((cell) => el(isLong(cell) ? "td.long" : "td", cell)))))));
 }
+
+/** Longer texts are broken; what is short stays in a line. */
+const isLong = (cell) => (cell instanceof Node ? cell.textContent : String(cell ?? "")).length > 24;
 
 /** A failure in words, with what may be done. */
 export const trouble = (error, retry) =>
@@ -67,7 +70,7 @@ export function dialog(title, content, look = "") {
 export function confirm(title, text, verb, look = "danger") {
   return dialog(title, (close) => [
     el("p", text),
-    el("footer.dialog-foot", button("Cancel", null, () => close(false)), Object.assign(button(verb, null, () => close(true), look), { autofocus: true })),
+    el("footer.dialog-foot", Object.assign(button("Cancel", null, () => close(false)), { autofocus: true }), button(verb, null, () => close(true), look)),
   ]);
 }
 
