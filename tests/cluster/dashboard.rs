@@ -252,6 +252,33 @@ fn yaml_is_saved_and_a_conflict_is_told() {
 }
 
 #[test]
+fn what_the_page_writes_as_yaml_is_what_the_server_reads() {
+    let Some((_cluster, dashboard, browser)) = shown("board-values") else { return };
+    let words = json!([
+        "", " ", "yes", "No", "null", "~", "1", "0x1f", "1e3", "1.5", "-", "- a", "a: b", "a:b", "#c", "a #c", "|", ">", "!!x", "&a", "*a",
+        "{}", "[a]", "'", "\"", "\\", "\ttab", " lead", "trail ", "one\ntwo", "one\ntwo\n", "one\n\n", "\n", "  deep\n x", "é ü 船",
+        "2026-11-26", "12:30:45", "@at", "%x", "?", "? a", "line\r\n", "<b>", "\u0000end", "a\u0085b",
+    ]);
+    let script = format!(
+        "const words = {words}; const data = Object.fromEntries(words.map((word, at) => [`key-${{at}}`, word])); \
+         return import('./lib/yaml.js').then(async ({{ write }}) => {{ \
+           const body = write({{ apiVersion: 'v1', kind: 'ConfigMap', metadata: {{ name: 'x' }}, data }}); \
+           const answer = await fetch('/api/v1/namespaces/default/configmaps?dryRun=All', {{ method: 'POST', body, \
+             headers: {{ 'Content-Type': 'application/yaml', Authorization: 'Bearer {}' }} }}); \
+           const made = await answer.json(); if (!made.data) return [made.message, body]; \
+           return words.filter((word, at) => made.data[`key-${{at}}`] !== word); }})",
+        dashboard.token()
+    );
+    assert_eq!(browser.run(&script), json!([]));
+    let found = browser.run(
+        "return import('./lib/yaml.js').then(({ documents, identity }) => documents(\"# first\\n---\\napiVersion: v1\\nkind: Pod\\nmetadata:\\n  \
+         labels:\\n    name: wrong\\n  name: 'one' # it\\n  namespace: \\\"two\\\"\\n--- \\n{\\\"kind\\\": \\\"Node\\\", \\\"metadata\\\": {\\\"name\\\": \\\"three\\\"}}\\n---\\n\
+         kind: Boat\\nmetadata: {name: four, namespace: sea}\\n\").map(identity).map(one => [one.kind, one.name, one.namespace ?? null]))",
+    );
+    assert_eq!(found, json!([["Pod", "one", "two"], ["Node", "three", null], ["Boat", "four", "sea"]]));
+}
+
+#[test]
 fn a_page_without_rights_says_how_to_have_some() {
     let Some((_cluster, dashboard, browser)) = shown("board-entrance") else { return };
     browser.run("sessionStorage.clear()");

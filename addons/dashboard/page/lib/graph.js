@@ -85,5 +85,5 @@ export function ring(parts, text, label) {
     return arc;
   });
   return svg("svg", { viewBox: "0 0 40 40", class: "ring", role: "img", "aria-label": label },
-    svg("circle", { class: "track", cx: 20, cy: 20, r: 15 }), ...arcs, svg("text", { x: 20, y: 20 }, text));
+    svg("circle", { class: "track", cx: 20, cy: 20, r: 15 }), ...arcs, svg("text", { x: 20, y: 20, class: text.length > 3 ? "small" : "" }, text));
 }

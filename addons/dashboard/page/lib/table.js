@@ -119,7 +119,7 @@ export class Table {
   }
 
   #makeRow(key) {
-    const row = el("a.table-row", { role: "row", tabIndex: -1 });
+    const row = el("a.table-row", { role: "row", tabIndex: -1, id: `row-${key}` });
     this.#rows.set(key, row);
     this.body.append(row);
     return row;
@@ -152,6 +152,7 @@ export class Table {
       const [top, height] = [this.#cursor * ROW, this.element.clientHeight - ROW];
       if (top < this.element.scrollTop) this.element.scrollTop = top;
       if (top + ROW > this.element.scrollTop + height) this.element.scrollTop = top + ROW - height;
+      this.element.setAttribute("aria-activedescendant", `row-${this.key(this.#shown[this.#cursor])}`);
       this.#draw();
     } else return;
     event.preventDefault();
