@@ -251,13 +251,72 @@ fn yaml_is_saved_and_a_conflict_is_told() {
     assert_eq!(browser.complaints_but("status of 409|status of 400"), Vec::<String>::new());
 }
 
+/// Documents as people write them.
+const DOCUMENTS: &str = r#"# first
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  labels:
+    name: wrong
+  name: 'one' # it
+  namespace: "two"
+--- 
+{"kind": "Node", "metadata": {"name": "three"}}
+---
+kind: Boat
+metadata: {name: four, namespace: sea}
+"#;
+
 #[test]
 fn what_the_page_writes_as_yaml_is_what_the_server_reads() {
     let Some((_cluster, dashboard, browser)) = shown("board-values") else { return };
     let words = json!([
-        "", " ", "yes", "No", "null", "~", "1", "0x1f", "1e3", "1.5", "-", "- a", "a: b", "a:b", "#c", "a #c", "|", ">", "!!x", "&a", "*a",
-        "{}", "[a]", "'", "\"", "\\", "\ttab", " lead", "trail ", "one\ntwo", "one\ntwo\n", "one\n\n", "\n", "  deep\n x", "é ü 船",
-        "2026-11-26", "12:30:45", "@at", "%x", "?", "? a", "line\r\n", "<b>", "\u0000end", "a\u0085b",
+        "",
+        " ",
+        "yes",
+        "No",
+        "null",
+        "~",
+        "1",
+        "0x1f",
+        "1e3",
+        "1.5",
+        "-",
+        "- a",
+        "a: b",
+        "a:b",
+        "#c",
+        "a #c",
+        "|",
+        ">",
+        "!!x",
+        "&a",
+        "*a",
+        "{}",
+        "[a]",
+        "'",
+        "\"",
+        "\\",
+        "\ttab",
+        " lead",
+        "trail ",
+        "one\ntwo",
+        "one\ntwo\n",
+        "one\n\n",
+        "\n",
+        "  deep\n x",
+        "é ü 船",
+        "2026-11-26",
+        "12:30:45",
+        "@at",
+        "%x",
+        "?",
+        "? a",
+        "line\r\n",
+        "<b>",
+        "\u{1}end",
+        "a\u{85}b",
     ]);
     let script = format!(
         "const words = {words}; const data = Object.fromEntries(words.map((word, at) => [`key-${{at}}`, word])); \
@@ -270,11 +329,12 @@ fn what_the_page_writes_as_yaml_is_what_the_server_reads() {
         dashboard.token()
     );
     assert_eq!(browser.run(&script), json!([]));
-    let found = browser.run(
-        "return import('./lib/yaml.js').then(({ documents, identity }) => documents(\"# first\\n---\\napiVersion: v1\\nkind: Pod\\nmetadata:\\n  \
-         labels:\\n    name: wrong\\n  name: 'one' # it\\n  namespace: \\\"two\\\"\\n--- \\n{\\\"kind\\\": \\\"Node\\\", \\\"metadata\\\": {\\\"name\\\": \\\"three\\\"}}\\n---\\n\
-         kind: Boat\\nmetadata: {name: four, namespace: sea}\\n\").map(identity).map(one => [one.kind, one.name, one.namespace ?? null]))",
+    let script = format!(
+        "return import('./lib/yaml.js').then(({{ documents, identity }}) => documents({}).map(identity) \
+         .map(one => [one.kind, one.name, one.namespace ?? null]))",
+        json!(DOCUMENTS)
     );
+    let found = browser.run(&script);
     assert_eq!(found, json!([["Pod", "one", "two"], ["Node", "three", null], ["Boat", "four", "sea"]]));
 }
 
