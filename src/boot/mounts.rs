@@ -11,7 +11,18 @@ pub fn mount_all() -> io::Result<()> {
     on("proc", "/proc", "proc", strict, c"")?;
     on("sysfs", "/sys", "sysfs", strict, c"")?;
     on("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=755")?;
+    seal(Path::new("/coracle"))?;
     mount_cgroups()
+}
+
+/// Lets nobody who runs the executable change it through `/proc/self/exe`.
+fn seal(executable: &Path) -> io::Result<()> {
+    if !executable.exists() {
+        return Ok(());
+    }
+    rustix::mount::mount_bind(executable, executable)?;
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    Ok(rustix::mount::mount_remount(executable, flags, "")?)
 }
 
 fn on(source: &str, target: &str, kind: &str, flags: MountFlags, options: &CStr) -> io::Result<()> {

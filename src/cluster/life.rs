@@ -1,7 +1,7 @@
 //! Start, stop and delete: lists of steps over one context, with undo in one place.
 
 use super::{kubeconfig, neighbours, ready};
-use crate::base::{Claim, Hint};
+use crate::base::{Claim, Hint, disk};
 use crate::config::{Home, NodePaths, Problem, Profile, Wanted};
 use crate::drivers::{self, Driver, Machine, MachineState, Say};
 use crate::pki;
@@ -299,7 +299,7 @@ impl Cluster {
         }
         if is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
             self.forget();
-            std::fs::remove_dir_all(self.home.profile_folder(&self.profile.name)).ok();
+            disk::remove(&self.home.profile_folder(&self.profile.name)).ok();
             kubeconfig::remove(&kubeconfig::path(), &self.profile.name).ok();
         }
     }
@@ -403,12 +403,12 @@ impl Cluster {
         self.driver.delete(&self.machine()?).await?;
         self.forget();
         let folder = self.home.profile_folder(&self.profile.name);
-        std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
+        disk::remove(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         let path = kubeconfig::path();
         kubeconfig::remove(&path, &self.profile.name).map_err(Error::io(format!("cannot write {}", path.display())))?;
         let beside = self.home.failed_start(&self.profile.name);
         if beside.exists() {
-            std::fs::remove_dir_all(&beside).map_err(Error::io(format!("cannot remove {}", beside.display())))?;
+            disk::remove(&beside).map_err(Error::io(format!("cannot remove {}", beside.display())))?;
         }
         if self.home.active() == self.profile.name {
             // Without the file the default profile is the active one.
@@ -437,7 +437,7 @@ pub async fn sweep(home: &Home, name: &str) -> Result<Vec<String>, Error> {
         cluster.forget();
         let path = kubeconfig::path();
         kubeconfig::remove(&path, name).map_err(Error::io(format!("cannot write {}", path.display())))?;
-        std::fs::remove_dir_all(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
+        disk::remove(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
         found.push(folder.display().to_string());
     }
     Ok(found)

@@ -192,7 +192,7 @@ fn list(folder: &Path) -> io::Result<Vec<Snapshot>> {
 }
 
 fn remove(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
+    match crate::base::disk::remove(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

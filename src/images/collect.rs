@@ -2,6 +2,7 @@
 
 use super::store::hex_of;
 use super::{Error, Store};
+use crate::base::disk;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +39,7 @@ fn remove_unneeded(folder: &Path, needed: &BTreeSet<PathBuf>) -> Result<(), Erro
             continue;
         }
         match entry.file_type().map_err(fail())?.is_dir() {
-            true => std::fs::remove_dir_all(entry.path()).map_err(fail())?,
+            true => disk::remove(&entry.path()).map_err(fail())?,
             false => std::fs::remove_file(entry.path()).map_err(fail())?,
         }
     }

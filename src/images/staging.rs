@@ -1,6 +1,7 @@
 //! Folders in which content is prepared before it becomes part of the store, and their clearing when a process died.
 
 use super::{Error, Store};
+use crate::base::disk;
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -31,7 +32,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         // What cannot be removed now is cleared when the store is opened next.
-        std::fs::remove_dir_all(&self.path).ok();
+        disk::remove(&self.path).ok();
     }
 }
 
@@ -44,7 +45,7 @@ pub(super) fn clear_abandoned(store: &Store) -> Result<(), Error> {
     let entries = std::fs::read_dir(store.root().join("staging")).map_err(Error::store("read its staging folder"))?;
     for entry in entries.flatten() {
         // Left where it is, it only takes room until the next try.
-        std::fs::remove_dir_all(entry.path()).ok();
+        disk::remove(&entry.path()).ok();
     }
     Ok(())
 }

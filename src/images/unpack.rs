@@ -270,7 +270,7 @@ impl Place<'_> {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(Errno::ISDIR) => {
                 let folder = PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()));
-                std::fs::remove_dir_all(folder.join(&self.name))
+                crate::base::disk::remove(&folder.join(&self.name))
             }
             Err(error) => Err(error.into()),
         }

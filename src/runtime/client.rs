@@ -3,6 +3,7 @@
 use super::spec::*;
 use super::streams::{self, Terminal};
 use super::wire::{self, Reply, Request};
+use crate::base::disk;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -219,7 +220,11 @@ impl Runtime for Supervised {
 
     async fn stats(&self, id: &str) -> Result<Stats, Error> {
         match self.ask(&Request::Stats(id.into()), &[]).await?.1 {
-            Reply::Stats(stats) => Ok(stats),
+            Reply::Stats(stats, None) => Ok(stats),
+            Reply::Stats(stats, Some(layer)) => {
+                let measured = tokio::task::spawn_blocking(move || disk::used(&layer)).await;
+                Ok(Stats { disk_used_bytes: measured.unwrap_or(0), ..stats })
+            }
             other => Err(unexpected(other)),
         }
     }

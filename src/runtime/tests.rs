@@ -59,6 +59,10 @@ struct World {
 impl World {
     /// Nothing without the rights or the programs.
     fn new() -> Option<Self> {
+        Self::of(|| image(&[]))
+    }
+
+    fn of(image: impl FnOnce() -> Vec<u8>) -> Option<Self> {
         if !rustix::process::geteuid().is_root() || !Path::new(BUSYBOX).exists() {
             println!("skipped: needs root and {BUSYBOX}");
             return None;
@@ -195,8 +199,8 @@ fn printed(log: &Path) -> String {
     text.lines().map(|line| line.splitn(4, ' ').nth(3).unwrap().to_string() + "\n").collect()
 }
 
-/// As `docker save` writes it.
-fn image() -> Vec<u8> {
+/// As `docker save` writes it, with links of somebody's.
+fn image(links: &[(&str, &str)]) -> Vec<u8> {
     let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
     let mut layer = tar::Builder::new(Vec::new());
     let header = |kind, size: usize, mode| {
@@ -220,6 +224,9 @@ fn image() -> Vec<u8> {
     }
     for name in PROGRAMS {
         layer.append_link(&mut header(tar::EntryType::Symlink, 0, 0o777), format!("bin/{name}"), "busybox").unwrap();
+    }
+    for (path, target) in links {
+        layer.append_link(&mut header(tar::EntryType::Symlink, 0, 0o777), path, target).unwrap();
     }
     let layer = layer.into_inner().unwrap();
     let config = json!({ "config": {}, "rootfs": { "diff_ids": [format!("sha256:{}", digest(&layer))] } }).to_string();
@@ -626,4 +633,80 @@ async fn system_calls_are_filtered() {
         world.outcome(&sandbox, spec).await.1,
         "mkdir: can't create directory '/tmp/x': No space left on device\n"
     );
+}
+
+/// What starting a container with mounts is refused with.
+async fn refused(world: &World, sandbox: &Sandbox, mounts: Vec<Mount>) -> String {
+    let made =
+        world.runtime.create_container(&sandbox.id, ContainerSpec { mounts, ..world.spec("c", "") }).await.unwrap();
+    let started = world.runtime.start_container(&made.id).await;
+    world.runtime.remove_container(&made.id).await.unwrap();
+    match started {
+        Err(Error::Start(why)) => why.rsplit("container init: ").next().unwrap().to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn volume(folder: &Path, at: &str) -> Mount {
+    let (container_path, host_path, propagation) = (at.into(), folder.into(), Propagation::Private);
+    Mount { container_path, host_path, read_only: false, recursive_read_only: false, propagation }
+}
+
+#[tokio::test]
+async fn what_the_kernel_shows_is_where_it_belongs_or_nowhere() {
+    let Some(world) = World::of(|| image(&[("proc", "/tmp/elsewhere"), ("tmp/elsewhere", "/etc/p")])) else { return };
+    let sandbox = world.sandbox("led").await;
+    let wanted = "error mounting to rootfs at \"/proc\": it must be mounted on an ordinary directory";
+    assert_eq!(refused(&world, &sandbox, vec![]).await, wanted);
+}
+
+#[tokio::test]
+async fn nothing_of_a_users_stands_in_proc() {
+    let Some(world) = World::of(|| image(&[("around", "/proc/self")])) else { return };
+    let sandbox = world.sandbox("proc").await;
+    let folder = world.home().join("volume");
+    std::fs::create_dir(&folder).unwrap();
+    for (at, why) in [
+        ("/proc", "not of type proc"),
+        ("/proc/sys", "inside /proc"),
+        ("/proc/self/attr", "inside /proc"),
+        ("/around/attr", "inside /proc"),
+    ] {
+        let wanted = format!("error mounting to rootfs at \"{at}\": \"{at}\" cannot be mounted because it is {why}");
+        assert_eq!(refused(&world, &sandbox, vec![volume(&folder, at)]).await, wanted);
+    }
+    std::fs::write(folder.join("uptime"), "1 2\n").unwrap();
+    let mounts = vec![volume(&folder.join("uptime"), "/proc/uptime")];
+    let spec = ContainerSpec { mounts, ..world.spec("informs", "cat /proc/uptime") };
+    assert_eq!(world.outcome(&sandbox, spec).await, (0, "1 2\n".into()));
+}
+
+#[tokio::test]
+async fn a_volume_at_dev_changes_neither_streams_nor_what_is_hidden() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("dev").await;
+    let folder = world.home().join("volume");
+    std::fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::symlink("/proc/kallsyms", folder.join("null")).unwrap();
+    let script = "stat -L -c '%F %t,%T' /proc/self/fd/0; wc -c < /proc/keys; sleep 1000";
+    let spec = ContainerSpec { mounts: vec![volume(&folder, "/dev")], ..world.spec("c", script) };
+    let log = sandbox.spec.log_directory.join(&spec.log_path);
+    let one = world.run(&sandbox, spec).await;
+    let text = world.sh(&one.id, "stat -L -c '%F %t,%T' /proc/self/fd/0").await;
+    assert_eq!(text, "character special file 1,3\n");
+    while printed(&log).lines().count() < 2 {
+        world.sh(&one.id, "true").await;
+    }
+    assert_eq!(printed(&log), "character special file 1,3\n0\n");
+}
+
+#[tokio::test]
+async fn who_may_write_to_a_device_is_not_a_containers_to_say() {
+    let Some(world) = World::new() else { return };
+    let sandbox = world.sandbox("devices").await;
+    let script = "echo x > /dev/null && echo written; for one in /dev/null /dev/full /proc/self/fd/0; do \
+                  busybox chmod 600 $one 2>&1 | grep -c 'Read-only'; done";
+    let mut spec = world.spec("c", script);
+    spec.security.capabilities.push("FOWNER".into());
+    assert_eq!(world.outcome(&sandbox, spec).await, (0, "written\n1\n1\n1\n".into()));
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -74,7 +75,8 @@ pub enum Reply {
     Sandbox(Box<Sandbox>),
     Container(Box<Container>),
     List(Vec<Sandbox>, Vec<Container>),
-    Stats(Stats),
+    /// With the folder of the writable layer, where there is one: who asks measures it, because that may take long.
+    Stats(Stats, Option<PathBuf>),
     Event(Box<Event>),
     /// A command runs, or an attachment stands. Carries its terminal, or the client's ends of its pipes.
     Started {

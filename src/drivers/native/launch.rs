@@ -121,7 +121,7 @@ fn build_root(root: &Path, profile: &Profile) -> io::Result<()> {
     rustix::mount::mount_bind(root, root)?;
     etc::write(root, profile, &resolvers::of_this_machine())?;
     let executable = std::env::current_exe()?;
-    bind_file(&executable, &root.join("coracle"))?;
+    bind_file(&executable, &root.join("coracle"), MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV)?;
     for folder in HOST_FOLDERS {
         bind_host_folder(root, folder)?;
     }
@@ -140,11 +140,13 @@ fn build_root(root: &Path, profile: &Profile) -> io::Result<()> {
     Ok(())
 }
 
-fn bind_file(source: &Path, target: &Path) -> io::Result<()> {
+/// Shows a file of the machine, of which nothing can be changed from inside: neither content nor mode nor owner.
+fn bind_file(source: &Path, target: &Path, flags: MountFlags) -> io::Result<()> {
     if !target.exists() {
         std::fs::File::create(target)?;
     }
-    Ok(rustix::mount::mount_bind(source, target)?)
+    rustix::mount::mount_bind(source, target)?;
+    Ok(rustix::mount::mount_remount(target, MountFlags::BIND | flags, "")?)
 }
 
 fn bind_host_folder(root: &Path, folder: &str) -> io::Result<()> {
@@ -169,7 +171,8 @@ fn make_devices(dev: &Path) -> io::Result<()> {
         if source.exists() {
             let target = dev.join(name);
             std::fs::create_dir_all(target.parent().unwrap_or(dev))?;
-            bind_file(&source, &target)?;
+            // A device can be written to all the same.
+            bind_file(&source, &target, MountFlags::RDONLY | MountFlags::NOSUID)?;
         }
     }
     for folder in ["pts", "shm", "mqueue"] {

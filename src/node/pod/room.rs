@@ -36,20 +36,22 @@ pub fn is_limited(pod: &Pod) -> bool {
 pub async fn exceeded(node: Arc<Node>, pod: Arc<Pod>, running: Vec<Container>) -> Option<String> {
     let folders: Vec<Folder> =
         parts::spec(&pod).volumes.iter().flatten().filter_map(|one| folder(&node, &pod, one)).collect();
-    // There may be many files.
+    // There may be many files. Beside its volumes a pod writes to its hosts file and its termination messages.
+    let whole = node.pod_folder(parts::uid(&pod));
     let measured = tokio::task::spawn_blocking(move || {
-        folders.into_iter().map(|folder| (disk::used(&folder.path), folder)).collect::<Vec<_>>()
+        let measured = folders.into_iter().map(|folder| (disk::used(&folder.path), folder)).collect::<Vec<_>>();
+        (measured, disk::used(&whole))
     });
-    let measured = measured.await.ok()?;
+    let (measured, mut total) = measured.await.ok()?;
     if let Some(why) = measured.iter().find_map(|(used, folder)| too_large(*used, folder)) {
         return Some(why);
     }
     let logs = super::messages::log_folder(&node, &pod);
-    let mut total: u64 = measured.iter().map(|(used, _)| used).sum();
     for container in running {
         // One that has ended meanwhile takes no more.
         let own = node.runtime.stats(&container.id).await.map_or(0, |stats| stats.disk_used_bytes);
-        let log = tokio::fs::metadata(logs.join(&container.spec.log_path)).await.map_or(0, |log| log.len());
+        // With those that were rotated away.
+        let log = logs.join(&container.spec.log_path).parent().map_or(0, disk::used);
         let Some((_, spec)) = parts::container(&pod, &container.spec.name) else { continue };
         let limit = storage(&spec);
         if limit.is_positive() && is_above(own + log, limit) {

@@ -4,6 +4,7 @@
 //! Source of the layout: kubelet `pkg/volume/util/atomic_writer.go`.
 
 use super::ownership;
+use crate::base::disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
@@ -47,7 +48,7 @@ pub fn write(folder: &Path, payload: &Payload, group: Option<u32>) -> io::Result
     std::fs::rename(&next, folder.join(DATA))?;
     link_names(folder, payload)?;
     match earlier {
-        Some(earlier) => std::fs::remove_dir_all(folder.join(earlier)).or_else(missing_is_fine),
+        Some(earlier) => disk::remove(&folder.join(earlier)).or_else(missing_is_fine),
         None => Ok(()),
     }
 }

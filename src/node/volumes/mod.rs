@@ -26,6 +26,7 @@ pub use follow::{Follower, mount};
 pub use mounts::of as mounts;
 
 use super::context::Node;
+use crate::base::disk;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ pub fn remove_unmounted(folder: &Path) -> io::Result<()> {
 }
 
 fn remove(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
+    match disk::remove(folder) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

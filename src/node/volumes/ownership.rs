@@ -1,7 +1,10 @@
 //! Giving a volume to the pod's group (`fsGroup`). Source: kubelet `pkg/volume/volume_linux.go`.
 
+use crate::base::disk;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 const READ: u32 = 0o440;
@@ -19,22 +22,34 @@ pub fn give(root: &Path, group: u32, read_only: bool, policy: Option<&str>) -> i
             return Ok(());
         }
     }
-    give_all(root, group, mask)
+    give_one(&open(rustix::fs::CWD, root, OFlags::empty())?, group, mask)?;
+    let mut done = Ok(());
+    disk::walk(root, &mut |folder, name, _| {
+        // One that went away needs no group.
+        let one = open(folder, name, OFlags::NOFOLLOW).and_then(|file| give_one(&file, group, mask));
+        match one {
+            Err(error) if done.is_ok() && error.kind() != io::ErrorKind::NotFound => done = Err(error),
+            _ => {}
+        }
+    });
+    done
 }
 
-fn give_all(path: &Path, group: u32, mask: u32) -> io::Result<()> {
-    let metadata = std::fs::symlink_metadata(path)?;
-    lchown(path, None, Some(group))?;
-    if metadata.is_symlink() {
-        return Ok(());
-    }
-    if metadata.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            give_all(&entry?.path(), group, mask)?;
-        }
-    }
-    let more = if metadata.is_dir() { mask | FOLDER } else { mask };
-    std::fs::set_permissions(path, PermissionsExt::from_mode(metadata.mode() & 0o7777 | more))
+fn open(folder: impl AsFd, name: impl rustix::path::Arg, more: OFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(folder, name, OFlags::PATH | OFlags::CLOEXEC | more, Mode::empty())?)
+}
+
+/// By the open file: another pod may have the volume, and put a link of its own in the place of what was looked at.
+fn give_one(file: &OwnedFd, group: u32, mask: u32) -> io::Result<()> {
+    rustix::fs::chownat(file, "", None, Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?;
+    let stat = rustix::fs::fstat(file)?;
+    let more = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => return Ok(()),
+        FileType::Directory => mask | FOLDER,
+        _ => mask,
+    };
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    std::fs::set_permissions(path, PermissionsExt::from_mode(stat.st_mode & 0o7777 | more))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Paths inside a container's root, where neither a link of the image nor an open descriptor leads out.
 
+use crate::runtime::sys::{self, Sharing};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -7,7 +8,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// Links in a row that point nowhere.
@@ -26,6 +27,23 @@ impl Root {
     pub fn find(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(&self.0, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    /// Finds a folder or file that no link leads to: what is mounted there, and what guards it, must be in one place.
+    pub fn find_real(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        rustix::fs::openat2(&self.0, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    /// The same for a folder, made with what is above it if it is missing.
+    pub fn make_real(&self, path: &Path) -> io::Result<OwnedFd> {
+        if matches!(self.find_real(path), Err(Errno::NOENT)) {
+            self.make(path, true)?;
+        }
+        self.find_real(path).map_err(|error| match error {
+            Errno::LOOP => io::Error::other("it must be mounted on an ordinary directory"),
+            error => error.into(),
+        })
     }
 
     /// Finds a folder or file, making it and what is above it if it is missing.
@@ -107,6 +125,30 @@ pub fn place(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
     Ok(move_mount(mount.as_fd(), "", target.as_fd(), "", flags)?)
 }
 
+/// Whether this is a file of `/proc` (linux/magic.h: PROC_SUPER_MAGIC).
+pub fn is_of_proc(file: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(file)?.f_type as u64 == 0x9fa0)
+}
+
+/// The node's `/dev/null`, to be opened while the node's files are there: what a container has under that name may be anything.
+/// Nobody who has the descriptor can change whose the device is.
+pub fn open_null() -> io::Result<OwnedFd> {
+    let tree = copy_sealed("/dev/null")?;
+    let path = format!("/proc/self/fd/{}", tree.as_raw_fd());
+    let null = rustix::fs::open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = rustix::fs::fstat(&null)?;
+    let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+        && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (1, 3);
+    if is_null { Ok(null) } else { Err(io::Error::other("the node's /dev/null is not the device")) }
+}
+
+/// A copy of a file of the node's, through which neither mode nor owner of it can be changed. Devices can be written to.
+pub fn copy_sealed(path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
+    let tree = copy_mounts(path, false)?;
+    sys::set_mount(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY, Some(Sharing::Private), false)?;
+    Ok(tree)
+}
+
 /// What kind of file this is.
 pub fn kind(file: impl AsFd) -> io::Result<FileType> {
     let stat = rustix::fs::statat(file, "", AtFlags::EMPTY_PATH)?;
@@ -133,5 +175,19 @@ mod tests {
         assert!(folder.path().join("run/lib/data").is_dir());
         assert!(folder.path().join("outside/file").is_file());
         root.make(Path::new("/var/lib/data"), true).unwrap();
+    }
+
+    #[test]
+    fn what_must_be_in_one_place_is_behind_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root(rustix::fs::open(folder.path(), OFlags::PATH, Mode::empty()).unwrap());
+        root.make_real(Path::new("/proc")).unwrap();
+        root.make_real(Path::new("/proc")).unwrap();
+        std::fs::create_dir_all(folder.path().join("real/fs")).unwrap();
+        std::os::unix::fs::symlink("/real", folder.path().join("sys")).unwrap();
+        for path in ["/sys", "/sys/fs"] {
+            let why = root.make_real(Path::new(path)).unwrap_err().to_string();
+            assert_eq!(why, "it must be mounted on an ordinary directory", "{path}");
+        }
     }
 }

@@ -85,6 +85,7 @@ fn try_container(plan: &ContainerPlan, status: &UnixStream) -> Result<std::conve
     plan.process.adjust_oom_score()?;
     sys::unshare(UnshareFlags::NEWNS).map_err(|error| format!("cannot make a mount namespace: {}", words(&error)))?;
     let sources = plan.rootfs.open_sources()?;
+    let null = null()?;
     for (path, kind) in &plan.namespaces {
         let joined = File::open(path).and_then(|file| sys::join(file, *kind));
         joined.map_err(|error| format!("cannot join `{}`: {}", path.display(), words(&error)))?;
@@ -94,7 +95,7 @@ fn try_container(plan: &ContainerPlan, status: &UnixStream) -> Result<std::conve
             .map_err(|error| format!("cannot make a cgroup namespace: {}", words(&error)))?;
     }
     plan.rootfs.build(sources)?;
-    let terminal = plan.stdio.connect(&plan.process.user)?;
+    let terminal = plan.stdio.connect(&plan.process.user, null)?;
     if let Some(terminal) = terminal {
         rootfs::show_console(&terminal)?;
         tell_terminal(status, &terminal.master)?;
@@ -111,6 +112,7 @@ pub fn command(plan: &CommandPlan, status: &UnixStream) -> i32 {
 fn try_command(plan: &CommandPlan, status: &UnixStream) -> Result<std::convert::Infallible, Failed> {
     enter(&plan.entrances)?;
     plan.process.adjust_oom_score()?;
+    let null = null()?;
     let kinds = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::NETWORK
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
@@ -118,10 +120,14 @@ fn try_command(plan: &CommandPlan, status: &UnixStream) -> Result<std::convert::
         | ThreadNameSpaceType::CONTROL_GROUP;
     sys::join_process(plan.container, kinds)
         .map_err(|error| format!("cannot join the container: {}", words(&error)))?;
-    if let Some(terminal) = plan.stdio.connect(&plan.process.user)? {
+    if let Some(terminal) = plan.stdio.connect(&plan.process.user, null)? {
         tell_terminal(status, &terminal.master)?;
     }
     plan.process.run(status)
+}
+
+fn null() -> Result<OwnedFd, String> {
+    files::open_null().map_err(|error| format!("cannot open the node's /dev/null: {}", words(&error)))
 }
 
 /// Moves this process into cgroups.

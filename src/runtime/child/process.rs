@@ -52,20 +52,18 @@ pub enum Stdio {
 /// A terminal that was made inside the container.
 pub struct Terminal {
     pub master: OwnedFd,
-    /// Where its other side is.
-    pub path: PathBuf,
+    /// Its other side.
+    pub slave: OwnedFd,
 }
 
 impl Stdio {
-    /// Makes them this process's standard streams.
-    pub fn connect(&self, user: &User) -> Result<Option<Terminal>, String> {
+    /// Makes them this process's standard streams; `null` is the node's, of which nothing is left open beside them.
+    pub fn connect(&self, user: &User, null: OwnedFd) -> Result<Option<Terminal>, String> {
         // A session of its own: no signal of the supervisor's terminal, and a terminal of its own to control.
         rustix::process::setsid().ok();
         let failed = |error: io::Error| format!("cannot connect the streams: {}", words(&error));
         match self {
             Stdio::Pipes { stdin, stdout, stderr } => {
-                let null = Root::open().and_then(|root| Ok(root.find(Path::new("/dev/null"), OFlags::RDWR)?));
-                let null = null.map_err(failed)?;
                 for (end, number) in [(stdin, 0), (stdout, 1), (stderr, 2)] {
                     if let Some(end) = end {
                         // Programs open /dev/stdout again by its path.
@@ -95,7 +93,6 @@ fn open_terminal(user: &User, size: Option<(u16, u16)>) -> io::Result<Terminal> 
     rustix::pty::unlockpt(&master)?;
     let slave =
         rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-    let path = rustix::pty::ptsname(&master, Vec::new())?;
     rustix::fs::fchown(&slave, Some(Uid::from_raw(user.uid)), None)?;
     rustix::process::ioctl_tiocsctty(&slave)?;
     if let Some((columns, rows)) = size {
@@ -105,8 +102,7 @@ fn open_terminal(user: &User, size: Option<(u16, u16)>) -> io::Result<Terminal> 
     for number in 0..=2 {
         sys::duplicate_to(&slave, number)?;
     }
-    let path = PathBuf::from(path.to_str().map_err(|_| Errno::INVAL)?);
-    Ok(Terminal { master, path })
+    Ok(Terminal { master, slave })
 }
 
 impl Process {
@@ -176,7 +172,14 @@ impl Process {
         let Some(profile) = self.apparmor_profile.strip_prefix("localhost/") else { return Ok(()) };
         let attribute = ["/proc/self/attr/apparmor/exec", "/proc/self/attr/exec"];
         let path = attribute.iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new(attribute[1]));
-        write(path, &format!("exec {profile}")).map_err(|why| format!("cannot apply AppArmor profile {profile}: {why}"))
+        let refused = |why: String| format!("cannot apply AppArmor profile {profile}: {why}");
+        // What a container has there must be the kernel's.
+        let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, rustix::fs::Mode::empty());
+        match file.map_err(io::Error::from).and_then(super::files::is_of_proc) {
+            Ok(true) => write(path, &format!("exec {profile}")).map_err(refused),
+            Ok(false) => Err(refused("/proc is not the kernel's".into())),
+            Err(error) => Err(refused(words(&error))),
+        }
     }
 
     fn enter_working_directory(&self) -> Result<(), String> {

@@ -42,6 +42,20 @@ pub const MASKED: &[&str] = &[
     "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
+/// Files of `/proc` that a volume may replace, as LXCFS does. Source: runc `libcontainer/rootfs_linux.go` (checkProcMount).
+const REPLACEABLE: &[&str] = &[
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
 /// Read-only in containers that are not privileged.
 pub const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
@@ -84,6 +98,8 @@ pub struct Sources {
     executable: Option<OwnedFd>,
     mounts: Vec<(String, OwnedFd)>,
     devices: Vec<(PathBuf, OwnedFd)>,
+    /// One for each path that is masked: what is put over a file.
+    covers: Vec<OwnedFd>,
 }
 
 /// One thing to put in place.
@@ -121,6 +137,12 @@ impl Rootfs {
             executable: executable.transpose()?,
             mounts: mounts.collect::<Result<_, String>>()?,
             devices: self.open_devices()?,
+            covers: self
+                .masked_paths
+                .iter()
+                .map(|_| files::copy_sealed("/dev/null"))
+                .collect::<io::Result<_>>()
+                .map_err(|error| failed(Path::new("/dev/null"), error))?,
         })
     }
 
@@ -134,8 +156,8 @@ impl Rootfs {
         sys::set_mount(&tree, MountAttrFlags::empty(), Some(sharing), true)?;
         // Device files in volumes are a privileged container's only: others could make the node's disk there and open it.
         let is_harmless = DEVICES.iter().any(|name| mount.host_path == Path::new("/dev").join(name));
-        if !self.privileged && !is_harmless {
-            sys::set_mount(&tree, NODEV, None, true)?;
+        if !self.privileged {
+            sys::set_mount(&tree, if is_harmless { RDONLY } else { NODEV }, None, true)?;
         }
         if mount.read_only || mount.recursive_read_only {
             sys::set_mount(&tree, RDONLY, None, mount.recursive_read_only)?;
@@ -153,7 +175,11 @@ impl Rootfs {
             self.devices.iter().map(|device| (PathBuf::from(&device.container_path), device.host_path.clone())),
         );
         let opened = wanted.into_iter().map(|(path, source)| {
-            let opened = files::copy_mounts(&source, false).and_then(|tree| make_private(&tree).map(|()| tree));
+            // Everybody has the same devices: who may write to one must not say who else may.
+            let opened = match self.privileged {
+                true => files::copy_mounts(&source, false).and_then(|tree| make_private(&tree).map(|()| tree)),
+                false => files::copy_sealed(&source),
+            };
             let failed = |error: io::Error| {
                 let source = source.display();
                 format!("error gathering device information while adding custom device \"{source}\": {}", words(&error))
@@ -171,12 +197,21 @@ impl Rootfs {
             let placed = root.make(Path::new("/coracle"), false).and_then(|target| files::place(executable, target));
             placed.map_err(|error| format!("cannot show the executable: {}", words(&error)))?;
         }
-        for (path, part) in self.parts(sources.shm, sources.mounts, sources.devices) {
-            self.put(&root, &path, part)
-                .map_err(|error| format!("error mounting to rootfs at \"{path}\": {}", words(&error)))?;
-        }
+        let put = |path: &str, part: Part| {
+            self.put(&root, path, part)
+                .map_err(|error| format!("error mounting to rootfs at \"{path}\": {}", words(&error)))
+        };
+        let (own, guarded) = self.own_parts(sources.shm, &sources.mounts, sources.devices);
+        own.into_iter().try_for_each(|(path, part)| put(path, part))?;
+        // Before the user's mounts, which the image may lead anywhere; what they replace is guarded after them.
+        let mut covers = sources.covers.into_iter();
+        self.protect(&root, &mut covers, |path| guarded.iter().any(|own| Path::new(path).starts_with(own)))?;
+        let mut mounts = sources.mounts;
+        mounts.sort_by_key(|(path, _)| Path::new(path).components().count());
+        mounts.into_iter().try_for_each(|(path, tree)| put(&path, Part::Tree(tree)))?;
+        self.protect(&root, &mut covers, |path| !guarded.iter().any(|own| Path::new(path).starts_with(own)))?;
         self.make_working_directory(&root)?;
-        self.protect(&root)
+        self.seal(&root)
     }
 
     /// The layers become `/`, and what was there is gone from this mount namespace.
@@ -209,36 +244,34 @@ impl Rootfs {
         attempt(&format!("{plain},volatile")).or_else(|_| attempt(&plain))
     }
 
-    /// Everything to put in place, what is above first. A mount of the user's replaces ours at its path and below: what is
-    /// mounted into one that is shared with the node would show up there.
-    fn parts(
+    /// What every container has, what is above first, and the paths that are ours. A mount of the user's replaces ours at its
+    /// path and below: what is mounted into one that is shared with the node would show up there.
+    fn own_parts(
         &self,
         shm: OwnedFd,
-        mounts: Vec<(String, OwnedFd)>,
+        mounts: &[(String, OwnedFd)],
         devices: Vec<(PathBuf, OwnedFd)>,
-    ) -> Vec<(String, Part)> {
+    ) -> (Vec<(&'static str, Part)>, Vec<&'static str>) {
         let own = [
             ("/proc", Part::Proc),
             ("/dev", Part::Devices(devices)),
+            ("/sys", Part::System),
             ("/dev/pts", Part::Terminals),
             ("/dev/shm", Part::Tree(shm)),
             ("/dev/mqueue", Part::Queues),
-            ("/sys", Part::System),
             ("/sys/fs/cgroup", Part::Cgroups),
         ];
         let is_taken = |path: &str| mounts.iter().any(|(taken, _)| Path::new(path).starts_with(taken));
-        let own = own.into_iter().filter(|(path, _)| !is_taken(path)).map(|(path, part)| (path.to_string(), part));
-        let mut parts: Vec<(String, Part)> = own.collect();
-        parts.extend(mounts.into_iter().map(|(path, tree)| (path, Part::Tree(tree))));
-        parts.sort_by_key(|(path, _)| Path::new(path).components().count());
-        parts
+        let parts: Vec<_> = own.into_iter().filter(|(path, _)| !is_taken(path)).collect();
+        let guarded = parts.iter().map(|(path, _)| *path).collect();
+        (parts, guarded)
     }
 
     fn put(&self, root: &Root, path: &str, part: Part) -> io::Result<()> {
         let read_only = if self.privileged { MountAttrFlags::empty() } else { RDONLY };
         let strict = NOSUID | NODEV | NOEXEC;
         let path = Path::new(path);
-        let mount = |tree: OwnedFd| files::place(tree, root.make(path, true)?);
+        let mount = |tree: OwnedFd| files::place(tree, root.make_real(path)?);
         match part {
             Part::Proc => mount(files::new_mount("proc", &[], strict)?),
             Part::Devices(devices) => {
@@ -257,17 +290,19 @@ impl Rootfs {
             Part::Cgroups => self.put_cgroups(root, path, strict | read_only),
             Part::Tree(tree) => {
                 let is_folder = files::kind(&tree)? == FileType::Directory;
-                files::place(tree, root.make(path, is_folder)?)
+                let target = root.make(path, is_folder)?;
+                check_proc(path, &tree, &target)?;
+                files::place(tree, target)
             }
         }
     }
 
     fn put_cgroups(&self, root: &Root, path: &Path, flags: MountAttrFlags) -> io::Result<()> {
         let Some(hierarchies) = &self.hierarchies else {
-            return files::place(files::new_mount("cgroup2", &[], flags)?, root.make(path, true)?);
+            return files::place(files::new_mount("cgroup2", &[], flags)?, root.make_real(path)?);
         };
         let writable = flags.difference(RDONLY);
-        files::place(files::new_mount("tmpfs", &[("mode", "755")], writable)?, root.make(path, true)?)?;
+        files::place(files::new_mount("tmpfs", &[("mode", "755")], writable)?, root.make_real(path)?)?;
         for hierarchy in hierarchies {
             let options: Vec<(&str, &str)> = hierarchy.split(',').map(|name| (name, "")).collect();
             let folder = path.join(hierarchy);
@@ -287,36 +322,59 @@ impl Rootfs {
         }
     }
 
-    /// Hides what a container must not see and keeps it from writing where it must not.
-    fn protect(&self, root: &Root) -> Result<(), String> {
-        for path in &self.read_only_paths {
+    /// Hides what a container must not see and keeps it from writing where it must not, of the paths that are `meant`.
+    fn protect(
+        &self,
+        root: &Root,
+        covers: &mut impl Iterator<Item = OwnedFd>,
+        meant: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        for path in self.read_only_paths.iter().filter(|path| meant(path)) {
             on_existing(root, path, |file| {
                 let tree = files::copy_mounts_of(&file, true)?;
                 sys::set_mount(&tree, RDONLY, None, true)?;
                 files::place(tree, file)
             })?;
         }
-        for path in &self.masked_paths {
+        for path in self.masked_paths.iter().filter(|path| meant(path)) {
             on_existing(root, path, |file| {
                 let cover = match files::kind(&file)? {
                     FileType::Directory => files::new_mount("tmpfs", &[("size", "0")], RDONLY)?,
-                    _ => files::copy_mounts("/dev/null", false)?,
+                    _ => covers.next().ok_or(Errno::NOENT)?,
                 };
                 files::place(cover, file)
             })?;
         }
-        if self.read_only {
-            let sealed = root.find(Path::new("/"), OFlags::PATH).map_err(io::Error::from);
-            let sealed = sealed.and_then(|file| sys::set_mount(file, RDONLY, None, false));
-            sealed.map_err(|error| format!("cannot make the root read-only: {}", words(&error)))?;
-        }
         Ok(())
     }
+
+    fn seal(&self, root: &Root) -> Result<(), String> {
+        if !self.read_only {
+            return Ok(());
+        }
+        let sealed = root.find(Path::new("/"), OFlags::PATH).map_err(io::Error::from);
+        let sealed = sealed.and_then(|file| sys::set_mount(file, RDONLY, None, false));
+        sealed.map_err(|error| format!("cannot make the root read-only: {}", words(&error)))
+    }
+}
+
+/// Nothing of a user's may stand in `/proc`, from where the kernel and the runtime read and are told things, but `/proc` itself
+/// of the node, and files that only inform.
+fn check_proc(path: &Path, tree: &OwnedFd, target: &OwnedFd) -> io::Result<()> {
+    let refused =
+        |why: &str| Err(io::Error::other(format!("\"{}\" cannot be mounted because it is {why}", path.display())));
+    if path == Path::new("/proc") {
+        return if files::is_of_proc(tree)? { Ok(()) } else { refused("not of type proc") };
+    }
+    if files::is_of_proc(target)? && !REPLACEABLE.iter().any(|known| path == Path::new(known)) {
+        return refused("inside /proc");
+    }
+    Ok(())
 }
 
 /// Does something with a path that may not be there.
 fn on_existing(root: &Root, path: &str, work: impl FnOnce(OwnedFd) -> io::Result<()>) -> Result<(), String> {
-    let done = match root.find(Path::new(path), OFlags::PATH) {
+    let done = match root.find_real(Path::new(path)) {
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
         found => found.map_err(io::Error::from).and_then(work),
     };
@@ -367,7 +425,7 @@ fn every_device(folder: &Path) -> Vec<PathBuf> {
 /// Shows a container's terminal at `/dev/console`.
 pub fn show_console(terminal: &Terminal) -> Result<(), String> {
     let shown = Root::open().and_then(|root| {
-        let tree = files::copy_mounts(&terminal.path, false)?;
+        let tree = files::copy_mounts_of(&terminal.slave, false)?;
         files::place(tree, root.make(Path::new("/dev/console"), false)?)
     });
     shown.map_err(|error| format!("cannot show the terminal at /dev/console: {}", words(&error)))

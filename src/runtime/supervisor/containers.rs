@@ -3,6 +3,7 @@
 use super::output::{Output, Stream};
 use super::sandboxes::SandboxEntry;
 use super::{Exit, Filter, Supervisor, Told, new_id, other, told};
+use crate::base::disk;
 use crate::images::Hold;
 use crate::runtime::capabilities;
 use crate::runtime::child::{self, ContainerPlan, Process, Rootfs, Stdio};
@@ -18,7 +19,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -396,7 +397,7 @@ impl Supervisor {
             self.sweep();
         } else {
             // What cannot be deleted now is tried again at the next sweep.
-            std::fs::remove_dir_all(&trash).ok();
+            disk::remove(&trash).ok();
         }
         Ok(())
     }
@@ -420,18 +421,17 @@ impl Supervisor {
         run.output.reopen().map_err(other("cannot reopen the log"))
     }
 
-    /// Figures of a container, of a sandbox, or (id `/`) of the node.
-    pub(super) fn stats(&self, id: &str) -> Result<Stats, Failure> {
+    /// Figures of a container, of a sandbox, or (id `/`) of the node; and where a container's writable layer is.
+    pub(super) fn stats(&self, id: &str) -> Result<(Stats, Option<PathBuf>), Failure> {
         if id == "/" {
-            return Ok(self.cgroups.stats(""));
+            return Ok((self.cgroups.stats(""), None));
         }
         if let Ok(sandbox) = self.sandbox(id) {
-            return Ok(self.cgroups.stats(&sandbox.cgroup()));
+            return Ok((self.cgroups.stats(&sandbox.cgroup()), None));
         }
         let entry = self.entry(id)?;
         let cgroup = self.cgroup_of(&entry)?;
-        let disk_used_bytes = crate::base::disk::used(&self.records.folder(id).join("upper"));
-        Ok(Stats { disk_used_bytes, ..self.cgroups.stats(&cgroup) })
+        Ok((self.cgroups.stats(&cgroup), Some(self.records.folder(id).join("upper"))))
     }
 
     fn rootfs(&self, id: &str, spec: &ContainerSpec, owner: &SandboxEntry) -> Result<Rootfs, Failure> {

@@ -22,6 +22,7 @@ use super::cgroups::Cgroups;
 use super::devices::Guard;
 use super::spec::*;
 use super::wire::{self, Failure, Reply, Request};
+use crate::base::disk;
 use crate::images::Store;
 use containers::Entry;
 use records::Records;
@@ -233,7 +234,7 @@ impl Supervisor {
             Request::UpdateSandbox { id, resources } => self.update_sandbox(&id, resources).map(|()| Reply::Done),
             Request::Update { id, resources } => self.update_container(&id, resources).map(|()| Reply::Done),
             Request::ReopenLog(id) => self.reopen_log(&id).map(|()| Reply::Done),
-            Request::Stats(id) => Ok(Reply::Stats(self.stats(&id)?)),
+            Request::Stats(id) => self.stats(&id).map(|(stats, layer)| Reply::Stats(stats, layer)),
             Request::Events | Request::Exec { .. } | Request::Attach { .. } | Request::Sockets(_) => {
                 Err(Failure::Other("answered elsewhere".into()))
             }
@@ -268,7 +269,7 @@ impl Supervisor {
         let swept = super::sys::fork(false, || {
             for entry in std::fs::read_dir(&trash).into_iter().flatten().flatten() {
                 // What stays is tried again at the next sweep.
-                std::fs::remove_dir_all(entry.path()).ok();
+                disk::remove(&entry.path()).ok();
             }
             0
         });

@@ -3,6 +3,7 @@
 //! The controllers run in the node's own mount namespace, so the folder is made and removed here and not by a pod.
 
 use super::{NAME, PROVISIONED_BY, PROVISIONER, claim_spec, matching};
+use crate::base::disk;
 use crate::client::Level;
 use crate::control::controllers::{Context, Error, write};
 use k8s_openapi::api::core::v1::{HostPathVolumeSource, PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec};
@@ -112,7 +113,11 @@ pub async fn remove(context: &Context, volume: &PersistentVolume) -> Result<(), 
     let Some(folder) = path.filter(is_inside) else {
         return Err(Error::Invalid("the volume's path is not one of this provisioner's".into()));
     };
-    match tokio::fs::remove_dir_all(&folder).await {
+    let removed = {
+        let folder = folder.clone();
+        tokio::task::spawn_blocking(move || disk::remove(&folder)).await.map_err(std::io::Error::other)
+    };
+    match removed.flatten() {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::Invalid(format!("cannot remove {}: {error}", folder.display())))
         }
