@@ -204,7 +204,7 @@ fn a_terminal_runs_what_is_typed() {
     browser.keys("echo $((6*7)) of them\u{e007}");
     shows("42 of them");
     // Colours, a cursor that moves, and a screen that is cleared.
-    browser.keys("printf '\\033[2J\\033[3;5H\\033[31mred\\033[0m'\u{e007}");
+    browser.keys("printf '\\033[2J\\033[3;5H\\033[31mred\\033[0m\\n'\u{e007}");
     browser.until("[...document.querySelectorAll('.terminal-present .t-f1')].some(one => one.textContent === 'red')");
     browser
         .until("document.querySelectorAll('.terminal-present .terminal-line')[2]?.textContent.startsWith('    red')");

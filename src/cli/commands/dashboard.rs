@@ -81,7 +81,7 @@ async fn answered(client: &Client, context: &Context) -> Result<(), Failure> {
     let waiting = crate::client::wait::until(door, NAME, is_ready);
     if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
         let what = format!("the dashboard's pod is not ready after {} s", PATIENCE.as_secs());
-        let hint = format!("kubectl describe pods -n {NAME}");
+        let hint = format!("kubectl describe pods -n {NAME}; `coracle addons enable {ADDON}` makes it anew");
         return Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Named(115, "SVC_UNREACHABLE") });
     }
     Ok(())

@@ -88,6 +88,12 @@ export function socketProtocols(protocols) {
 /** The address of a WebSocket at this origin. */
 export const socketAddress = (path) => `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
 
+/** Closes a WebSocket; one that is being opened is closed when it is, as browsers take anything else for a fault. */
+export function closeQuietly(socket) {
+  if (socket.readyState === WebSocket.CONNECTING) socket.onopen = () => socket.close();
+  else socket.close();
+}
+
 /** An answer that does not end: its text in pieces, as an async iterator. Ends when `signal` says so. */
 export function stream(path, { accept, signal }) {
   return access.about ? socketStream(path, accept, signal) : fetchStream(path, accept, signal);
@@ -111,7 +117,7 @@ async function* socketStream(path, accept, signal) {
   const queue = [];
   let [wake, ended, failure, status] = [null, false, null, 0];
   const tell = () => wake?.();
-  const abort = () => socket.close();
+  const abort = () => closeQuietly(socket);
   signal?.addEventListener("abort", abort);
   socket.onopen = () => socket.send(JSON.stringify({ path, accept: accept ?? "application/json" }));
   socket.onclose = (event) => {
@@ -143,7 +149,7 @@ async function* socketStream(path, accept, signal) {
     if (failure && !signal?.aborted) throw failure;
   } finally {
     signal?.removeEventListener("abort", abort);
-    socket.close();
+    closeQuietly(socket);
   }
 }
 

@@ -57,6 +57,13 @@ export function path(resource, namespace, name, subresource) {
   return parts.join("/");
 }
 
+/** What many of a kind are called: its name as the kind writes it, with the end that the resource has. */
+export function plural({ kind, name }) {
+  let at = 0;
+  while (at < kind.length && kind[at].toLowerCase() === name[at]) at += 1;
+  return kind.slice(0, at) + name.slice(at);
+}
+
 /** Where in this page a list or an object is. */
 export function place(resource, namespace, name, tab) {
   const key = `${resource.group || "core"}/${resource.name}`;

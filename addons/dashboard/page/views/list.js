@@ -1,7 +1,7 @@
 // Objects of one kind, by the columns that the API has for them, live.
 
-import { el, fill } from "../lib/dom.js";
-import { ofKey, path, place } from "../lib/discovery.js";
+import { el, fill, framed } from "../lib/dom.js";
+import { ofKey, path, place, placeOf, plural } from "../lib/discovery.js";
 import { age, bytes, cores, ratioTone, time, tone } from "../lib/format.js";
 import * as metrics from "../lib/metrics.js";
 import { chosen } from "../lib/state.js";
@@ -17,7 +17,7 @@ const STATES = /^(status|phase|type|reason|established|available|suspend|desired
 /** Shows the objects of the resource `group/name` in `place`. */
 export function listView(target, scope, { key }) {
   const resource = ofKey(key);
-  const title = titleOf(key) ?? resource?.name.replace(/^./, (first) => first.toUpperCase());
+  const title = titleOf(key) ?? (resource && plural(resource));
   if (!resource) return void fill(target, trouble(new Error(`The cluster has no ${key.replace(/^\//, "")}.`)));
   document.title = `${title} · Coracle`;
   const filter = el("input.filter", { type: "search", placeholder: "Filter by name, label, state", aria: { label: "Filter" }, data: { filter: "" } });
@@ -28,21 +28,22 @@ export function listView(target, scope, { key }) {
     el("label.check", wide, "All columns"), button("Create", "plus", () => edit(resource, chosen.namespace)));
   const table = new Table({
     key: (row) => row.object.metadata.uid,
-    href: (row) => place(resource, row.object.metadata.namespace, row.object.metadata.name),
+    // Who opens an event wants to see what it is about.
+    href: ({ object }) => (object.involvedObject && placeOf(object.involvedObject)) || place(resource, object.metadata.namespace, object.metadata.name),
     label: title,
     empty: () => emptiness(watch, resource, filter.value),
   });
   fill(target, head, table.element);
 
   let watch = null;
-  const show = () => {
+  const show = framed(() => {
     if (watch.columns.length) table.columns = columns(watch.columns, resource, wide.checked);
     const wanted = filter.value.trim().toLowerCase();
     const rows = wanted ? watch.list.filter((row) => matches(row, wanted)) : watch.list;
     table.update(rows);
     amount.textContent = wanted ? `${rows.length} of ${watch.items.size}` : watch.items.size.toLocaleString("en");
     sayState(live, watch);
-  };
+  });
   const begin = () => {
     watch?.stop();
     const where = path(resource, resource.namespaced ? chosen.namespace : "");

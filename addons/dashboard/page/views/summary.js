@@ -1,7 +1,7 @@
 // The first tab of an object: facts, figures, conditions, containers, what belongs to it, events.
 
 import { access } from "../lib/api.js";
-import { ofKey, place, placeOf } from "../lib/discovery.js";
+import { ofKey, place, placeOf, plural } from "../lib/discovery.js";
 import { copy, el, fill, framed } from "../lib/dom.js";
 import { age, bytes, compare, cores, quantity, time } from "../lib/format.js";
 import { lineGraph } from "../lib/graph.js";
@@ -71,8 +71,13 @@ function figures(box, scope, about) {
     const all = (about.object.spec.containers ?? []).map((one) => quantity(one.resources?.limits?.[field] ?? 0));
     return all.length && all.every(Boolean) ? all.reduce((sum, one) => sum + one) : 0;
   };
+  // The pods of a workload are known a moment after its view is.
+  const eitherChange = (draw) => {
+    const ends = [metrics.onSample(draw), about.onchange(draw)];
+    return () => ends.forEach((end) => end());
+  };
   const graph = (title, field, write) => lineGraph({
-    title, write, scope, limit: limit(field), subscribe: metrics.onSample, empty: () => (metrics.available === false ? "The cluster has no metrics" : metrics.available ? "No figures: nothing of it runs" : "Waiting for figures"),
+    title, write, scope, limit: limit(field), subscribe: eitherChange, empty: () => (metrics.available === false ? "The cluster has no metrics" : metrics.available ? "No figures: nothing of it runs" : "Waiting for figures"),
     read: () => read() && { values: read()[field], times: read().times },
   });
   fill(box, el(".figures", el("section.card", graph("CPU", "cpu", cores)), el("section.card", graph("Memory", "memory", bytes))));
@@ -192,7 +197,7 @@ function childrenView({ resource, pods, children, namespace }) {
     const newest = [...list].sort((one, other) => new Date(other.metadata.creationTimestamp) - new Date(one.metadata.creationTimestamp));
     const hasState = list.some((one) => stateOf(key, one));
     const row = (one) => [link(one.metadata.name, place(kind, namespace, one.metadata.name)), ...(hasState ? [stateOf(key, one) && pill(stateOf(key, one))] : []), since(one.metadata.creationTimestamp)];
-    return card(`${kind.kind}s (${list.length})`, grid(["Name", ...(hasState ? ["State"] : []), "Age"], newest.slice(0, 20).map(row), "None."));
+    return card(`${plural(kind)} (${list.length})`, grid(["Name", ...(hasState ? ["State"] : []), "Age"], newest.slice(0, 20).map(row), "None."));
   });
   const hasPods = ["apps/deployments", "apps/statefulsets", "apps/daemonsets", "apps/replicasets", "batch/jobs", "/replicationcontrollers", "/services"].includes(resource.key);
   return [hasPods && card(`Pods (${pods.length})`, grid(titles, podRows(pods), "It has no pods.")), ...out];

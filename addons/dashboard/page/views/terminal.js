@@ -1,6 +1,6 @@
 // A shell in a container, over a WebSocket of the API: channels by the first byte of each message.
 
-import { access, socketAddress, socketProtocols } from "../lib/api.js";
+import { access, closeQuietly, socketAddress, socketProtocols } from "../lib/api.js";
 import { el, fill } from "../lib/dom.js";
 import { Terminal } from "../terminal/terminal.js";
 import { button } from "./parts.js";
@@ -79,7 +79,7 @@ function open(about, container, { onopen, onoutput, onend }) {
       message.set(bytes, 1);
       socket.send(message);
     },
-    close: () => socket.close(),
+    close: () => closeQuietly(socket),
   };
 }
 
