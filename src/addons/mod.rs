@@ -7,4 +7,4 @@ pub mod catalog;
 pub mod reconcile;
 
 pub use catalog::{Addon, CATALOG};
-pub use reconcile::{Error, apply_wanted, is_wanted};
+pub use reconcile::{Error, apply_wanted, is_wanted, remove_unwanted};

@@ -15,6 +15,13 @@ pub const LABEL: &str = "coracle.local/addon";
 pub enum Error {
     #[error("addon `{addon}`: {file} is no manifest: {why}")]
     Manifest { addon: String, file: String, why: String },
+    #[error("addon `{addon}`: cannot delete {object}")]
+    Remove {
+        addon: String,
+        object: String,
+        #[source]
+        source: client::Error,
+    },
     #[error("addon `{addon}`: cannot apply {object}")]
     Apply {
         addon: String,
@@ -45,6 +52,24 @@ pub fn values(profile: &Profile) -> Vec<(&'static str, String)> {
 pub async fn apply_wanted(client: &Client, profile: &Profile) -> Result<(), Error> {
     for addon in CATALOG.iter().filter(|addon| is_wanted(profile, addon)) {
         apply(client, addon, profile).await?;
+    }
+    Ok(())
+}
+
+/// Deletes what is left of addons that a profile has not switched on: of those that were switched off while the cluster did
+/// not run. What has the name of an addon's object and not its label is somebody's own.
+pub async fn remove_unwanted(client: &Client, profile: &Profile) -> Result<(), Error> {
+    for addon in CATALOG.iter().filter(|addon| !is_wanted(profile, addon)) {
+        for object in objects(addon, profile)?.iter().rev() {
+            let failed = |source| Error::Remove {
+                addon: addon.name.into(),
+                object: format!("{} `{}`", object.kind(), object.name()),
+                source,
+            };
+            if client::apply::has_label(client, object, LABEL, addon.name).await.map_err(failed)? {
+                client::apply::remove(client, object).await.map_err(failed)?;
+            }
+        }
     }
     Ok(())
 }

@@ -40,6 +40,14 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     });
     let client = server.client(Identity::new("system:apiserver", &["system:masters"]));
     addons::apply_wanted(&client, &profile).await.map_err(|error| io::Error::other(chain(&error)))?;
+    tokio::spawn({
+        let (client, profile) = (client.clone(), profile.clone());
+        async move {
+            if let Err(error) = addons::remove_unwanted(&client, &profile).await {
+                tracing::warn!(error = %chain(&error), "an addon that is off was not taken away");
+            }
+        }
+    });
     let watcher = shutdown.clone();
     // What charts make is for their authors to say: the administrator's rights, as k3s has it.
     tokio::spawn(charts::objects::run(client, async move { watcher.wait().await }));

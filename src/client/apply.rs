@@ -68,6 +68,18 @@ pub async fn ensure(client: &Client, object: &Object, manager: &str) -> Result<(
     Ok(())
 }
 
+/// Whether an object is there and has a label with this value.
+pub async fn has_label(client: &Client, object: &Object, label: &str, value: &str) -> Result<bool, Error> {
+    let (resource, scope) = match resolve(client, object.api_version(), object.kind()).await {
+        Err(Error::UnknownKind { .. }) => return Ok(false),
+        resolved => resolved?,
+    };
+    let found = door(client, &resource, scope, object.namespace()).get_metadata_opt(object.name()).await?;
+    Ok(found
+        .and_then(|found| found.metadata.labels)
+        .is_some_and(|labels| labels.get(label).is_some_and(|own| own == value)))
+}
+
 /// Deletes one object. No error if it, or its kind, is gone.
 pub async fn remove(client: &Client, object: &Object) -> Result<(), Error> {
     let (resource, scope) = match resolve(client, object.api_version(), object.kind()).await {

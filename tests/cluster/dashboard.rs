@@ -150,6 +150,8 @@ fn the_addon_is_switched_on_a_running_and_on_a_stopped_cluster() {
     let listed = cluster.coracle("addons list -o json").ok();
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed["dashboard"]["Status"], "disabled");
+    cluster.coracle("start").ok();
+    cluster.kubectl("wait --for=delete namespace/kubernetes-dashboard --timeout=60s").ok();
 }
 
 #[test]
