@@ -131,7 +131,8 @@ fn every_file_opens_with_what_it_owns() {
 #[test]
 fn files_stay_small() {
     let mut long = Vec::new();
-    for source in sources() {
+    // A file of tests has no lines without them.
+    for source in sources().into_iter().filter(|source| !source.path.ends_with("tests.rs")) {
         let name = source.path.display().to_string();
         let lines = source.text.split("#[cfg(test)]\nmod ").next().unwrap().lines().count();
         if lines > FILE_LINES && !TABLES.iter().any(|table| name.ends_with(table)) {
