@@ -85,9 +85,14 @@ impl Leases {
         Ok(address)
     }
 
-    /// Who has an address.
-    pub fn sandboxes(&self) -> impl Iterator<Item = &String> {
-        self.by_sandbox.keys()
+    /// Who has which address.
+    pub fn all(&self) -> impl Iterator<Item = (&String, Ipv4Addr)> {
+        self.by_sandbox.iter().map(|(sandbox, address)| (sandbox, *address))
+    }
+
+    /// The sandbox's address, if it has one.
+    pub fn of(&self, sandbox: &str) -> Option<Ipv4Addr> {
+        self.by_sandbox.get(sandbox).copied()
     }
 
     /// Gives the sandbox's address back. No error if it has none.

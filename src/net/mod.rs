@@ -2,6 +2,7 @@
 
 mod cidr;
 pub mod dns;
+mod guard;
 mod kinds;
 mod leases;
 mod ledger;

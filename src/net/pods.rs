@@ -2,16 +2,21 @@
 //!
 //! The bridge `coracle0` is every pod's gateway. A pod has its address for itself (`/32`) and its ports of the bridge are
 //! isolated, so that all its traffic passes the node's packet rules: answers from a service's endpoint on the same node find
-//! their way back through address translation, and policies hold between any two pods.
+//! their way back through address translation, and policies hold between any two pods. Nothing is learnt from what a pod
+//! sends: where its addresses are is told to the bridge and the node, and what it sends under others is dropped.
 
+use super::guard::{self, Guard};
 use super::leases::{Leases, Network};
 use super::{Error, sys};
 use crate::config::{NodePaths, Profile};
 use nlink::netlink::addr::Ipv4Address;
+use nlink::netlink::fdb::FdbEntryBuilder;
 use nlink::netlink::link::{BridgeLink, BridgePortConfig, VethLink};
+use nlink::netlink::neigh::Neighbor;
 use nlink::netlink::route::Ipv4Route;
 use nlink::netlink::types::route::RouteScope;
 use nlink::netlink::{Connection, Route};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -45,7 +50,10 @@ const POD_SETTINGS: &[(&str, &str)] =
 pub struct PodLinks {
     network: Network,
     connection: Connection<Route>,
+    /// The bridge's number.
+    bridge: u32,
     leases: Mutex<Leases>,
+    guard: Guard,
 }
 
 impl PodLinks {
@@ -54,13 +62,14 @@ impl PodLinks {
         let network = Network::parse(&profile.network.pod_cidr)?;
         let leases = Leases::open(&paths.leases(), network)?;
         let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
-        make_bridge(&connection, &network).await?;
-        Ok(Self { network, connection, leases: Mutex::new(leases) })
+        let bridge = make_bridge(&connection, &network).await?;
+        let guard = Guard::new(known(&connection, &leases).await?).await?;
+        Ok(Self { network, connection, bridge, leases: Mutex::new(leases), guard })
     }
 
     /// Takes links and addresses from all sandboxes but these: what a node before this one left.
     pub async fn retain(&self, sandboxes: &[&str]) -> Result<(), Error> {
-        let known: Vec<String> = self.leases.lock().await.sandboxes().cloned().collect();
+        let known: Vec<String> = self.leases.lock().await.all().map(|(sandbox, _)| sandbox.clone()).collect();
         for sandbox in known.iter().filter(|sandbox| !sandboxes.contains(&sandbox.as_str())) {
             self.detach(sandbox).await?;
         }
@@ -73,19 +82,51 @@ impl PodLinks {
         let link = link_name(sandbox);
         let existing = self.connection.get_link_by_name(link.as_str()).await;
         if existing.map_err(Error::kernel("cannot look for the pod's link"))?.is_none() {
-            let open = || File::open(namespace).map_err(Error::io(format!("cannot open {}", namespace.display())));
-            make_link(&self.connection, &link, &open()?).await.map_err(Error::kernel("cannot make the pod's link"))?;
-            let network = self.network;
-            sys::inside(open()?, move || configure(address, network)).await?;
+            let made = self.join(&link, namespace, address).await;
+            if made.is_err() {
+                // Half a link would pass for a whole one the next time.
+                self.connection.del_link_if_exists(link.as_str()).await.ok();
+            }
+            made?;
         }
         Ok(vec![IpAddr::V4(address)])
+    }
+
+    /// Makes a link and sets both ends up.
+    async fn join(&self, link: &str, namespace: &Path, address: Ipv4Addr) -> Result<(), Error> {
+        let open = || File::open(namespace).map_err(Error::io(format!("cannot open {}", namespace.display())));
+        let failed = || Error::kernel("cannot make the pod's link");
+        let interface = make_link(&self.connection, link, &open()?, address).await.map_err(failed())?;
+        let network = self.network;
+        let ours = async {
+            // Nothing comes in before it is up.
+            self.guard.add(interface, address).await?;
+            self.tell(interface, address).await.map_err(failed())?;
+            self.connection.set_link_up(link).await.map_err(failed())
+        };
+        tokio::try_join!(ours, sys::inside(open()?, move || configure(address, network))).map(drop)
+    }
+
+    /// Tells the bridge and the node where a pod's addresses are.
+    async fn tell(&self, interface: u32, address: Ipv4Addr) -> nlink::Result<()> {
+        let hardware = guard::of_pod(address);
+        self.connection.replace_fdb(FdbEntryBuilder::new(hardware).ifindex(interface).static_()).await?;
+        let neighbor = Neighbor::with_index_v4(self.bridge, address).lladdr(hardware).permanent();
+        self.connection.replace_neighbor(neighbor).await
     }
 
     /// Takes the link away and gives the address back. No error if there is none.
     pub async fn detach(&self, sandbox: &str) -> Result<(), Error> {
         let removed = self.connection.del_link_if_exists(link_name(sandbox)).await;
         removed.map_err(Error::kernel("cannot remove the pod's link"))?;
-        self.leases.lock().await.release(sandbox);
+        let mut leases = self.leases.lock().await;
+        if let Some(address) = leases.of(sandbox) {
+            let neighbor = Neighbor::with_index_v4(self.bridge, address);
+            let removed = self.connection.del_neighbor_if_exists(neighbor).await;
+            removed.map_err(Error::kernel("cannot forget where the pod was"))?;
+            self.guard.remove(address).await?;
+        }
+        leases.release(sandbox);
         Ok(())
     }
 }
@@ -95,10 +136,25 @@ fn link_name(sandbox: &str) -> String {
     format!("veth{}", sandbox.chars().take(11).collect::<String>())
 }
 
-async fn make_bridge(connection: &Connection<Route>, network: &Network) -> Result<(), Error> {
+/// The interfaces of links that are there, by the pod's address; only of those whose other end has the address that it should.
+async fn known(connection: &Connection<Route>, leases: &Leases) -> Result<BTreeMap<Ipv4Addr, u32>, Error> {
+    let links = connection.get_links().await.map_err(Error::kernel("cannot look for the pods' links"))?;
+    let links: BTreeMap<&str, _> = links.iter().filter_map(|link| Some((link.name()?, link))).collect();
+    let known = leases.all().filter_map(|(sandbox, address)| {
+        let link = links.get(link_name(sandbox).as_str())?;
+        let is_ours = link.address() == Some(guard::of_node(address).as_slice());
+        is_ours.then(|| (address, link.ifindex()))
+    });
+    Ok(known.collect())
+}
+
+/// Makes the bridge if it is not there, and answers its number.
+async fn make_bridge(connection: &Connection<Route>, network: &Network) -> Result<u32, Error> {
     let failed = || Error::kernel("cannot make the pods' bridge");
     if connection.get_link_by_name(BRIDGE).await.map_err(failed())?.is_none() {
-        connection.add_link(BridgeLink::new(BRIDGE)).await.map_err(failed())?;
+        // Without an address of its own it has that of one of its ports, and another when that port goes.
+        let bridge = BridgeLink::new(BRIDGE).address(guard::of_node(network.gateway()));
+        connection.add_link(bridge).await.map_err(failed())?;
         let address = Ipv4Address::new(BRIDGE, network.gateway(), network.prefix);
         connection.add_address(address).await.map_err(failed())?;
     }
@@ -107,14 +163,28 @@ async fn make_bridge(connection: &Connection<Route>, network: &Network) -> Resul
     SETTINGS.iter().chain(there).try_for_each(|(path, value)| {
         std::fs::write(Path::new("/proc/sys/net").join(path), value)
             .map_err(Error::io(format!("cannot set net/{path}")))
-    })
+    })?;
+    number(connection, BRIDGE).await.map_err(failed())
 }
 
-async fn make_link(connection: &Connection<Route>, link: &str, namespace: &File) -> nlink::Result<()> {
-    connection.add_link(VethLink::new(link, POD_LINK).peer_netns_fd(namespace)).await?;
+async fn number(connection: &Connection<Route>, link: &str) -> nlink::Result<u32> {
+    let found = connection.get_link_by_name(link).await?;
+    found.map(|link| link.ifindex()).ok_or_else(|| nlink::Error::interface_not_found(link))
+}
+
+/// Makes a link that is a port of the bridge and not up yet; answers the number of the node's end.
+async fn make_link(
+    connection: &Connection<Route>,
+    link: &str,
+    namespace: &File,
+    address: Ipv4Addr,
+) -> nlink::Result<u32> {
+    let ends = VethLink::new(link, POD_LINK).address(guard::of_node(address)).peer_address(guard::of_pod(address));
+    connection.add_link(ends.peer_netns_fd(namespace)).await?;
     connection.set_link_master(link, BRIDGE).await?;
-    connection.set_bridge_port(link, BridgePortConfig::new().isolated(true)).await?;
-    connection.set_link_up(link).await
+    let port = BridgePortConfig::new().isolated(true).learning(false).unicast_flood(false);
+    connection.set_bridge_port(link, port).await?;
+    number(connection, link).await
 }
 
 /// Runs in the pod's network.
@@ -137,6 +207,7 @@ async fn configure(address: Ipv4Addr, network: Network) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{TestNode, TestPod, within};
     use super::*;
     use crate::config::Wanted;
     use std::os::fd::AsRawFd;
@@ -166,7 +237,7 @@ mod tests {
             assert_eq!(links.attach("aaaaaaaaaaaaaaaa", &first).await?, a);
             links.attach("cccccccccccccccc", &first).await.unwrap_err();
             links.retain(&["aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"]).await?;
-            assert_eq!(links.leases.lock().await.sandboxes().count(), 2, "what nobody knows is taken back");
+            assert_eq!(links.leases.lock().await.all().count(), 2, "what nobody knows is taken back");
             Ok((a[0], b[0]))
         });
         let (a, b) = addresses.await.unwrap();
@@ -190,5 +261,90 @@ mod tests {
         };
         let (peer, answer) = tokio::join!(serve, ask);
         assert_eq!((peer.unwrap(), answer.unwrap().as_str()), (a, "hello"));
+    }
+
+    /// Sends a datagram from an address to port 8080 of another, and tells what comes back within a moment.
+    fn datagram(from: Ipv4Addr, to: IpAddr) -> std::io::Result<String> {
+        let socket = std::net::UdpSocket::bind((from, 0))?;
+        socket.set_read_timeout(Some(std::time::Duration::from_millis(300)))?;
+        socket.send_to(b"?", (to, 8080))?;
+        let mut buffer = [0; 64];
+        let (length, _) = socket.recv_from(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into())
+    }
+
+    /// What reaches a pod's port 8080: the senders' addresses, as they come.
+    fn senders(pod: &TestPod) -> std::sync::mpsc::Receiver<IpAddr> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        within(Some(&pod.network), move || {
+            let socket = std::net::UdpSocket::bind(("0.0.0.0", 8080)).unwrap();
+            ready.send(()).unwrap();
+            let mut buffer = [0; 16];
+            while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+                socket.send_to(b"heard", from).ok();
+                if sender.send(from.ip()).is_err() {
+                    return;
+                }
+            }
+        });
+        is_ready.recv().unwrap();
+        receiver
+    }
+
+    #[tokio::test]
+    async fn a_pod_sends_as_itself_or_not_at_all() {
+        let Some(mut node) = TestNode::new().await else { return };
+        let (server, friend, rogue) = (node.pod().await, node.pod().await, node.pod().await);
+        let heard = senders(&server);
+        let (IpAddr::V4(own), IpAddr::V4(theirs)) = (rogue.address, friend.address) else { panic!("IPv4") };
+        let to = server.address;
+        let ask = |from: Ipv4Addr| within(Some(&rogue.network), move || datagram(from, to)).join().unwrap();
+        assert_eq!(ask(own).unwrap(), "heard");
+        assert_eq!(heard.recv().unwrap(), rogue.address);
+        // With the friend's IP address beside its own.
+        sys::inside(rogue.network.try_clone().unwrap(), move || async move {
+            let connection = Connection::<Route>::new().unwrap();
+            connection.add_address(Ipv4Address::new(POD_LINK, theirs, 32)).await.unwrap();
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert!(ask(theirs).is_err());
+        assert_eq!(ask(own).unwrap(), "heard");
+        assert_eq!(heard.try_iter().collect::<Vec<_>>(), [rogue.address], "nothing came under the friend's address");
+        // With the friend's hardware address in place of its own.
+        let wear = async |hardware: guard::Hardware| {
+            sys::inside(rogue.network.try_clone().unwrap(), move || async move {
+                let connection = Connection::<Route>::new().unwrap();
+                connection.set_link_address(POD_LINK, hardware).await.unwrap();
+                Ok(())
+            })
+            .await
+            .unwrap();
+        };
+        wear(guard::of_pod(theirs)).await;
+        assert!(ask(own).is_err());
+        let asked = within(Some(&friend.network), move || datagram(theirs, to)).join().unwrap();
+        assert_eq!(asked.unwrap(), "heard", "the friend's answers still come to the friend");
+        wear(guard::of_pod(own)).await;
+        assert_eq!(ask(own).unwrap(), "heard");
+    }
+
+    #[tokio::test]
+    async fn pods_of_a_server_before_are_guarded_and_those_that_go_are_forgotten() {
+        let Some(mut node) = TestNode::new().await else { return };
+        let (server, rogue) = (node.pod().await, node.pod().await);
+        let heard = senders(&server);
+        let (links, address) = node.again().await;
+        let IpAddr::V4(own) = rogue.address else { panic!("IPv4") };
+        assert_eq!(links.guard.known().await.len(), 2);
+        let to = server.address;
+        assert_eq!(within(Some(&rogue.network), move || datagram(own, to)).join().unwrap().unwrap(), "heard");
+        assert_eq!(heard.recv().unwrap(), rogue.address);
+        links.retain(&[]).await.unwrap();
+        assert_eq!(links.guard.known().await.len(), 0);
+        let neighbors = links.connection.get_neighbors().await.unwrap();
+        assert!(!neighbors.iter().any(|one| one.destination() == Some(&address)), "{neighbors:?}");
     }
 }

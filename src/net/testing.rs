@@ -26,7 +26,7 @@ pub struct TestNode {
     pub machine: File,
     links: PodLinks,
     pods: usize,
-    _leases: tempfile::TempDir,
+    leases: tempfile::TempDir,
 }
 
 /// A network with an address in the pod network.
@@ -44,7 +44,13 @@ impl TestNode {
         join(&machine).await.unwrap();
         let leases = tempfile::tempdir().unwrap();
         let links = PodLinks::new(&profile, &NodePaths::new(leases.path())).await.unwrap();
-        Some(Self { profile, machine, links, pods: 0, _leases: leases })
+        Some(Self { profile, machine, links, pods: 0, leases })
+    }
+
+    /// The links as another server after this one finds them, and the address of one of the pods.
+    pub async fn again(&self) -> (PodLinks, IpAddr) {
+        let links = PodLinks::new(&self.profile, &NodePaths::new(self.leases.path())).await.unwrap();
+        (links, IpAddr::V4(Ipv4Addr::new(10, 244, 0, 2)))
     }
 
     /// Adds a pod.
