@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// Why the pod may not run here; nothing if it may. `own` is the Node object.
 pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> {
     let others = others(node, pod);
-    let found = sysctl_forbidden(&node.profile.unsafe_sysctls, pod)
+    let found = for_another_system(pod)
+        .or_else(|| sysctl_forbidden(&node.profile.unsafe_sysctls, pod))
         .or_else(|| under_pressure(node, pod))
         .or_else(|| resources_fit(node, pod, &others))
         .or_else(|| {
@@ -24,8 +25,10 @@ pub fn check(node: &Node, own: Option<&NodeObject>, pod: &Pod) -> Option<Ended> 
                 .map(|_| predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector"))
         })
         .or_else(|| {
-            let taken = others.iter().any(|other| ports_meet(pod, &other.pod));
-            taken.then(|| predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
+            let own = [node.profile.api_port, node.profile.agent_port].map(|port| ("TCP", i32::from(port), ""));
+            let taken = others.iter().any(|other| ports_meet(pod, &ports(&other.pod)));
+            (taken || ports_meet(pod, &own))
+                .then(|| predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports"))
         });
     found.map(|(reason, message)| Ended { reason, message })
 }
@@ -36,6 +39,21 @@ pub fn others(node: &Node, pod: &Pod) -> Vec<Arc<Seen>> {
 }
 
 type Reason = (String, String);
+
+/// The operating system of nodes.
+const SYSTEM: &str = "linux";
+const SYSTEM_LABEL: &str = "kubernetes.io/os";
+
+/// A pod that says it is for another operating system is spared checks that count on this one alone.
+fn for_another_system(pod: &Pod) -> Option<Reason> {
+    let label = pod.metadata.labels.as_ref().and_then(|labels| labels.get(SYSTEM_LABEL));
+    if label.is_some_and(|label| label != SYSTEM) {
+        let message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+        return Some(("PodOSSelectorNodeLabelDoesNotMatch".into(), message.into()));
+    }
+    let is_other = parts::spec(pod).os.as_ref().is_some_and(|os| os.name != SYSTEM);
+    is_other.then(|| ("PodOSNotSupported".into(), "Failed to admit pod as the OS field doesn't match node OS".into()))
+}
 
 /// Kernel parameters of a pod's own that cannot harm other pods or the machine.
 ///
@@ -201,9 +219,8 @@ fn ports(pod: &Pod) -> Vec<(&str, i32, &str)> {
     wanted.collect()
 }
 
-fn ports_meet(one: &Pod, other: &Pod) -> bool {
-    let taken = ports(other);
-    ports(one).iter().any(|(protocol, number, address)| {
+fn ports_meet(pod: &Pod, taken: &[(&str, i32, &str)]) -> bool {
+    ports(pod).iter().any(|(protocol, number, address)| {
         taken.iter().any(|(their_protocol, their_number, their_address)| {
             let addresses_meet = address.is_empty() || their_address.is_empty() || address == their_address;
             protocol == their_protocol && number == their_number && addresses_meet
@@ -309,5 +326,32 @@ mod tests {
         node.pods.set(seen(other));
         assert_eq!(reason(&with(port("127.0.0.2"), json!({}))), None);
         assert_eq!(reason(&with(port(""), json!({}))).unwrap(), "NodePorts");
+    }
+
+    #[tokio::test]
+    async fn ports_of_the_server_and_the_agent_are_taken() {
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        let reason = |port: u16, protocol: &str, address: &str| {
+            let ports =
+                json!({"ports": [{"containerPort": 1, "hostPort": port, "protocol": protocol, "hostIP": address}]});
+            check(&node, None, &with(ports, json!({}))).map(|ended| ended.reason)
+        };
+        for port in [node.profile.api_port, node.profile.agent_port] {
+            assert_eq!(reason(port, "TCP", "").unwrap(), "NodePorts");
+            assert_eq!(reason(port, "TCP", "192.168.49.2").unwrap(), "NodePorts");
+            assert_eq!(reason(port, "UDP", ""), None);
+            assert_eq!(reason(port + 1, "TCP", ""), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn pods_of_another_operating_system_are_refused() {
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        let reason = |pod: &Pod| check(&node, None, pod).map(|ended| ended.reason);
+        assert_eq!(reason(&with(json!({}), json!({"os": {"name": "windows"}}))).unwrap(), "PodOSNotSupported");
+        assert_eq!(reason(&with(json!({}), json!({"os": {"name": "linux"}}))), None);
+        let mut labelled = with(json!({}), json!({}));
+        labelled.metadata.labels = Some([(SYSTEM_LABEL.to_string(), "windows".to_string())].into());
+        assert_eq!(reason(&labelled).unwrap(), "PodOSSelectorNodeLabelDoesNotMatch");
     }
 }

@@ -54,13 +54,21 @@ pub fn is_part(pod: &Pod) -> bool {
         && static_pods::annotation(pod, MIRROR).is_some()
 }
 
-/// The mirror pods that a node has.
-pub fn of_parts(node: &str) -> BTreeMap<Key, Value> {
+/// The mirror pods that a node has, whose server listens at `api_port`.
+pub fn of_parts(node: &str, api_port: u16) -> BTreeMap<Key, Value> {
     // Only what is no pod is refused.
-    PARTS.iter().filter_map(|(name, _)| static_pods::mirror(manifest(name), OWN_SOURCE, node).ok()).collect()
+    let mirror = |(name, _): &(&str, _)| static_pods::mirror(manifest(name, api_port), OWN_SOURCE, node).ok();
+    PARTS.iter().filter_map(mirror).collect()
 }
 
-fn manifest(name: &str) -> Value {
+fn manifest(name: &str, api_port: u16) -> Value {
+    // The scheduler learns from it that the port of the node is taken.
+    let ports = match name {
+        "kube-apiserver" => {
+            json!([{"name": "https", "containerPort": api_port, "hostPort": api_port, "protocol": "TCP"}])
+        }
+        _ => json!([]),
+    };
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -69,7 +77,7 @@ fn manifest(name: &str) -> Value {
         "spec": {
             "containers": [{
                 "name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/coracle", "server"],
-                "resources": {},
+                "resources": {}, "ports": ports,
             }],
             "hostNetwork": true,
             "priorityClassName": "system-node-critical",
@@ -243,7 +251,7 @@ mod tests {
 
     #[test]
     fn annotations_alone_make_no_part() {
-        let made = of_parts("coracle");
+        let made = of_parts("coracle", 8443);
         let pod = |change: &dyn Fn(&mut Value)| {
             let mut pod = made.values().next().unwrap().clone();
             change(&mut pod);
@@ -259,7 +267,7 @@ mod tests {
     async fn another_process_of_the_server_is_another_start() {
         let (api, runtime) = (FakeApi::default(), FakeRuntime::default());
         let (mut node, _folder) = crate::node::fake::node(&api, &runtime);
-        let mut pod: Pod = serde_json::from_value(manifest("etcd")).unwrap();
+        let mut pod: Pod = serde_json::from_value(manifest("etcd", 8443)).unwrap();
         assert!(!is_part(&pod) && lives(&pod, &[]));
         for restarts in [0, 0, 1] {
             if restarts > 0 {

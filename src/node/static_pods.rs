@@ -58,7 +58,7 @@ async fn try_follow(node: &Node, mut pods: watch::Receiver<()>, shutdown: &Shutd
     std::fs::create_dir_all(&folder)?;
     let which = WatchFlags::CLOSE_WRITE | WatchFlags::MOVED_TO | WatchFlags::MOVED_FROM | WatchFlags::DELETE;
     let changes = FolderChanges::of(&folder, which)?;
-    let parts = mirrors::of_parts(&node.name);
+    let parts = mirrors::of_parts(&node.name, node.profile.api_port);
     // The sender is the node's own.
     pods.changed().await.ok();
     loop {

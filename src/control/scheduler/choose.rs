@@ -166,7 +166,16 @@ mod tests {
         let db = |spec: Value| json!([placed("db", "n", json!({"app": "db"}), spec)]);
         let spread = json!([{"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule",
             "labelSelector": {}}]);
+        let mut agent = node("n", "a");
+        agent["status"] = json!({"allocatable": {"cpu": "1", "pods": "9"},
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": 80}}});
         let cases = [
+            (
+                agent,
+                json!([]),
+                json!({"containers": port}),
+                "1 node(s) didn't have free ports for the requested pod ports",
+            ),
             (closed, json!([]), json!({}), "1 node(s) were unschedulable"),
             (tainted, json!([]), json!({}), "1 node(s) had untolerated taint {k: v}"),
             (small, json!([]), json!({"containers": cpu("2")}), "1 Insufficient cpu, 1 Too many pods"),

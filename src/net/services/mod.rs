@@ -8,6 +8,7 @@
 //! ```
 
 mod host_ports;
+mod own;
 mod stale;
 mod table;
 #[cfg(test)]
@@ -20,15 +21,15 @@ use super::kinds::{Pod, SERVICE_LABEL};
 use super::nft::{self, Layout};
 use crate::base::Shutdown;
 use crate::base::causes::chain;
-use crate::client::{Caches, Change};
+use crate::client::{Caches, Change, Recorder};
 use crate::config::Profile;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use nlink::netlink::{Connection, Nftables};
+use own::Own;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use table::Networks;
@@ -48,6 +49,7 @@ pub async fn run(caches: Caches, profile: Profile, shutdown: Shutdown) -> Result
 
 async fn serve(caches: Caches, profile: Profile) -> Result<(), Error> {
     let mut proxy = Proxy::new(&profile)?;
+    let recorder = Recorder::new(caches.client().clone(), "kube-proxy", &profile.name);
     let (services, slices, pods) = (caches.of::<Service>(), caches.of::<EndpointSlice>(), caches.of::<Pod>());
     let mut news: SelectAll<BoxStream<News>> = SelectAll::new();
     news.push(services.changes().map(News::Service).boxed());
@@ -58,7 +60,7 @@ async fn serve(caches: Caches, profile: Profile) -> Result<(), Error> {
     let mut is_whole = true;
     loop {
         while let Some(Some(one)) = news.next().now_or_never() {
-            proxy.note(one);
+            proxy.hear(one, &recorder);
         }
         let synced = proxy.sync(is_whole).await;
         if let Err(error) = &synced {
@@ -68,7 +70,7 @@ async fn serve(caches: Caches, profile: Profile) -> Result<(), Error> {
         is_whole = synced.is_err() && (is_whole || proxy.sync(true).await.is_err());
         tokio::select! {
             one = news.next() => match one {
-                Some(one) => proxy.note(one),
+                Some(one) => proxy.hear(one, &recorder),
                 None => return Ok(()),
             },
             () = tokio::time::sleep(RETRY), if is_whole => {}
@@ -88,8 +90,7 @@ struct Proxy {
     connection: Connection<Nftables>,
     networks: Networks,
     place: Place,
-    /// Addresses at which node ports are answered.
-    own: Vec<IpAddr>,
+    own: Own,
     table: wanted::Table,
     services: HashMap<Owner, Arc<Service>>,
     slices: HashMap<Owner, BTreeMap<String, Arc<EndpointSlice>>>,
@@ -104,17 +105,26 @@ impl Proxy {
         let served = vec![Cidr::parse(&network.service_cidr)?, Cidr::parse(&network.load_balancer_cidr)?];
         let direct = vec![Cidr::around(network.node_address, network.prefix)];
         let gateway = super::leases::Network::parse(&network.pod_cidr)?.gateway();
+        let own = Own::new(profile, gateway.into());
         Ok(Self {
             connection: nft::connect()?,
-            networks: Networks { pods, served, direct },
+            networks: Networks { pods, served, direct, own_ports: own.ports },
             place: Place { node: profile.name.clone(), pods },
-            own: vec![network.node_address, gateway.into()],
+            own,
             table: wanted::Table::default(),
             services: HashMap::new(),
             slices: HashMap::new(),
             pods: HashMap::new(),
             dirty: BTreeSet::new(),
         })
+    }
+
+    /// Takes a change in, and tells of what is asked for in vain.
+    fn hear(&mut self, news: News, recorder: &Recorder) {
+        if let News::Service(change) = &news {
+            self.own.tell(recorder, change);
+        }
+        self.note(news);
     }
 
     /// Takes a change in; nothing happens to the rules yet.
@@ -188,7 +198,7 @@ impl Proxy {
             false => nft::change::<table::Services>(batch, &change, layout),
         };
         batch.commit(&self.connection).await.map_err(Error::kernel("cannot change the service rules"))?;
-        if let Err(error) = stale::forget(&fronts, &self.own).await {
+        if let Err(error) = stale::forget(&fronts, &self.own.addresses).await {
             // New packets of an old UDP flow may go to an endpoint that is gone until the flow rests for 30 s.
             tracing::warn!(error = chain(&error), "stale UDP flows were not forgotten");
         }

@@ -1,9 +1,10 @@
 //! The service table in the kernel: its fixed part, and changes as batches.
 //!
 //! ```text
-//! prerouting, output (nat) ─▶ ports ─▶ @served: address . protocol . port ─▶ chain of the service ─▶ dnat
+//! prerouting, output (nat) ─▶ ports ─▶ own ports of the node: left alone
+//!                                  ├▶ @served: address . protocol . port ─▶ chain of the service ─▶ dnat
 //!                                  └▶ local-ports (addresses of the node): @host-ports, @node-ports
-//! forward, input, output (filter) ─▶ refusals: @refused, @refused-node-ports, rest of the service networks ─▶ reject
+//! forward, input, output (filter) ─▶ refusals: own ports left alone, @refused, @refused-node-ports, rest of the service networks ─▶ reject
 //! postrouting (nat): masquerade of pods that reach themselves, of what is sent out of the node, and of pods that leave
 //! ```
 //!
@@ -38,6 +39,8 @@ pub struct Networks {
     pub served: Vec<Cidr>,
     /// Networks that pods are seen in with their own addresses: the link to the machine.
     pub direct: Vec<Cidr>,
+    /// TCP ports that the node answers itself at every address that it has.
+    pub own_ports: [u16; 2],
 }
 
 /// The sets, by what is in them.
@@ -133,7 +136,14 @@ fn verdict(verdict: KernelVerdict) -> Vec<Expr> {
 }
 
 fn fixed_rules(layout: Layout, networks: &Networks) -> Vec<(&'static str, Vec<Expr>)> {
-    let mut rules = vec![
+    let own_ports = |chain: &'static str| {
+        networks.own_ports.map(move |port| {
+            let is_own = nft::steps([nft::is_protocol(6), nft::port_between(port, port), nft::is_local()]);
+            (chain, nft::steps([is_own, verdict(KernelVerdict::Return)]))
+        })
+    };
+    let mut rules: Vec<_> = ["ports", "refusals"].into_iter().flat_map(own_ports).collect();
+    rules.extend([
         ("prerouting", verdict(nft::jump("ports"))),
         ("output", verdict(nft::jump("ports"))),
         ("ports", [layout.load_front(), vec![nft::decide(Kind::Served.name())]].concat()),
@@ -144,7 +154,7 @@ fn fixed_rules(layout: Layout, networks: &Networks) -> Vec<(&'static str, Vec<Ex
         ("local-ports", host_port(layout, vec![nft::protocol(0), nft::port(1)], Kind::HostPorts)),
         ("local-ports", nft::steps([loopback(layout, layout.destination(0)), verdict(KernelVerdict::Return)])),
         ("local-ports", vec![nft::protocol(0), nft::port(1), nft::decide(Kind::NodePorts.name())]),
-    ];
+    ]);
     for base in ["refuse-forward", "refuse-input", "refuse-output"] {
         rules.push((base, nft::steps([nft::is_state(CtState::NEW), verdict(nft::jump("refusals"))])));
     }

@@ -270,3 +270,44 @@ async fn thousands_of_services_fit_into_one_transaction() {
     println!("one more: {:?}", began.elapsed());
     assert!(ask(None, "10.96.200.7:80").is_ok());
 }
+
+#[tokio::test]
+async fn ports_of_the_nodes_own_are_answered_by_the_node_whatever_services_and_pods_ask_for() {
+    let Some(mut world) = World::new().await else { return };
+    let pod = world.pod().await;
+    let (api, agent) = (world.node.profile.api_port, world.node.profile.agent_port);
+    for port in [api, agent] {
+        serve(None, port, "node");
+        serve(Some(&pod.network), port, "pod");
+    }
+    let machine = world.node.machine.try_clone().unwrap();
+    let asked = |port: u16| {
+        for address in ["192.168.49.2", "10.244.0.1"] {
+            for network in [None, Some(&machine), Some(&pod.network)] {
+                let answer = ask(network, &format!("{address}:{port}")).unwrap();
+                assert!(answer.starts_with("node "), "{address}:{port} {answer}");
+            }
+        }
+        assert!(ask(None, &format!("127.0.0.1:{port}")).unwrap().starts_with("node "));
+    };
+    for port in [api, agent] {
+        let spec = json!({"externalIPs": ["192.168.49.2", "10.244.0.1"], "type": "NodePort",
+            "ports": [{"port": port, "nodePort": port, "protocol": "TCP"}]});
+        // Nobody behind it: refused; somebody: sent there.
+        world.service(spec.clone(), &[], port).await;
+        asked(port);
+        world.service(spec, &[&pod], port).await;
+        asked(port);
+        let cluster = ask(Some(&machine), &format!("10.96.0.7:{port}")).unwrap();
+        assert!(cluster.starts_with("pod "), "at its own address it is served: {cluster}");
+    }
+    let ports: Vec<Value> = [api, agent].iter().map(|port| json!({"containerPort": port, "hostPort": port})).collect();
+    let taking = json!({"metadata": {"namespace": "default", "name": "p"},
+        "spec": {"containers": [{"name": "c", "ports": ports}]},
+        "status": {"phase": "Running", "podIPs": [{"ip": pod.address}]}});
+    let taking = Arc::new(serde_json::from_value(taking).unwrap());
+    world.proxy.note(News::Pod(Change::Applied { old: None, new: taking }));
+    world.proxy.sync(false).await.unwrap();
+    asked(api);
+    asked(agent);
+}
