@@ -36,6 +36,7 @@ static CHECKS: &[Check] = &[
     baseline(host_namespaces),
     replaced(host_path_volumes),
     baseline(host_ports),
+    baseline(probe_hosts),
     baseline(privileged),
     baseline(proc_mount),
     baseline(selinux),
@@ -205,6 +206,26 @@ fn host_ports(pod: &Pod<'_>) -> Found {
     let word = if ports.len() == 1 { "hostPort" } else { "hostPorts" };
     let list = ports.into_iter().collect::<Vec<_>>().join(", ");
     found("hostPort", format!("{} {uses} {word} {list}", containers(&who)))
+}
+
+/// Hosts that probes and hooks of containers go to: the node would ask others in a pod's name.
+fn probe_hosts(pod: &Pod<'_>) -> Found {
+    let of = |container: &Value| -> Vec<String> {
+        let probes = ["livenessProbe", "readinessProbe", "startupProbe"].map(|probe| &container[probe]);
+        let hooks = ["postStart", "preStop"].map(|hook| &container["lifecycle"][hook]);
+        let handlers = probes.into_iter().chain(hooks);
+        let hosts = handlers.flat_map(|handler| [&handler["httpGet"]["host"], &handler["tcpSocket"]["host"]]);
+        hosts.filter_map(Value::as_str).filter(|host| !host.is_empty()).map(String::from).collect()
+    };
+    let who: BTreeSet<&str> = pod.who(|container| !of(container).is_empty()).into_iter().collect();
+    let hosts: BTreeSet<String> = pod.containers().flat_map(of).collect();
+    if who.is_empty() {
+        return None;
+    }
+    let (who, hosts): (Vec<&str>, Vec<&str>) = (who.into_iter().collect(), hosts.iter().map(String::as_str).collect());
+    let uses = if who.len() == 1 { "uses" } else { "use" };
+    let what = "probe or lifecycle host";
+    found(what, format!("{} {uses} {}", containers(&who), counted(what, &hosts)))
 }
 
 fn privileged(pod: &Pod<'_>) -> Found {
@@ -475,6 +496,36 @@ mod tests {
         ];
         for (spec, wanted) in cases {
             assert_eq!(violations(&json!({"spec": spec}), Level::Baseline).as_deref(), Some(wanted));
+        }
+    }
+
+    #[test]
+    fn probes_and_hooks_ask_nobody_but_the_pod() {
+        let host = |kind: &str, host: &str| json!({kind: {"host": host, "port": 80}});
+        let own = json!({"containers": [{"name": "a", "livenessProbe": host("httpGet", ""),
+            "lifecycle": {"postStart": {"httpGet": {"port": 80}}, "preStop": null}}]});
+        let cases = [
+            (own, None),
+            (
+                json!({"containers": [{"name": "a", "livenessProbe": host("httpGet", "127.0.0.1")}]}),
+                Some("probe or lifecycle host (container \"a\" uses probe or lifecycle host \"127.0.0.1\")"),
+            ),
+            (
+                json!({"containers": [
+                    {"name": "a", "readinessProbe": host("tcpSocket", "8.8.8.8"), "startupProbe": host("httpGet", "8.8.8.8")},
+                    {"name": "b"}],
+                    "initContainers": [{"name": "i", "lifecycle": {"preStop": host("httpGet", "1.1.1.1")}}]}),
+                Some(
+                    "probe or lifecycle host (containers \"a\", \"i\" use probe or lifecycle hosts \"1.1.1.1\", \"8.8.8.8\")",
+                ),
+            ),
+            (
+                json!({"containers": [{"name": "a", "lifecycle": {"postStart": host("tcpSocket", "h")}}]}),
+                Some("probe or lifecycle host (container \"a\" uses probe or lifecycle host \"h\")"),
+            ),
+        ];
+        for (spec, wanted) in cases {
+            assert_eq!(violations(&json!({"spec": spec}), Level::Baseline).as_deref(), wanted);
         }
     }
 }
