@@ -1,7 +1,8 @@
 //! Artifacts of registries that are no images, such as charts: a manifest with a config and layers, in memory.
 
 use super::pull::{Login, is_local, proxy};
-use super::{Error, Reference};
+use super::registry::{self, Refusal, Way};
+use super::{Error, Reference, is_digest};
 use crate::base::causes::chain;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
@@ -54,9 +55,10 @@ pub struct Artifact {
 
 struct Registry<'a> {
     wanted: &'a Reference,
-    reference: oci_client::Reference,
-    client: oci_client::Client,
-    auth: RegistryAuth,
+    /// What is read comes by this.
+    registry: registry::Registry,
+    login: Option<Login>,
+    way: Way,
 }
 
 /// Fetches an artifact; of its layers those that `wants` wants by media type. No part may be larger than `limit` bytes.
@@ -68,6 +70,7 @@ pub async fn pull(
 ) -> Result<Artifact, Error> {
     let mut refused = None;
     for registry in Registry::each(reference, access) {
+        let registry = registry.map_err(|(_, error)| error)?;
         match registry.pull(limit, &wants).await {
             Err((true, error)) => drop(refused.get_or_insert(error)),
             other => return other.map_err(|(_, error)| error),
@@ -86,6 +89,7 @@ pub async fn push(
 ) -> Result<String, Error> {
     let mut refused = None;
     for registry in Registry::each(reference, access) {
+        let registry = registry.map_err(|(_, error)| error)?;
         match registry.push(config, layers, annotations).await {
             Err((true, error)) => drop(refused.get_or_insert(error)),
             other => return other.map_err(|(_, error)| error),
@@ -98,6 +102,7 @@ pub async fn push(
 pub async fn tags(reference: &Reference, access: &Access) -> Result<Vec<String>, Error> {
     let mut refused = None;
     for registry in Registry::each(reference, access) {
+        let registry = registry.map_err(|(_, error)| error)?;
         match registry.tags().await {
             Err((true, error)) => drop(refused.get_or_insert(error)),
             other => return other.map_err(|(_, error)| error),
@@ -109,22 +114,20 @@ pub async fn tags(reference: &Reference, access: &Access) -> Result<Vec<String>,
 /// Whether the registry takes the first login.
 pub async fn check(reference: &Reference, access: &Access) -> Result<(), Error> {
     let Some(registry) = Registry::each(reference, access).next() else { return Ok(()) };
-    let operation = oci_client::RegistryOperation::Pull;
-    let token = registry.client.auth(&registry.reference, &registry.auth, operation).await;
-    if token.map_err(|error| registry.failed(&error).1)?.is_some() {
+    let registry = registry.map_err(|(_, error)| error)?;
+    if registry.registry.greet().await.map_err(|refusal| registry.failed(&refusal).1)? {
         return Ok(());
     }
-    // A name and secret that no token is given for are looked at with the next request; whether that finds anything is
+    // A registry that greets anybody looks at the name and secret with the next request; whether that finds anything is
     // another question.
-    let asked = registry.client.pull_manifest_raw(&registry.reference, &registry.auth, &[MANIFEST]).await;
-    match asked.map_err(|error| registry.failed(&error)) {
+    match registry.manifest().await {
         Err((true, error)) => Err(error),
         _ => Ok(()),
     }
 }
 
 fn problem(reference: &Reference, problem: impl Into<String>) -> Error {
-    Error::Pull { reference: reference.to_string(), problem: problem.into() }
+    Error::pull(reference, problem)
 }
 
 fn digest(data: &[u8]) -> String {
@@ -136,47 +139,30 @@ type Failed = (bool, Error);
 
 impl<'a> Registry<'a> {
     /// One for each login, and one without.
-    fn each(wanted: &'a Reference, access: &'a Access) -> impl Iterator<Item = Self> {
+    fn each(wanted: &'a Reference, access: &'a Access) -> impl Iterator<Item = Result<Self, Failed>> {
         crate::base::crypto::install();
-        let named =
-            access.logins.iter().map(|login| RegistryAuth::Basic(login.username.clone(), login.password.clone()));
-        named.chain([RegistryAuth::Anonymous]).map(move |auth| Self::new(wanted, access, auth))
+        access.logins.iter().cloned().map(Some).chain([None]).map(move |login| Self::new(wanted, access, login))
     }
 
-    fn new(wanted: &'a Reference, access: &Access, auth: RegistryAuth) -> Self {
-        let (registry, repository) = (wanted.registry().to_string(), wanted.repository().to_string());
-        let reference = match (wanted.digest(), wanted.tag()) {
-            (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.into()),
-            (None, tag) => oci_client::Reference::with_tag(registry, repository, tag.unwrap_or("latest").into()),
-        };
+    fn new(wanted: &'a Reference, access: &Access, login: Option<Login>) -> Result<Self, Failed> {
         let wants_tls = access.insecure || !access.authorities.is_empty();
-        let plain = access.plain_http || is_local(wanted.registry()) && !wants_tls;
-        let trusted = access.authorities.iter().cloned();
-        let config = ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            accept_invalid_certificates: access.insecure,
-            extra_root_certificates: trusted
-                .map(|data| Certificate { encoding: CertificateEncoding::Pem, data })
-                .collect(),
-            read_timeout: Some(SILENCE),
-            connect_timeout: Some(CONNECT),
-            https_proxy: proxy(&["HTTPS_PROXY", "https_proxy"]),
-            http_proxy: proxy(&["HTTP_PROXY", "http_proxy"]),
-            no_proxy: proxy(&["NO_PROXY", "no_proxy"]),
-            user_agent: concat!("coracle/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
+        let way = Way {
+            is_plain: access.plain_http || is_local(wanted.registry()) && !wants_tls,
+            is_insecure: access.insecure,
+            authorities: access.authorities.clone(),
         };
-        Self { wanted, reference, client: oci_client::Client::new(config), auth }
+        let registry = registry::Registry::new(wanted.registry(), wanted.repository(), login.clone(), &way)
+            .map_err(|refusal| (false, problem(wanted, refusal.to_string())))?;
+        Ok(Self { wanted, registry, login, way })
     }
 
-    fn failed(&self, error: &OciDistributionError) -> Failed {
-        let refused = matches!(
-            error,
-            OciDistributionError::UnauthorizedError { .. }
-                | OciDistributionError::AuthenticationFailure(_)
-                | OciDistributionError::ServerError { code: 401 | 403, .. }
-        );
-        (refused, problem(self.wanted, chain(error)))
+    fn failed(&self, refusal: &Refusal) -> Failed {
+        (refusal.is_denied(), problem(self.wanted, refusal.to_string()))
+    }
+
+    async fn manifest(&self) -> Result<(Vec<u8>, String), Failed> {
+        let name = self.wanted.digest().or(self.wanted.tag()).unwrap_or("latest");
+        self.registry.manifest(name, &[MANIFEST]).await.map_err(|refusal| self.failed(&refusal))
     }
 
     fn broken(&self, text: impl Into<String>) -> Failed {
@@ -184,8 +170,7 @@ impl<'a> Registry<'a> {
     }
 
     async fn pull(&self, limit: u64, wants: &impl Fn(&str) -> bool) -> Result<Artifact, Failed> {
-        let pulled = self.client.pull_manifest_raw(&self.reference, &self.auth, &[MANIFEST]).await;
-        let (bytes, digest) = pulled.map_err(|error| self.failed(&error))?;
+        let (bytes, digest) = self.manifest().await?;
         let manifest: super::record::Manifest = serde_json::from_slice(&bytes)
             .map_err(|error| self.broken(format!("its manifest cannot be read: {error}")))?;
         let config = manifest.config.ok_or_else(|| self.broken("its manifest has no config"))?;
@@ -198,14 +183,16 @@ impl<'a> Registry<'a> {
     }
 
     async fn part(&self, descriptor: &super::record::Descriptor, limit: u64) -> Result<Part, Failed> {
-        use futures::TryStreamExt;
         let wanted = descriptor.digest.as_str();
+        if !is_digest(wanted) {
+            return Err(self.broken(format!("its manifest has the digest `{wanted}`; only sha256 is known")));
+        }
+        let limit = limit.min(descriptor.size);
         let too_large = || self.broken(format!("`{wanted}` is larger than {limit} bytes"));
-        let mut stream =
-            self.client.pull_blob_stream(&self.reference, wanted).await.map_err(|error| self.failed(&error))?;
+        let mut response = self.registry.blob(wanted).await.map_err(|refusal| self.failed(&refusal))?;
         let mut data = Vec::new();
-        let received = |error: std::io::Error| self.broken(format!("`{wanted}` was not received: {error}"));
-        while let Some(bytes) = stream.try_next().await.map_err(received)? {
+        let received = |error: reqwest::Error| self.broken(format!("`{wanted}` was not received: {}", chain(&error)));
+        while let Some(bytes) = response.chunk().await.map_err(received)? {
             if (data.len() + bytes.len()) as u64 > limit {
                 return Err(too_large());
             }
@@ -223,12 +210,16 @@ impl<'a> Registry<'a> {
         layers: &[Part],
         annotations: &BTreeMap<String, String>,
     ) -> Result<String, Failed> {
-        let host = self.reference.resolve_registry();
-        self.client.store_auth_if_needed(host, &self.auth).await;
+        let (reference, client) = (self.target(), self.client());
+        let auth = match &self.login {
+            Some(login) => RegistryAuth::Basic(login.username.clone(), login.password.clone()),
+            None => RegistryAuth::Anonymous,
+        };
+        client.store_auth_if_needed(reference.resolve_registry(), &auth).await;
         for part in layers.iter().chain([config]) {
             let digest = digest(&part.data);
-            let pushed = self.client.push_blob(&self.reference, part.data.clone(), &digest).await;
-            pushed.map_err(|error| self.failed(&error))?;
+            let pushed = client.push_blob(&reference, part.data.clone(), &digest).await;
+            pushed.map_err(|error| self.not_pushed(&error))?;
         }
         let describe = |part: &Part| serde_json::json!({"mediaType": part.media_type, "digest": digest(&part.data), "size": part.data.len()});
         let mut manifest = serde_json::json!({
@@ -243,17 +234,53 @@ impl<'a> Registry<'a> {
         let body = manifest.to_string().into_bytes();
         let digest = digest(&body);
         let kind = http::HeaderValue::from_static(MANIFEST);
-        let pushed = self.client.push_manifest_raw(&self.reference, body, kind).await;
-        pushed.map_err(|error| self.failed(&error))?;
+        let pushed = client.push_manifest_raw(&reference, body, kind).await;
+        pushed.map_err(|error| self.not_pushed(&error))?;
         Ok(digest)
+    }
+
+    fn target(&self) -> oci_client::Reference {
+        let (registry, repository) = (self.wanted.registry().to_string(), self.wanted.repository().to_string());
+        match (self.wanted.digest(), self.wanted.tag()) {
+            (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.into()),
+            (None, tag) => oci_client::Reference::with_tag(registry, repository, tag.unwrap_or("latest").into()),
+        }
+    }
+
+    fn client(&self) -> oci_client::Client {
+        let trusted = self.way.authorities.iter().cloned();
+        oci_client::Client::new(ClientConfig {
+            protocol: if self.way.is_plain { ClientProtocol::Http } else { ClientProtocol::Https },
+            accept_invalid_certificates: self.way.is_insecure,
+            extra_root_certificates: trusted
+                .map(|data| Certificate { encoding: CertificateEncoding::Pem, data })
+                .collect(),
+            read_timeout: Some(SILENCE),
+            connect_timeout: Some(CONNECT),
+            https_proxy: proxy(&["HTTPS_PROXY", "https_proxy"]),
+            http_proxy: proxy(&["HTTP_PROXY", "http_proxy"]),
+            no_proxy: proxy(&["NO_PROXY", "no_proxy"]),
+            user_agent: concat!("coracle/", env!("CARGO_PKG_VERSION")),
+            ..ClientConfig::default()
+        })
+    }
+
+    fn not_pushed(&self, error: &OciDistributionError) -> Failed {
+        let refused = matches!(
+            error,
+            OciDistributionError::UnauthorizedError { .. }
+                | OciDistributionError::AuthenticationFailure(_)
+                | OciDistributionError::ServerError { code: 401 | 403, .. }
+        );
+        (refused, problem(self.wanted, chain(error)))
     }
 
     async fn tags(&self) -> Result<Vec<String>, Failed> {
         let mut tags: Vec<String> = Vec::new();
         loop {
             let last = tags.last().cloned();
-            let found = self.client.list_tags(&self.reference, &self.auth, Some(TAGS), last.as_deref()).await;
-            let found = found.map_err(|error| self.failed(&error))?.tags;
+            let found = self.registry.tags(TAGS, last.as_deref()).await;
+            let found = found.map_err(|refusal| self.failed(&refusal))?;
             let is_end = found.len() < TAGS || found.last() == last.as_ref() || tags.len() > MOST_TAGS;
             tags.extend(found);
             if is_end {

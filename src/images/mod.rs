@@ -30,6 +30,7 @@ mod pull;
 mod read;
 mod record;
 mod reference;
+mod registry;
 mod save;
 mod staging;
 mod store;
@@ -83,7 +84,12 @@ pub enum Error {
 impl Error {
     /// A broken entry of an archive.
     fn entry(entry: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self::Archive { entry: entry.into(), problem: problem.into() }
+        Self::Archive { entry: clean(&entry.into()), problem: clean(&problem.into()) }
+    }
+
+    /// What went wrong with a registry.
+    fn pull(reference: &Reference, problem: impl Into<String>) -> Self {
+        Self::Pull { reference: reference.to_string(), problem: clean(&problem.into()) }
     }
 
     /// An error of the store's own files: what was being done.
@@ -91,4 +97,15 @@ impl Error {
         let what = what.into();
         move |source| Self::Store { what, source }
     }
+}
+
+/// Words of strangers in ours: on one line, and without what a terminal would take for an order.
+fn clean(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut kept, one| {
+        match one.is_control() {
+            true => kept.extend(one.escape_default()),
+            false => kept.push(one),
+        }
+        kept
+    })
 }

@@ -3,15 +3,12 @@
 use super::archive::choose;
 use super::ingest::{Blob, Incoming, install};
 use super::record::{Descriptor, Manifest};
+use super::registry::{Refusal, Registry, Way};
 use super::staging::Staging;
 use super::{Error, Image, Reference, Store, builtin, is_digest};
-use crate::base::causes::chain;
 use futures::{StreamExt, TryStreamExt, stream};
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::{OciDistributionError, OciErrorCode};
-use oci_client::secrets::RegistryAuth;
+use std::io::{self, Read};
 use std::path::PathBuf;
-use std::time::Duration;
 use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Manifests and indexes that are understood.
@@ -25,9 +22,8 @@ const ACCEPTED: &[&str] = &[
 const DEEPEST_INDEX: usize = 4;
 /// Layers that are fetched at the same time.
 const AT_ONCE: usize = 3;
-/// How long a registry may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(15);
+/// The most bytes of a config, which is read into memory.
+const LARGEST_CONFIG: u64 = 8 << 20;
 
 /// A name and a secret for a registry.
 #[derive(Clone, PartialEq, Eq)]
@@ -47,15 +43,15 @@ impl Store {
                 .ok_or_else(|| problem(reference, "there is no such built-in image"));
         }
         crate::base::crypto::install();
-        let named = logins.iter().map(|login| RegistryAuth::Basic(login.username.clone(), login.password.clone()));
-        let (first, others) = protocols(reference.registry(), authorities);
-        let ways = named.chain([RegistryAuth::Anonymous]).flat_map(|auth| {
-            std::iter::once(first.clone()).chain(others.clone()).map(move |protocol| (auth.clone(), protocol))
-        });
+        let named = logins.iter().cloned().map(Some);
+        let (first, other) = protocols(reference.registry(), authorities);
+        let ways = named
+            .chain([None])
+            .flat_map(|login| std::iter::once(first).chain(other).map(move |protocol| (login.clone(), protocol)));
         let mut refused = None;
-        for (auth, protocol) in ways {
-            let may_be_plain = protocol == ClientProtocol::Https && others.is_some();
-            let source = Source::new(self, reference, auth, protocol, authorities)?;
+        for (login, protocol) in ways {
+            let may_be_plain = protocol == Protocol::Https && other.is_some();
+            let source = Source::new(self, reference, login, protocol, authorities)?;
             match source.manifest().await {
                 // The first refusal tells more than that access without a name is refused as well.
                 Err(Failed { refused: true, error, .. }) => drop(refused.get_or_insert(error)),
@@ -69,16 +65,22 @@ impl Store {
 }
 
 fn problem(reference: &Reference, problem: impl Into<String>) -> Error {
-    Error::Pull { reference: reference.to_string(), problem: problem.into() }
+    Error::pull(reference, problem)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http,
+    Https,
 }
 
 /// How a registry is spoken to, and how else if nobody answers so. Registries of this machine speak plain HTTP; where the user
 /// has authorities of their own, it may be that one vouches for such a registry.
-fn protocols(registry: &str, authorities: &[String]) -> (ClientProtocol, Option<ClientProtocol>) {
+fn protocols(registry: &str, authorities: &[String]) -> (Protocol, Option<Protocol>) {
     match (is_local(registry), authorities.is_empty()) {
-        (false, _) => (ClientProtocol::Https, None),
-        (true, true) => (ClientProtocol::Http, None),
-        (true, false) => (ClientProtocol::Https, Some(ClientProtocol::Http)),
+        (false, _) => (Protocol::Https, None),
+        (true, true) => (Protocol::Http, None),
+        (true, false) => (Protocol::Https, Some(Protocol::Http)),
     }
 }
 
@@ -94,9 +96,7 @@ struct Failed {
 struct Source<'a> {
     store: &'a Store,
     wanted: &'a Reference,
-    reference: oci_client::Reference,
-    client: oci_client::Client,
-    auth: RegistryAuth,
+    registry: Registry,
 }
 
 /// A manifest of this machine's architecture.
@@ -112,54 +112,42 @@ impl<'a> Source<'a> {
     fn new(
         store: &'a Store,
         wanted: &'a Reference,
-        auth: RegistryAuth,
-        protocol: ClientProtocol,
+        login: Option<Login>,
+        protocol: Protocol,
         authorities: &[String],
     ) -> Result<Self, Error> {
-        let (registry, repository) = (wanted.registry().to_string(), wanted.repository().to_string());
-        let reference = match (wanted.digest(), wanted.tag()) {
-            (Some(digest), _) => oci_client::Reference::with_digest(registry, repository, digest.into()),
-            (None, tag) => oci_client::Reference::with_tag(registry, repository, tag.unwrap_or("latest").into()),
+        let way = Way {
+            is_plain: protocol == Protocol::Http,
+            is_insecure: false,
+            authorities: authorities.iter().map(|text| text.clone().into_bytes()).collect(),
         };
-        let trusted = authorities
-            .iter()
-            .map(|text| Certificate { encoding: CertificateEncoding::Pem, data: text.clone().into_bytes() });
-        let config = ClientConfig {
-            protocol,
-            extra_root_certificates: trusted.collect(),
-            read_timeout: Some(SILENCE),
-            connect_timeout: Some(CONNECT),
-            https_proxy: proxy(&["HTTPS_PROXY", "https_proxy"]),
-            http_proxy: proxy(&["HTTP_PROXY", "http_proxy"]),
-            no_proxy: proxy(&["NO_PROXY", "no_proxy"]),
-            user_agent: concat!("coracle/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
-        let client = oci_client::Client::try_from(config)
-            .map_err(|error| problem(wanted, format!("an authority of your own is of no use: {}", chain(&error))))?;
-        Ok(Self { store, wanted, reference, client, auth })
+        let registry = Registry::new(wanted.registry(), wanted.repository(), login, &way)
+            .map_err(|refusal| problem(wanted, refusal.to_string()))?;
+        Ok(Self { store, wanted, registry })
     }
 
     async fn manifest(&self) -> Result<Found, Failed> {
-        let mut reference = self.reference.clone();
+        let mut name = self.wanted.digest().or(self.wanted.tag()).unwrap_or("latest").to_string();
         let mut named = None;
         for _ in 0..=DEEPEST_INDEX {
-            let (bytes, digest) = self
-                .client
-                .pull_manifest_raw(&reference, &self.auth, ACCEPTED)
-                .await
-                .map_err(|error| self.failed(&error))?;
+            let asked = self.registry.manifest(&name, ACCEPTED).await;
+            let (bytes, digest) = asked.map_err(|refusal| self.failed(&refusal))?;
             let plain = |error| Failed { refused: false, is_mute: false, error };
             let manifest: Manifest = serde_json::from_slice(&bytes)
                 .map_err(|error| plain(problem(self.wanted, format!("its manifest cannot be read: {error}"))))?;
             let named = named.get_or_insert(digest.clone()).clone();
             if manifest.config.is_some() {
-                return Ok(Found { manifest, bytes: bytes.to_vec(), digest, named });
+                return Ok(Found { manifest, bytes, digest, named });
             }
             let here =
                 || format!("no match for platform in manifest: not found (linux/{})", super::archive::architecture());
             let chosen = choose(&manifest.manifests).ok_or_else(|| plain(problem(self.wanted, here())))?;
-            reference = reference.clone_with_digest(chosen.digest.clone());
+            let digest = &chosen.digest;
+            if !is_digest(digest) {
+                let text = format!("its index has the digest `{digest}`; only sha256 is known");
+                return Err(plain(problem(self.wanted, text)));
+            }
+            name.clone_from(digest);
         }
         Err(Failed { refused: false, is_mute: false, error: problem(self.wanted, "its indexes point to each other") })
     }
@@ -171,6 +159,9 @@ impl<'a> Source<'a> {
         let manifest_path = staging.fresh();
         std::fs::write(&manifest_path, &found.bytes).map_err(Error::store("write staged content"))?;
         let config = found.manifest.config.clone().ok_or_else(|| problem(self.wanted, "its manifest has no config"))?;
+        if config.size > LARGEST_CONFIG {
+            return Err(problem(self.wanted, format!("its config is larger than {LARGEST_CONFIG} bytes")));
+        }
         let config = self.blob(&config, staging.fresh()).await?;
         let layers = found.manifest.layers.into_iter().map(|layer| (layer, staging.fresh()));
         let layers = stream::iter(layers.collect::<Vec<_>>()).map(|(layer, path)| async move {
@@ -199,14 +190,23 @@ impl<'a> Source<'a> {
         if known.exists() {
             return Ok(Blob { path: known, size: descriptor.size, entry: digest.clone(), digest });
         }
-        let stream = self.client.pull_blob_stream(&self.reference, digest.as_str()).await;
-        let stream = stream.map_err(|error| self.failed(&error).error)?;
-        let mut reader = SyncIoBridge::new(StreamReader::new(stream));
+        let size = descriptor.size;
+        let too_large = || problem(self.wanted, format!("`{digest}` is larger than the {size} bytes of its manifest"));
+        let response = self.registry.blob(&digest).await.map_err(|refusal| self.failed(&refusal).error)?;
+        if response.content_length().is_some_and(|length| length > size) {
+            return Err(too_large());
+        }
+        let stream = response.bytes_stream().map_err(io::Error::other);
+        // One more than it may be is enough to see that it is more.
+        let mut reader = SyncIoBridge::new(StreamReader::new(stream)).take(size.saturating_add(1));
         let entry = digest.clone();
         let written = tokio::task::spawn_blocking(move || Blob::write(&mut reader, path, &entry)).await;
         let blob = written
             .map_err(|error| self.broken(&error))?
             .map_err(|error| problem(self.wanted, format!("`{digest}` was not received: {error}")))?;
+        if blob.size > size {
+            return Err(too_large());
+        }
         match blob.digest == digest {
             true => Ok(blob),
             false => Err(problem(self.wanted, format!("`{digest}` arrived with the digest {}", blob.digest))),
@@ -218,32 +218,27 @@ impl<'a> Source<'a> {
     }
 
     /// In the words that containerd has for it, which people search for.
-    fn failed(&self, error: &OciDistributionError) -> Failed {
+    fn failed(&self, refusal: &Refusal) -> Failed {
         let denied = "pull access denied, repository does not exist or may require authorization";
-        let (refused, why) = match error {
-            OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-                (true, format!("{denied}: authorization failed: no basic auth credentials"))
+        let is_mute = matches!(refusal, Refusal::Mute(_));
+        let why = match refusal {
+            Refusal::Token(_) | Refusal::Status { code: 401, .. } => {
+                format!("{denied}: authorization failed: no basic auth credentials")
             }
-            OciDistributionError::RegistryError { envelope, .. } => {
-                let code = envelope.errors.first().map(|first| &first.code);
-                match code {
-                    Some(OciErrorCode::Unauthorized | OciErrorCode::Denied) => (true, denied.to_string()),
-                    Some(OciErrorCode::ManifestUnknown | OciErrorCode::NameUnknown | OciErrorCode::NotFound) => {
-                        (false, format!("{}: not found", self.wanted))
-                    }
-                    _ => (false, error.to_string()),
-                }
+            other if other.is_denied() => denied.to_string(),
+            Refusal::Status { code: 404, .. } => format!("{}: not found", self.wanted),
+            Refusal::Status { errors, .. } if errors.first().is_some_and(|first| is_unknown(&first.code)) => {
+                format!("{}: not found", self.wanted)
             }
-            OciDistributionError::ImageManifestNotFoundError(_) => (false, format!("{}: not found", self.wanted)),
-            OciDistributionError::ServerError { code: 401 | 403, .. } => (true, denied.to_string()),
-            OciDistributionError::ServerError { code: 404, .. } => (false, format!("{}: not found", self.wanted)),
-            other => (false, chain(other)),
+            other => other.to_string(),
         };
-        let is_mute = matches!(error, OciDistributionError::RequestError(_));
         let hint = if is_mute { "; without a way to it, `coracle image load FILE` brings an image in" } else { "" };
-        let why = why + hint;
-        Failed { refused, is_mute, error: problem(self.wanted, why) }
+        Failed { refused: refusal.is_denied(), is_mute, error: problem(self.wanted, why + hint) }
     }
+}
+
+fn is_unknown(code: &str) -> bool {
+    matches!(code, "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND")
 }
 
 pub(super) fn proxy(names: &[&str]) -> Option<String> {
@@ -419,6 +414,125 @@ mod tests {
         let layer = layer();
         let port = registry(layer, &digest(b"something else"), None).await;
         assert!(pull(port, &[]).await.is_err());
+    }
+
+    /// A registry that answers whatever is asked with this.
+    async fn rude(answer: impl Fn(&str) -> http::Response<axum::body::Body> + Clone + Send + Sync + 'static) -> u16 {
+        let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let answer = answer.clone();
+            async move { answer(request.uri().path()) }
+        });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        port
+    }
+
+    /// Content that never ends; it says how much of it was sent.
+    fn endless(sent: Arc<std::sync::atomic::AtomicUsize>) -> axum::body::Body {
+        let chunk = bytes::Bytes::from(vec![b' '; 64 << 10]);
+        axum::body::Body::from_stream(stream::repeat_with(move || {
+            sent.fetch_add(chunk.len(), std::sync::atomic::Ordering::Relaxed);
+            Ok::<_, io::Error>(chunk.clone())
+        }))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nothing_that_a_registry_sends_is_read_without_end() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        // Manifest, token, error: each without an end.
+        for (code, header, wanted) in [
+            (200, None, "its manifest is larger than 4194304 bytes"),
+            (401, Some("Bearer realm=\"http://localhost:PORT/token\""), "its token is larger than 4194304 bytes"),
+            (500, None, "the registry answered 500 Internal Server Error"),
+        ] {
+            let sent = Arc::new(AtomicUsize::new(0));
+            let counted = sent.clone();
+            let own = Arc::new(std::sync::OnceLock::<u16>::new());
+            let known = own.clone();
+            let port = rude(move |path| {
+                let body = endless(counted.clone());
+                let answer = http::Response::builder();
+                match header.filter(|_| path != "/token") {
+                    Some(header) => {
+                        let header = header.replace("PORT", &known.get().unwrap().to_string());
+                        answer.status(code).header("www-authenticate", header).body(axum::body::Body::empty()).unwrap()
+                    }
+                    None if path == "/token" => answer.body(body).unwrap(),
+                    None => answer.status(code).body(body).unwrap(),
+                }
+            })
+            .await;
+            own.set(port).unwrap();
+            let refused = pull(port, &[]).await.unwrap_err().to_string();
+            assert!(refused.contains(wanted), "{refused}");
+            assert!(sent.load(Ordering::Relaxed) < 64 << 20, "{}", sent.load(Ordering::Relaxed));
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_layer_is_not_read_further_than_its_manifest_says() {
+        let manifest = serde_json::json!({"schemaVersion": 2, "mediaType": ACCEPTED[1],
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(b"x"), "size": 10},
+            "layers": []})
+        .to_string();
+        let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = sent.clone();
+        let port = rude(move |path| match path.contains("/manifests/") {
+            true => http::Response::new(manifest.clone().into()),
+            false => http::Response::new(endless(counted.clone())),
+        })
+        .await;
+        let refused = pull(port, &[]).await.unwrap_err().to_string();
+        assert!(refused.contains("is larger than the 10 bytes of its manifest"), "{refused}");
+        assert!(sent.load(std::sync::atomic::Ordering::Relaxed) < 64 << 20);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_registrys_words_give_a_terminal_no_orders() {
+        let says = serde_json::json!({"errors": [{"code": "TOOMANYREQUESTS", "message": "\u{1b}]0;mine\u{7}\nwait"}]});
+        let says = says.to_string();
+        let port =
+            rude(move |_| http::Response::builder().status(429).body(axum::body::Body::from(says.clone())).unwrap())
+                .await;
+        let refused = pull(port, &[]).await.unwrap_err().to_string();
+        let words = "429 Too Many Requests: TOOMANYREQUESTS: \\u{1b}]0;mine\\u{7}\\nwait";
+        assert!(refused.ends_with(words), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_token_is_asked_for_where_the_registry_says() {
+        let layer = layer();
+        let inner = registry(layer.clone(), &digest(&layer), Some("Bearer abc")).await;
+        let own = Arc::new(std::sync::OnceLock::<u16>::new());
+        let known = own.clone();
+        let client = reqwest::Client::new();
+        let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
+            let (known, client) = (known.clone(), client.clone());
+            async move {
+                let (path, query) = (request.uri().path().to_string(), request.uri().query().map(String::from));
+                let answer = http::Response::builder();
+                if path == "/token" {
+                    assert_eq!(query.as_deref(), Some("scope=repository%3Aapp%3Apull&service=a+b"));
+                    assert_eq!(request.headers()["authorization"], "Basic bWU6cmlnaHQ=");
+                    return answer.body(axum::body::Body::from(r#"{"access_token": "abc"}"#)).unwrap();
+                }
+                let Some(given) = request.headers().get("authorization").cloned() else {
+                    let port = known.get().unwrap();
+                    let challenge = format!("Bearer realm=\"http://localhost:{port}/token\",service=\"a b\"");
+                    let answer = answer.status(401).header("www-authenticate", challenge);
+                    return answer.body(axum::body::Body::empty()).unwrap();
+                };
+                let asked = client.get(format!("http://localhost:{inner}{path}")).header("authorization", given);
+                answer.body(asked.send().await.unwrap().bytes().await.unwrap().into()).unwrap()
+            }
+        });
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        own.set(port).unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let login = Login { username: "me".into(), password: "right".into() };
+        assert_eq!(pull(port, &[login]).await.unwrap().config.cmd, ["x"]);
     }
 
     #[test]
