@@ -24,7 +24,8 @@
 //! charts    -> base api client images
 //! addons    -> base config api client charts
 //! dashboard -> base api client
-//! boot      -> base config pki api client images control runtime net node charts addons dashboard
+//! ingress   -> base pki client
+//! boot      -> base config pki api client images control runtime net node charts addons dashboard ingress
 //! drivers   -> base config
 //! cluster   -> base config pki api client drivers
 //! cli       -> base config api client images charts addons dashboard boot drivers cluster
@@ -50,6 +51,7 @@ pub mod control;
 pub mod dashboard;
 pub mod drivers;
 pub mod images;
+pub mod ingress;
 pub mod net;
 pub mod node;
 pub mod pki;

@@ -21,7 +21,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["pki"]),
     ("serde_saphyr", &["api"]),
     ("toml", &["config", "charts"]),
-    ("hickory_server", &["net"]),
+    ("hickory_server", &["net", "ingress"]),
     ("hickory_resolver", &["net"]),
     ("axum", &["control::server", "node", "net"]),
 ];

@@ -6,6 +6,7 @@ pub mod dashboard;
 pub mod dns;
 pub mod freeze;
 pub mod hello;
+pub mod ingress;
 pub mod init;
 pub mod landmarks;
 pub mod mounts;

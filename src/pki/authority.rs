@@ -160,6 +160,18 @@ pub(super) fn seconds_left(folder: &Path, name: &str) -> Option<i64> {
     Some(pem.parse_x509().ok()?.validity().not_after.timestamp() - jiff::Timestamp::now().as_second())
 }
 
+/// A key with a certificate that it signs itself: for a server that nobody is asked to trust.
+pub fn self_signed(identity: &Identity, valid: Duration) -> Result<Signed, Error> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::new(identity.names.clone())?;
+    params.subject_alt_names.extend(identity.addresses.iter().map(|address| SanType::IpAddress(*address)));
+    params.distinguished_name = distinguished_name(&identity.common_name, &identity.organization);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![Usage::ServerAuth];
+    valid_for(&mut params, valid);
+    Ok(Signed { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
+}
+
 /// What a signed request may be used for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usages {

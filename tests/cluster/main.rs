@@ -16,6 +16,7 @@ mod faults;
 mod guest;
 mod harness;
 mod helm;
+mod ingress;
 mod kubectls;
 mod life;
 mod life_commands;

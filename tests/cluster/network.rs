@@ -52,7 +52,7 @@ spec: {podSelector: {matchLabels: {app: edge}}, policyTypes: [Ingress]}
 ";
 
 /// What a name server says of a name: code and data, sorted.
-fn resolve(server: &str, name: &str, kind: RecordType) -> (ResponseCode, Vec<String>) {
+pub fn resolve(server: &str, name: &str, kind: RecordType) -> (ResponseCode, Vec<String>) {
     let mut message = Message::new(7, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();

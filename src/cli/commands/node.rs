@@ -40,6 +40,23 @@ pub enum Part {
         #[arg(long)]
         host_address: std::net::IpAddr,
     },
+    /// The ingress controller, in its pod
+    #[command(hide = true)]
+    Ingress {
+        /// Where the pod is
+        #[arg(long, env = "POD_NAMESPACE", default_value = "ingress-nginx")]
+        namespace: String,
+        /// The address that Ingresses are told to be reachable at
+        #[arg(long, env = "HOST_IP")]
+        publish: Option<std::net::IpAddr>,
+    },
+    /// A name server for hosts of Ingresses, in its pod
+    #[command(hide = true)]
+    IngressDns {
+        /// The address to answer with, and on
+        #[arg(long, env = "HOST_IP")]
+        address: std::net::IpAddr,
+    },
     /// Leaves the host's namespaces and starts PID 1 (native driver)
     #[command(hide = true)]
     NodeLaunch {
@@ -131,6 +148,8 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
         Part::Hello { port } => boot::hello::main(port)?,
         Part::DashboardServer { port } => boot::dashboard::main(port)?,
         Part::Dns { domain, host_address } => boot::dns::main(domain, host_address)?,
+        Part::Ingress { namespace, publish } => boot::ingress::main(namespace, publish)?,
+        Part::IngressDns { address } => boot::ingress::names(address)?,
         Part::NodeLaunch { profile_json, mark, root } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
             native::launch::launch(&profile, &mark, &root)?;
