@@ -219,7 +219,7 @@ impl<'w> Step<'w, '_> {
                 if draft.locations.iter().any(|known| known.rule == location.rule) {
                     let what =
                         format!("host `{host}` and path `{}` are of an older Ingress already", location.rule.path);
-                    reading.tell(Severity::Warning, what);
+                    reading.tell(Severity::Invalid, what);
                     continue;
                 }
                 draft.locations.push(location);
@@ -275,7 +275,7 @@ impl<'w> Step<'w, '_> {
                 }
                 if !found {
                     reading.tell(
-                        Severity::Warning,
+                        Severity::Invalid,
                         format!("no Ingress has host `{host}` and path `{text}` of this canary"),
                     );
                 }
@@ -296,7 +296,7 @@ impl<'w> Step<'w, '_> {
         match self.lookup(reading.namespace, service, port, by_service) {
             Ok(backend) => backend,
             Err(why) => {
-                reading.tell(Severity::Warning, why);
+                reading.tell(Severity::Invalid, why);
                 Arc::default()
             }
         }
@@ -313,7 +313,11 @@ impl<'w> Step<'w, '_> {
         let same = known.addresses.get(&key) == Some(&addresses);
         let backend = match known.backends.get(&key) {
             Some(backend) if same => backend.clone(),
-            _ => Arc::new(Backend::new(addresses.clone())),
+            older => {
+                let backend = Arc::new(Backend::new(addresses.clone()));
+                older.into_iter().for_each(|older| older.replace(backend.clone()));
+                backend
+            }
         };
         known.addresses.insert(key.clone(), addresses);
         self.backends.insert(key, backend.clone());
@@ -327,7 +331,7 @@ impl<'w> Step<'w, '_> {
             let certificate = match self.certificate(reading.namespace, entry) {
                 Some(Ok(certificate)) => Some(certificate),
                 Some(Err(why)) => {
-                    reading.tell(Severity::Warning, why);
+                    reading.tell(Severity::Invalid, why);
                     None
                 }
                 None => None,
@@ -486,7 +490,7 @@ fn finding_of_map(map: &ConfigMap, wrong: Vec<String>) -> Finding {
     Finding {
         about: reference(&map.metadata, "v1", "ConfigMap"),
         edition: map.metadata.resource_version.clone().unwrap_or_default(),
-        told: wrong.into_iter().map(|text| (Severity::Warning, text)).collect(),
+        told: wrong.into_iter().map(|text| (Severity::Invalid, text)).collect(),
         ..Finding::default()
     }
 }

@@ -3,12 +3,15 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
 
 /// Addresses that a port of a service leads to, `10.244.0.7:8080` each.
 #[derive(Debug, Default)]
 pub struct Backend {
     endpoints: Vec<Arc<str>>,
     next: AtomicUsize,
+    /// What is there instead, once pods have come or gone: requests may be under way that know this one only.
+    successor: watch::Sender<Option<Arc<Backend>>>,
 }
 
 impl Backend {
@@ -16,7 +19,39 @@ impl Backend {
     pub fn new(mut endpoints: Vec<Arc<str>>) -> Self {
         endpoints.sort();
         endpoints.dedup();
-        Self { endpoints, next: AtomicUsize::new(rand::random::<u16>().into()) }
+        Self { endpoints, next: AtomicUsize::new(rand::random::<u16>().into()), ..Self::default() }
+    }
+
+    /// Tells who knows this one only what is there instead.
+    pub fn replace(&self, successor: Arc<Backend>) {
+        self.successor.send_replace(Some(successor));
+    }
+
+    /// What is there now.
+    pub fn latest(self: &Arc<Self>) -> Arc<Self> {
+        let mut latest = self.clone();
+        while let Some(next) = latest.next() {
+            latest = next;
+        }
+        latest
+    }
+
+    fn next(&self) -> Option<Arc<Self>> {
+        self.successor.borrow().clone()
+    }
+
+    /// Waits until an address is there no longer.
+    pub async fn without(self: Arc<Self>, address: Arc<str>) {
+        let mut known = self;
+        loop {
+            // The sender is in what is held here: an error cannot come.
+            known.successor.subscribe().wait_for(Option::is_some).await.ok();
+            let Some(next) = known.next() else { return };
+            if !next.endpoints.contains(&address) {
+                return;
+            }
+            known = next;
+        }
     }
 
     /// Whether nobody is there.
@@ -27,6 +62,11 @@ impl Backend {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.endpoints.len()
+    }
+
+    /// One of them, counted round.
+    pub fn at(&self, index: usize) -> Option<&Arc<str>> {
+        self.endpoints.get(index % self.endpoints.len().max(1))
     }
 
     /// The next one in turn.
@@ -51,7 +91,7 @@ impl Backend {
     }
 
     /// All of them, beginning with one.
-    pub fn from(&self, first: usize) -> impl Iterator<Item = &Arc<str>> + Clone {
+    pub fn from(&self, first: usize) -> impl Iterator<Item = &Arc<str>> {
         let (before, after) = self.endpoints.split_at(first.min(self.endpoints.len()));
         after.iter().chain(before)
     }
@@ -90,6 +130,19 @@ mod tests {
             let after = two.from(two.by_key(key)).next().unwrap();
             assert!(&**before == "c" || before == after, "{key}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_knows_an_older_list_hears_of_the_newer() {
+        let (old, new) = (Arc::new(backend(&["a", "b"])), Arc::new(backend(&["b", "c"])));
+        let gone = tokio::spawn(old.clone().without("a".into()));
+        let stays = tokio::spawn(old.clone().without("b".into()));
+        assert!(Arc::ptr_eq(&old.latest(), &old));
+        old.replace(new.clone());
+        gone.await.unwrap();
+        assert!(Arc::ptr_eq(&old.latest(), &new) && !stays.is_finished());
+        new.replace(Arc::new(backend(&["c"])));
+        stays.await.unwrap();
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Answered {
 
 /// The pods to try, and how.
 struct Plan<'a> {
-    backend: &'a Backend,
+    backend: Arc<Backend>,
     settings: &'a Settings,
     first: usize,
     /// The client's cookie named the first.
@@ -71,46 +71,37 @@ impl Outgoing<'_> {
             0 => plan.backend.len(),
             tries => tries as usize,
         };
-        let mut code = 502;
-        // A single pod is asked again too: between two looks at the API it may have been replaced at its address.
-        let turns = plan.backend.from(plan.first).cycle().take(tries.min(plan.backend.len().max(2)));
-        for (turn, address) in turns.enumerate() {
+        let (mut backend, mut index, mut code) = (plan.backend.clone(), plan.first, 502);
+        for turn in 0..tries {
             let Some(mut this) = request.take() else { break };
-            self.address(&mut this, address)?;
-            let again = may_repeat.then(|| copy(&this));
-            let target = self.target(address, settings);
-            match proxy.upstream.send(&target, this, patience, &progress).await {
-                Ok(response)
-                    if settings.retry.on_codes.contains(&response.status().as_u16())
-                        && again.is_some()
-                        && turn + 1 < tries =>
-                {
-                    request = again;
+            let Some(address) = backend.at(index).cloned() else { return Err(503) };
+            self.address(&mut this, &address)?;
+            let again = (may_repeat && turn + 1 < tries).then(|| copy(&this));
+            let target = self.target(&address, settings);
+            let gone = backend.clone().without(address.clone());
+            match proxy.upstream.send(&target, this, patience, &progress, gone).await {
+                Ok(response) if again.is_some() && settings.retry.on_codes.contains(&response.status().as_u16()) => {
                     code = response.status().as_u16();
+                    request = again;
                 }
                 Ok(response) => {
-                    let cookie = self.cookie(&plan, turn, address);
+                    let cookie = self.cookie(&plan, turn, &address);
                     return Ok(Answered { response, cookie, patience });
                 }
                 Err(_) if progress.is_too_big() => return Err(413),
-                Err(Failure::Unsent { request: back, is_late, why }) => {
-                    tracing::debug!(%address, why, "a pod cannot be reached");
-                    code = if is_late { 504 } else { 502 };
-                    request = Some(*back)
-                        .filter(|_| if is_late { settings.retry.on_timeout } else { settings.retry.on_error });
-                }
-                Err(Failure::Broken(why)) => {
-                    tracing::debug!(%address, why, "a pod broke off");
-                    code = 502;
-                    request = again.filter(|_| settings.retry.on_error);
-                }
                 Err(Failure::Late) if progress.is_waiting_for_client() => return Err(408),
-                Err(Failure::Late) => {
-                    code = 504;
-                    request = again.filter(|_| settings.retry.on_timeout);
-                    progress.touch();
+                Err(failure) => {
+                    let on = if failure.is_late() { settings.retry.on_timeout } else { settings.retry.on_error };
+                    code = if failure.is_late() { 504 } else { 502 };
+                    tracing::debug!(%address, why = failure.why(), "a pod does not answer");
+                    request = failure.request().or(again).filter(|_| on);
                 }
             }
+            progress.touch();
+            // Those who are there now, not those who were when the request came.
+            let latest = backend.latest();
+            index = if Arc::ptr_eq(&latest, &backend) { index + 1 } else { latest.in_turn() };
+            backend = latest;
         }
         Err(code)
     }
@@ -123,8 +114,8 @@ impl Outgoing<'_> {
             backend.by_cookie(cookie(&parts.headers, &affinity.cookie)?)
         };
         let main = match (&location.errors_to, location.backend.is_empty()) {
-            (Some(other), true) => &**other,
-            _ => &*location.backend,
+            (Some(other), true) => other,
+            _ => &location.backend,
         };
         let on_main = kept(&location.settings, main);
         if let Some((canary, settings, backend)) = &location.canary
@@ -140,13 +131,19 @@ impl Outgoing<'_> {
         self.begin(main, &location.settings, on_main, parts)
     }
 
-    fn begin<'a>(&self, backend: &'a Backend, settings: &'a Settings, kept: Option<usize>, parts: &Parts) -> Plan<'a> {
+    fn begin<'a>(
+        &self,
+        backend: &Arc<Backend>,
+        settings: &'a Settings,
+        kept: Option<usize>,
+        parts: &Parts,
+    ) -> Plan<'a> {
         let first = match (&settings.hash_by, kept) {
             (_, Some(kept)) => kept,
             (Some(text), None) => backend.by_key(&text.fill(&self.asked.values(&parts.headers, &[]))),
             (None, None) => backend.in_turn(),
         };
-        Plan { backend, settings, first, is_kept: kept.is_some() }
+        Plan { backend: backend.clone(), settings, first, is_kept: kept.is_some() }
     }
 
     fn cookie(&self, plan: &Plan, turn: usize, address: &str) -> Option<HeaderValue> {

@@ -247,7 +247,8 @@ impl Proxy {
         let Some(address) = backend.from(backend.in_turn()).next() else { return page(code) };
         let target = super::upstream::Target { address: address.clone(), protocol: Default::default(), name: None };
         let progress = super::bodies::Progress::new(true);
-        match self.upstream.send(&target, request, patience, &progress).await {
+        match self.upstream.send(&target, request, patience, &progress, backend.clone().without(address.clone())).await
+        {
             Ok(response) => through(Answered { response, cookie: None, patience }, None, None, config),
             Err(_) => page(code),
         }

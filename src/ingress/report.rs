@@ -32,7 +32,9 @@ pub struct Finding {
 pub enum Severity {
     /// Nothing is served.
     Denied,
-    /// Something does not work.
+    /// It names what is not there, or cannot be.
+    Invalid,
+    /// Something does not work here.
     Warning,
     /// Something has no meaning.
     Note,
@@ -42,6 +44,7 @@ impl Severity {
     fn words(self) -> (Level, &'static str) {
         match self {
             Severity::Denied => (Level::Warning, "AnnotationParsingFailed"),
+            Severity::Invalid => (Level::Warning, "Invalid"),
             Severity::Warning => (Level::Warning, "NotBuilt"),
             Severity::Note => (Level::Normal, "NoEffect"),
         }

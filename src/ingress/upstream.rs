@@ -49,6 +49,29 @@ pub enum Failure {
     Late,
 }
 
+impl Failure {
+    /// Whether something took too long.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Failure::Late | Failure::Unsent { is_late: true, .. })
+    }
+
+    /// In words.
+    pub fn why(&self) -> &str {
+        match self {
+            Failure::Unsent { why, .. } | Failure::Broken(why) => why,
+            Failure::Late => "nothing came in time",
+        }
+    }
+
+    /// The request, if nothing of it was sent.
+    pub fn request(self) -> Option<Request<Body>> {
+        match self {
+            Failure::Unsent { request, .. } => Some(*request),
+            Failure::Broken(_) | Failure::Late => None,
+        }
+    }
+}
+
 /// All connections to pods.
 pub struct Upstream {
     plain: Mutex<HashMap<Target, Vec<Waiting>>>,
@@ -74,17 +97,18 @@ impl Default for Upstream {
 }
 
 impl Upstream {
-    /// Asks, and waits for the head of the answer.
+    /// Asks, and waits for the head of the answer. Whoever is `gone` is connected to no longer.
     pub async fn send(
         self: &Arc<Self>,
         target: &Target,
         request: Request<Body>,
         patience: Patience,
         progress: &Progress,
+        gone: impl Future<Output = ()>,
     ) -> Result<Response<Incoming>, Failure> {
         match target.protocol.is_http2() {
-            true => self.send_shared(target, request, patience, progress).await,
-            false => self.send_plain(target, request, patience, progress).await,
+            true => self.send_shared(target, request, patience, progress, gone).await,
+            false => self.send_plain(target, request, patience, progress, gone).await,
         }
     }
 
@@ -94,11 +118,13 @@ impl Upstream {
         mut request: Request<Body>,
         patience: Patience,
         progress: &Progress,
+        gone: impl Future<Output = ()>,
     ) -> Result<Response<Incoming>, Failure> {
+        let mut gone = std::pin::pin!(gone);
         loop {
             let (mut sender, is_new) = match self.waiting(target) {
                 Some(sender) => (sender, false),
-                None => match self.connect(target, patience.connect).await {
+                None => match unless(gone.as_mut(), self.connect(target, patience.connect)).await {
                     Ok(sender) => (sender, true),
                     Err(error) => return Err(unsent(request, &error)),
                 },
@@ -127,13 +153,15 @@ impl Upstream {
         mut request: Request<Body>,
         patience: Patience,
         progress: &Progress,
+        gone: impl Future<Output = ()>,
     ) -> Result<Response<Incoming>, Failure> {
+        let mut gone = std::pin::pin!(gone);
         loop {
             let known = self.shared.lock().get(target).filter(|sender| !sender.is_closed()).cloned();
             let is_new = known.is_none();
             let mut sender = match known {
                 Some(sender) => sender,
-                None => match self.connect_shared(target, patience.connect).await {
+                None => match unless(gone.as_mut(), self.connect_shared(target, patience.connect)).await {
                     Ok(sender) => sender,
                     Err(error) => return Err(unsent(request, &error)),
                 },
@@ -237,6 +265,14 @@ impl Upstream {
 fn unsent(request: Request<Body>, error: &io::Error) -> Failure {
     let is_late = error.kind() == io::ErrorKind::TimedOut;
     Failure::Unsent { request: Box::new(request), is_late, why: crate::base::causes::chain(error) }
+}
+
+/// What comes of connecting, unless there is nobody to connect to any more.
+async fn unless<T>(gone: impl Future<Output = ()>, connected: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::select! {
+        connected = connected => connected,
+        () = gone => Err(io::ErrorKind::HostUnreachable.into()),
+    }
 }
 
 async fn dial(address: &str) -> io::Result<TcpStream> {
