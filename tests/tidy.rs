@@ -13,7 +13,6 @@ const DOORS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("bollard", &["drivers"]),
     ("cel", &["control::server"]),
-    ("jsonschema", &["charts"]),
     ("self_update", &["cli"]),
     ("nlink", &["net", "drivers"]),
     ("oci_client", &["images"]),

@@ -28,7 +28,10 @@ const STARTER: &[(&str, &str)] = &[
 /// Makes a chart's folder in `folder`, or fills it up; `say` is told what is overwritten.
 pub fn create(name: &str, folder: &Path, say: &dyn Fn(&str)) -> Result<PathBuf, Error> {
     check_name(name)?;
-    if !folder.is_dir() {
+    let folder = std::path::absolute(folder).map_err(|error| Error::io("getwd", folder, &error))?;
+    let folder = PathBuf::from(super::chart::archive::clean(&folder.to_string_lossy()));
+    let found = std::fs::metadata(&folder).map_err(|error| Error::io("stat", &folder, &error))?;
+    if !found.is_dir() {
         return Err(Error::Chart(format!("no such directory {}", folder.display())));
     }
     let path = folder.join(name);

@@ -94,7 +94,10 @@ impl Error {
 
     /// A packed chart that cannot be read.
     fn archive(error: std::io::Error) -> Self {
-        Self::Chart(io_text(&error))
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::Chart("unexpected EOF".into()),
+            _ => Self::Chart(io_text(&error)),
+        }
     }
 }
 

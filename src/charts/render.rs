@@ -278,7 +278,7 @@ impl<'a> Reading<'a> {
     fn finish(self) -> Result<Templates<'static>, Error> {
         let mut set = Templates::new(functions::find);
         for mut unread in self.unread {
-            let parsed = unread.parsed.take().unwrap_or_else(|| unread.parse());
+            let parsed = unread.parsed.take().filter(Result::is_ok).unwrap_or_else(|| unread.parse());
             set.add(parsed.map_err(|error| parse_error(unread.path, &error))?);
         }
         Ok(set)
@@ -377,6 +377,10 @@ fn metadata(metadata: &Metadata, is_root: bool) -> Value {
         ])
     });
     let annotations = metadata.annotations.iter().map(|(key, value)| (key.as_str().into(), text(value)));
+    let annotations_kind = match metadata.annotations.is_empty() {
+        true => MapKind::NilOf(Element::Str),
+        false => MapKind::Of(Element::Str),
+    };
     Value::map_from([
         ("Name", text(&metadata.name)),
         ("Home", text(&metadata.home)),
@@ -391,7 +395,7 @@ fn metadata(metadata: &Metadata, is_root: bool) -> Value {
         ("Tags", text(&metadata.tags)),
         ("AppVersion", text(&metadata.app_version)),
         ("Deprecated", metadata.deprecated.into()),
-        ("Annotations", Value::Map(TemplateMap::of(MapKind::Of(Element::Str), annotations.collect()))),
+        ("Annotations", Value::Map(TemplateMap::of(annotations_kind, annotations.collect()))),
         ("KubeVersion", text(&metadata.kube_version)),
         ("Dependencies", Value::list(dependencies.collect())),
         ("Type", text(&metadata.kind)),

@@ -112,7 +112,7 @@ fn a_repository_that_cannot_be_reached_or_lies_is_told() {
 }
 
 #[test]
-fn schemas_may_refer_to_schemas_of_other_servers_but_not_to_files() {
+fn schemas_may_refer_to_schemas_of_other_servers_and_of_files() {
     let folder = tempfile::tempdir().unwrap();
     let pages = Pages::default();
     let url = format!("http://127.0.0.1:{}/schemas", serve(pages.clone()));
@@ -143,6 +143,16 @@ fn schemas_may_refer_to_schemas_of_other_servers_but_not_to_files() {
     let refused = template(&format!(r#"{{"$ref": "{missing}"}}"#), "");
     let wanted = format!("failing loading {missing:?}: HTTP request to {missing} returned status 404 (Not Found)");
     assert!(!refused.ok && refused.text.contains(&wanted), "{}", refused.text);
-    let refused = template(r#"{"$ref": "file:///etc/passwd"}"#, "");
-    assert!(!refused.ok && refused.text.contains("files outside of its chart"), "{}", refused.text);
+    let file = folder.path().join("port.json");
+    std::fs::write(&file, r#"{"properties": {"port": {"type": "integer"}}}"#).unwrap();
+    let near = format!(r#"{{"$ref": "file://{}"}}"#, file.display());
+    assert!(template(&near, "--set port=80").ok);
+    let refused = template(&near, "--set port=x");
+    assert!(!refused.ok && refused.text.contains("- at '/port': got string, want integer"), "{}", refused.text);
+    for (path, why) in
+        [("/dev/zero", "not a regular file"), ("/etc", "is a directory"), ("/etc/passwd", "invalid char")]
+    {
+        let refused = template(&format!(r#"{{"$ref": "file://{path}"}}"#), "");
+        assert!(!refused.ok && refused.text.contains(why), "{}", refused.text);
+    }
 }

@@ -11,7 +11,7 @@ use crate::charts::{Error, decode};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::UNIX_EPOCH;
 
 /// How many folders deep a chart may be; links that go round end here.
@@ -24,13 +24,37 @@ pub fn load(path: &Path) -> Result<Chart, Error> {
     if found.is_dir() {
         return load_folder(path).and_then(supported);
     }
+    Chart::load_archive(&packed(path)?[..]).and_then(supported)
+}
+
+/// As commands do that take charts of any version, with their words.
+pub fn open(path: &Path) -> Result<Chart, Error> {
+    let found = std::fs::metadata(path).map_err(|error| Error::io("stat", path, &error))?;
+    if found.is_dir() {
+        let metadata = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).join("Chart.yaml");
+        if let Err(error) = std::fs::File::open(&metadata) {
+            let why = Error::io("open", &metadata, &error);
+            return Err(Error::Chart(format!("unable to detect chart at {}: {why}", metadata.display())));
+        }
+        return load(path);
+    }
+    let files = archive::read(&packed(path)?[..]);
+    let files = files.map_err(|_| Error::Chart("unable to load chart archive".into()))?;
+    if !files.iter().any(|file| file.name == "Chart.yaml") {
+        return Err(Error::Chart("unable to detect chart version, no Chart.yaml found".into()));
+    }
+    load_files(files).and_then(supported)
+}
+
+/// The bytes of an archive.
+fn packed(path: &Path) -> Result<Vec<u8>, Error> {
     let mut file = std::fs::File::open(path).map_err(|error| Error::io("open", path, &error))?;
     let mut data = Vec::new();
     // An archive larger than its content may be is not read to its end.
     let limit = 2 * archive::LARGEST_CHART;
     file.by_ref().take(limit).read_to_end(&mut data).map_err(|error| Error::io("read", path, &error))?;
     archive::ensure_archive(path, &data)?;
-    Chart::load_archive(&data[..]).and_then(supported)
+    Ok(data)
 }
 
 /// Charts of other versions are not what this takes them for.
@@ -98,6 +122,7 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
             let target = std::fs::metadata(&path);
             let what = || format!("error evaluating symlink {}: lstat", path.display());
             kind = target.map_err(|error| Error::io(&what(), &missing(&path), &error))?.file_type();
+            tell(&path);
         }
         if rules.ignore(&name, kind.is_dir()) {
             continue;
@@ -112,6 +137,21 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
         }
     }
     Ok(())
+}
+
+/// Is told of every link that is followed: where it is, and what it leads to.
+static LINKS: OnceLock<fn(&Path, &Path)> = OnceLock::new();
+
+/// Has somebody told of links that are followed.
+pub fn tell_links(say: fn(&Path, &Path)) {
+    // The first one stays.
+    LINKS.set(say).ok();
+}
+
+fn tell(link: &Path) {
+    if let (Some(say), Ok(resolved)) = (LINKS.get(), link.canonicalize()) {
+        say(&std::path::absolute(link).unwrap_or_else(|_| link.to_path_buf()), &resolved);
+    }
 }
 
 /// Where the way of a link ends: the first part of its target that is not there.

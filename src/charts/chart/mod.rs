@@ -6,7 +6,7 @@ mod load;
 mod metadata;
 pub mod pattern;
 
-pub use load::{load_files, read_folder};
+pub use load::{load_files, read_folder, tell_links};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata, number_text, printable};
 
 use super::values::Map;
@@ -81,6 +81,11 @@ impl Chart {
     /// Reads a chart from a folder or a packed archive.
     pub fn load(path: &Path) -> Result<Self, Error> {
         load::load(path)
+    }
+
+    /// The same for commands that take charts of any version: what is no chart is told in fewer words.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        load::open(path)
     }
 
     /// Reads a packed chart.

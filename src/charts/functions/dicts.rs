@@ -140,6 +140,9 @@ fn dig(call: &Call<'_>) -> Result<Value, Failure> {
         failure(format!("interface conversion: interface {{}} is {got}, not {wanted}"))
     };
     const MAP: &str = "map[string]interface {}";
+    if !matches!(last, Value::Map(map) if matches!(map.kind, MapKind::Any | MapKind::Nil)) {
+        return conversion(last, MAP);
+    }
     for key in keys {
         if !matches!(key, Value::Str(_)) {
             return conversion(key, "string");

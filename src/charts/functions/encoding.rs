@@ -114,7 +114,12 @@ fn base32_decoded(text: &[u8]) -> Value {
         let last = (index + 1) * 8 >= bare.len();
         let padded = group[letters..].iter().all(|byte| *byte == b'=');
         if group.len() != 8 {
-            return illegal("base32", bare.len());
+            let place = match letters {
+                letters if letters == group.len() => index * 8,
+                0 | 1 => index * 8 + letters,
+                _ => bare.len(),
+            };
+            return illegal("base32", place);
         }
         if !padded || !matches!(letters, 2 | 4 | 5 | 7 | 8) || letters < 8 && !last {
             return illegal("base32", index * 8 + letters);

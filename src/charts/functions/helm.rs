@@ -34,8 +34,8 @@ pub(super) static FUNCTIONS: &[Function] = &[
     fixed("mustToJson", &[Any], |call| json::encode(call.any(0), JSON).map(Value::from).or_else(failure)),
     fixed("fromJson", &[Str], |call| Ok(map_or_error(json::decode(&call.text(0)).and_then(json::into_map)))),
     fixed("fromJsonArray", &[Str], |call| Ok(list_or_error(json::decode(&call.text(0)).and_then(json::into_list)))),
-    fixed("toToml", &[Any], |call| Ok(toml::encode(call.any(0)).unwrap_or_else(|error| error).into())),
-    fixed("mustToToml", &[Any], |call| toml::encode(call.any(0)).map(Value::from).or_else(failure)),
+    fixed("toToml", &[Any], |call| Ok(toml::encode(not_nil(call)?).unwrap_or_else(|error| error).into())),
+    fixed("mustToToml", &[Any], |call| toml::encode(not_nil(call)?).map(Value::from).or_else(failure)),
     fixed("fromToml", &[Str], |call| Ok(map_or_error(toml::decode(&call.str(0))))),
     fixed("mustToDuration", &[Any], |call| duration(call.any(0)).map(duration_value).or_else(failure)),
     fixed("durationSeconds", &[Any], |call| Ok(float(call, 1_000_000_000))),
@@ -49,6 +49,14 @@ pub(super) static FUNCTIONS: &[Function] = &[
     fixed("durationRoundTo", &[Any, Any], |call| Ok(to_unit(call, time::round_duration))),
     fixed("durationTruncateTo", &[Any, Any], |call| Ok(to_unit(call, crate::charts::template::truncated))),
 ];
+
+/// Go's encoder cannot ask nothing for its type.
+fn not_nil<'c>(call: &'c Call<'_>) -> Result<&'c Value, Failure> {
+    match call.any(0) {
+        Value::Nil => failure("reflect: call of reflect.Value.Type on zero Value"),
+        value => Ok(value),
+    }
+}
 
 const HOUR: i64 = 3_600_000_000_000;
 

@@ -54,7 +54,7 @@ fn write(out: &mut String, value: &Value, style: Style, depth: usize) -> Result<
         }
         Value::List(list) if list.nil => out.push_str("null"),
         Value::List(list) => sequence(out, list, style, depth)?,
-        Value::Map(map) if map.kind == MapKind::Nil => out.push_str("null"),
+        Value::Map(map) if map.is_nil() => out.push_str("null"),
         Value::Map(map) => {
             object(out, map.view().iter().map(|(key, value)| (key.as_ref(), value)), style, depth)?;
         }

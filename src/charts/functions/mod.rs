@@ -24,10 +24,26 @@ mod regexes;
 mod semver;
 mod strings;
 mod toml;
+mod toml_words;
 mod urls;
 mod words;
 
 pub use regexes::compiled as expression;
+
+/// What a reference means in a document at `base` (empty: nowhere), in Go's eyes.
+pub fn resolved_url(base: &str, reference: &str) -> Result<String, String> {
+    urls::resolved(base, reference)
+}
+
+/// Whether an address is absolute, and its host; else Go's error.
+pub fn checked_url(address: &str) -> Result<(bool, String), String> {
+    urls::looked_at(address)
+}
+
+/// A path of a URL without `%25` and the like.
+pub fn path_unescaped(text: &str) -> Result<String, String> {
+    urls::path_unescaped(text)
+}
 
 use std::borrow::Cow;
 use std::sync::LazyLock;

@@ -329,7 +329,11 @@ impl<'p> Translator<'p> {
             'p' | 'P' => {
                 let length =
                     if start[2..].starts_with('{') { start.find('}').map_or(start.len(), |end| end + 1) } else { 3 };
-                Ok(self.take(length).to_string())
+                let class = self.take(length).to_string();
+                match Regex::new(&class) {
+                    Ok(_) => Ok(class),
+                    Err(_) => Err(format!("invalid character class range: `{class}`")),
+                }
             }
             'x' => {
                 let length =

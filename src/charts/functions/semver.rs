@@ -156,6 +156,19 @@ impl Object for Semver {
         Some(self.version.to_string())
     }
 
+    fn printed_fields(&self) -> Vec<(&'static str, Value)> {
+        let version = &self.version;
+        let number = |number: u64| Value::Uint(number, UintType::Uint64);
+        vec![
+            ("major", number(version.major)),
+            ("minor", number(version.minor)),
+            ("patch", number(version.patch)),
+            ("pre", version.prerelease.as_str().into()),
+            ("metadata", version.metadata.as_str().into()),
+            ("original", version.original.as_str().into()),
+        ]
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }

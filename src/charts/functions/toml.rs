@@ -6,8 +6,12 @@ use crate::charts::template::{Entries, Map, Value, format_float};
 pub(super) fn encode(value: &Value) -> Result<String, String> {
     let value = value.underlying();
     let mut out = String::new();
-    let Value::Map(map) = &*value else {
-        return inline(&mut out, &value, 0).map(|()| out);
+    let map = match &*value {
+        Value::Map(map) => map,
+        list @ Value::List(_) if is_table(list) => {
+            return Err("toml: top-level values must be Go maps or structs".into());
+        }
+        other => return inline(&mut out, other, 0).map(|()| out),
     };
     table(&mut out, &map.entries(), &mut Vec::new())?;
     Ok(out)
@@ -15,7 +19,10 @@ pub(super) fn encode(value: &Value) -> Result<String, String> {
 
 /// Reads a document; numbers stay what they are.
 pub(super) fn decode(text: &str) -> Result<Map, String> {
-    let table: toml::Table = toml::from_str(text).map_err(|error| format!("toml: {}", error.message()))?;
+    let read = |error: toml::de::Error| {
+        super::toml_words::problem(text).unwrap_or_else(|| format!("toml: {}", error.message()))
+    };
+    let table: toml::Table = toml::from_str(text).map_err(read)?;
     match from_toml(&toml::Value::Table(table)) {
         Value::Map(map) => Ok(map),
         _ => Ok(Map::new(Entries::new())),
@@ -28,11 +35,34 @@ fn from_toml(value: &toml::Value) -> Value {
         toml::Value::Integer(number) => Value::int64(*number),
         toml::Value::Float(number) => Value::Float(*number),
         toml::Value::Boolean(truth) => (*truth).into(),
-        toml::Value::Datetime(moment) => moment.to_string().into(),
+        toml::Value::Datetime(moment) => time(moment),
         toml::Value::Array(items) => Value::list(items.iter().map(from_toml).collect()),
         toml::Value::Table(entries) => {
             Value::map_from(entries.iter().map(|(key, value)| (key.as_str(), from_toml(value))))
         }
+    }
+}
+
+/// A moment as Go's decoder has it: parts that are missing are zero, and zones that are missing have names of their own.
+fn time(moment: &toml::value::Datetime) -> Value {
+    let date = moment.date.map_or((0, 1, 1), |date| (date.year as i16, date.month as i8, date.day as i8));
+    let clock = moment.time.map_or((0, 0, 0, 0), |time| {
+        (time.hour as i8, time.minute as i8, time.second.unwrap_or(0) as i8, time.nanosecond.unwrap_or(0) as i32)
+    });
+    let zone = match (moment.offset, moment.date, moment.time) {
+        (Some(toml::value::Offset::Z), ..) => Some(jiff::tz::TimeZone::UTC),
+        (Some(toml::value::Offset::Custom { minutes }), ..) => {
+            jiff::tz::Offset::from_seconds(i32::from(minutes) * 60).ok().map(jiff::tz::Offset::to_time_zone)
+        }
+        (None, Some(_), Some(_)) => jiff::tz::TimeZone::posix("<datetime-local>0").ok(),
+        (None, Some(_), None) => jiff::tz::TimeZone::posix("<date-local>0").ok(),
+        _ => jiff::tz::TimeZone::posix("<time-local>0").ok(),
+    };
+    let civil = jiff::civil::Date::new(date.0, date.1, date.2)
+        .and_then(|date| Ok(date.to_datetime(jiff::civil::Time::new(clock.0, clock.1, clock.2, clock.3)?)));
+    match civil.and_then(|civil| civil.to_zoned(zone.unwrap_or(jiff::tz::TimeZone::UTC))) {
+        Ok(zoned) => Value::Time(std::rc::Rc::new(zoned)),
+        Err(_) => moment.to_string().into(),
     }
 }
 
@@ -50,12 +80,13 @@ fn table(out: &mut String, entries: &Entries, path: &mut Vec<String>) -> Result<
         return Err("toml: the value contains itself".into());
     }
     let indent = "  ".repeat(path.len());
-    for (key, value) in entries.iter().filter(|(_, value)| !value.is_nil() && !is_table(value)) {
+    let is_there = |value: &Value| !value.is_nil() && !matches!(value, Value::Map(map) if map.is_nil());
+    for (key, value) in entries.iter().filter(|(_, value)| is_there(value) && !is_table(value)) {
         out.push_str(&format!("{indent}{} = ", quoted_key(key)));
         inline(out, value, 0)?;
         out.push('\n');
     }
-    for (key, value) in entries.iter().filter(|(_, value)| is_table(value)) {
+    for (key, value) in entries.iter().filter(|(_, value)| is_there(value) && is_table(value)) {
         path.push(quoted_key(key));
         match &*value.underlying() {
             Value::Map(map) => header(out, path, ("[", "]"), &map.entries())?,
@@ -154,6 +185,11 @@ fn inline(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
         }
         Value::Time(moment) => out.push_str(&crate::charts::template::time::rfc3339(moment)),
         Value::Nil => return Err("toml: cannot encode array with nil element".into()),
+        Value::Bytes(bytes) => {
+            let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+            out.push_str(&format!("[{}]", numbers.join(", ")));
+        }
+        Value::Object(object) if object.text().is_some() => out.push_str(&quoted(&object.text().unwrap_or_default())),
         other => return Err(format!("unsupported type: {}", other.type_name())),
     }
     Ok(())

@@ -8,6 +8,83 @@ use crate::charts::template::{Call, Failure, Function, Map, Value, failure, quot
 pub(super) static FUNCTIONS: &[Function] =
     &[fixed("urlParse", &[Str], parse_call), fixed("urlJoin", &[MapType], |call| join(&call.map(0)))];
 
+/// What a reference means in a document at `base`, as Go's `URL.ResolveReference` has it.
+pub(super) fn resolved(base: &str, reference: &str) -> Result<String, String> {
+    let base = checked(base)?;
+    let mut url = checked(reference)?;
+    if url.scheme.is_empty() && base.scheme.is_empty()
+        || !url.scheme.is_empty()
+        || !url.host.is_empty()
+        || url.user.is_some()
+    {
+        if url.scheme.is_empty() {
+            url.scheme = base.scheme;
+        }
+        if url.opaque.is_empty() && (!url.host.is_empty() || !url.raw().is_empty()) {
+            url.set_path(&resolved_path(&url.raw(), ""));
+        }
+        return Ok(text(&url));
+    }
+    url.scheme = base.scheme.clone();
+    if url.path.is_empty() && !url.force_query && url.query.is_empty() {
+        url.query = base.query.clone();
+    }
+    if !base.opaque.is_empty() {
+        (url.opaque, url.path, url.raw_path) = (base.opaque.clone(), String::new(), String::new());
+        return Ok(text(&url));
+    }
+    let path = resolved_path(&base.raw(), &url.raw());
+    (url.host, url.user) = (base.host, base.user);
+    url.set_path(&path);
+    Ok(text(&url))
+}
+
+/// An address that Go can parse: whether it is absolute, and its host.
+pub(super) fn looked_at(address: &str) -> Result<(bool, String), String> {
+    checked(address).map(|url| (!url.scheme.is_empty(), url.host))
+}
+
+/// `url.PathUnescape`.
+pub(super) fn path_unescaped(text: &str) -> Result<String, String> {
+    unescape(text, Part::Path)
+}
+
+fn checked(address: &str) -> Result<Url, String> {
+    let failed = |text: &str| {
+        let text = quote(text.as_bytes(), false);
+        move |why| format!("parse {text}: {why}")
+    };
+    let (whole, fragment) = address.split_once('#').unwrap_or((address, ""));
+    let url = parse(whole).map_err(failed(whole))?;
+    Ok(Url { fragment: unescape(fragment, Part::Fragment).map_err(failed(address))?, ..url })
+}
+
+/// Go's `resolvePath`: without `.` and `..`.
+fn resolved_path(base: &str, reference: &str) -> String {
+    let full = match reference {
+        "" => base.to_string(),
+        absolute if absolute.starts_with('/') => absolute.to_string(),
+        relative => format!("{}{relative}", &base[..base.rfind('/').map_or(0, |slash| slash + 1)]),
+    };
+    if full.is_empty() {
+        return full;
+    }
+    let (mut kept, mut last) = (Vec::new(), "");
+    for part in full.split('/').skip(usize::from(full.starts_with('/'))) {
+        last = part;
+        match part {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            part => kept.push(part),
+        }
+    }
+    let end = if matches!(last, "." | "..") { "/" } else { "" };
+    let path = format!("/{}{end}", kept.join("/"));
+    if path.starts_with("//") { path[1..].to_string() } else { path }
+}
+
 #[derive(Default, Debug)]
 struct Url {
     scheme: String,
@@ -32,12 +109,24 @@ enum Part {
     Fragment,
 }
 
+impl Url {
+    /// The path as it is written.
+    fn raw(&self) -> String {
+        if self.raw_path.is_empty() { escape(&self.path, Part::Path) } else { self.raw_path.clone() }
+    }
+
+    fn set_path(&mut self, raw: &str) {
+        self.path = unescape(raw, Part::Path).unwrap_or_else(|_| raw.to_string());
+        self.raw_path = if escape(&self.path, Part::Path) == raw { String::new() } else { raw.to_string() };
+    }
+}
+
 fn parse_call(call: &Call<'_>) -> Result<Value, Failure> {
     let text = call.str(0);
-    let url = match parse(&text) {
+    let url = match checked(&text) {
         Ok(url) => url,
         Err(problem) => {
-            return failure(format!("unable to parse url: parse {}: {problem}", quote(text.as_bytes(), false)));
+            return failure(format!("unable to parse url: {problem}"));
         }
     };
     let host = url.host.as_str();
@@ -71,12 +160,12 @@ fn user_text((name, password): &(String, Option<String>)) -> String {
     }
 }
 
+/// An address without a fragment.
 fn parse(text: &str) -> Result<Url, String> {
     if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
         return Err("net/url: invalid control character in URL".into());
     }
-    let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let mut url = Url { fragment: unescape(fragment, Part::Fragment)?, ..Url::default() };
+    let mut url = Url::default();
     if text == "*" {
         url.path = "*".into();
         return Ok(url);
@@ -157,9 +246,15 @@ fn host_name(text: &str) -> Result<String, String> {
         if !valid(port) {
             return Err(invalid(port));
         }
+        let inner = &text[1..close];
+        let address = inner.split_once("%25").map_or(inner, |(address, _)| address);
+        if address.parse::<std::net::Ipv6Addr>().is_err() {
+            let address = quote(unescape(inner, Part::Host)?.as_bytes(), false);
+            return Err(format!("invalid host: ParseAddr({address}): unable to parse IP"));
+        }
         return Ok(text.replace("%25", "%"));
     }
-    if let Some(colon) = text.rfind(':')
+    if let Some(colon) = text.find(':')
         && !valid(&text[colon..])
     {
         return Err(invalid(&text[colon..]));
@@ -245,12 +340,9 @@ fn join(parts: &Map) -> Result<Value, Failure> {
     let userinfo = part("userinfo")?;
     if !userinfo.is_empty() {
         let whole = format!("proto://{userinfo}@host");
-        url.user = match parse(&whole) {
+        url.user = match checked(&whole) {
             Ok(parsed) => parsed.user,
-            Err(problem) => {
-                let whole = quote(whole.as_bytes(), false);
-                return failure(format!("unable to parse userinfo in dict: parse {whole}: {problem}"));
-            }
+            Err(problem) => return failure(format!("unable to parse userinfo in dict: {problem}")),
         };
     }
     Ok(text(&url).into())
@@ -277,7 +369,7 @@ fn text(url: &Url) -> String {
             }
             out.push_str(&escape(&url.host, Part::Host));
         }
-        let path = if url.path == "*" { "*".to_string() } else { escape(&url.path, Part::Path) };
+        let path = if url.path == "*" { "*".to_string() } else { url.raw() };
         if !path.is_empty() && !path.starts_with('/') && !url.host.is_empty() {
             out.push('/');
         }

@@ -86,8 +86,10 @@ pub fn lint(path: &Path, given: &Map, options: &LintOptions) -> Result<Vec<Messa
 fn unpack(path: &Path) -> Result<tempfile::TempDir, Error> {
     let data = std::fs::File::open(path)
         .map_err(|error| Error::Chart(format!("unable to open tarball: {}", Error::io("open", path, &error))))?;
+    let is_empty = data.metadata().is_ok_and(|found| found.len() == 0);
+    let why = |error: Error| if is_empty { "EOF".to_string() } else { error.to_string() };
     let files = super::chart::archive::read(std::io::BufReader::new(data))
-        .map_err(|error| Error::Chart(format!("unable to extract tarball: {error}")))?;
+        .map_err(|error| Error::Chart(format!("unable to extract tarball: {}", why(error))))?;
     let folder = tempfile::tempdir().map_err(|error| Error::io("mkdir", &std::env::temp_dir(), &error))?;
     super::package::write_files(&folder.path().join("chart"), &files)?;
     Ok(folder)

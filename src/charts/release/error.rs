@@ -8,6 +8,9 @@ use crate::base::causes::chain;
 pub enum Error {
     #[error("release: not found")]
     NotFound,
+    /// There are records of the name, none of which can be read.
+    #[error("no revision for release {0:?}")]
+    NoRevision(String),
     #[error("release: already exists")]
     Exists,
     #[error("\"{0}\" has no deployed releases")]

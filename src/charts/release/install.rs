@@ -81,7 +81,7 @@ impl Actions {
     /// Earlier revisions of the name, if they are no obstacle.
     async fn past(&self, name: &str, options: &Options) -> Result<Vec<Held>, Error> {
         let history = match self.storage.history(name).await {
-            Err(Error::NotFound) => return Ok(Vec::new()),
+            Err(Error::NotFound | Error::NoRevision(_)) => return Ok(Vec::new()),
             history => history?,
         };
         let last = history.last().map(|held| held.release.info.status);

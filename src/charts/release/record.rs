@@ -114,10 +114,19 @@ impl fmt::Display for Status {
     }
 }
 
+/// Writes what `Chart.yaml` says in the order in which Helm does, unless somebody's Helm knows more fields.
+fn in_order<S: serde::Serializer>(metadata: &Value, to: S) -> Result<S::Ok, S::Error> {
+    match serde_json::from_value::<crate::charts::chart::Metadata>(metadata.clone()) {
+        Ok(known) if serde_json::to_value(&known).is_ok_and(|again| again == *metadata) => known.serialize(to),
+        _ => metadata.serialize(to),
+    }
+}
+
 /// The chart of a release, without its dependencies, as it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Chart {
     /// `Chart.yaml`.
+    #[serde(serialize_with = "in_order")]
     pub metadata: Value,
     #[serde(default)]
     pub lock: Value,
@@ -271,12 +280,21 @@ pub fn key(name: &str, version: i64) -> String {
 /// Why a record cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
-    #[error("illegal base64 data: {0}")]
+    #[error("illegal base64 data at input byte {}", place(.0))]
     Base64(#[from] base64::DecodeError),
     #[error("{0}")]
     Gzip(#[from] std::io::Error),
     #[error("{0}")]
     Json(#[from] serde_json::Error),
+}
+
+/// Where the first letter is that does not belong there.
+fn place(error: &base64::DecodeError) -> usize {
+    match error {
+        base64::DecodeError::InvalidByte(place, _) | base64::DecodeError::InvalidLastSymbol(place, _) => *place,
+        base64::DecodeError::InvalidLength(length) => *length,
+        base64::DecodeError::InvalidPadding => 0,
+    }
 }
 
 /// The text that is stored: base64 of the compressed JSON.

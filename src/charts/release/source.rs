@@ -29,6 +29,8 @@ pub struct ChartSource {
     /// Secrets are left out of the manifest.
     pub hide_secret: bool,
     pub post_renderer: Option<PostRenderer>,
+    /// Is told what is odd about the values.
+    pub warn: fn(&str),
 }
 
 impl ChartSource {
@@ -42,6 +44,7 @@ impl ChartSource {
             enable_dns: false,
             hide_secret: false,
             post_renderer: None,
+            warn: |text| tracing::info!("{text}"),
         }
     }
 }
@@ -144,7 +147,7 @@ impl ChartSource {
         let rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
         let mut rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
         for warning in &rendered.warnings {
-            tracing::info!("{warning}");
+            (self.warn)(&warning.to_string());
         }
         if let Some(post) = &self.post_renderer {
             (rendered.manifests, rendered.hooks) = post_render(&rendered, post)?;

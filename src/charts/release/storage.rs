@@ -81,7 +81,8 @@ impl Storage {
             .find(&self.path(&key))
             .await
             .map_err(|error| error.during(format!("get: failed to get {key:?}")))?;
-        let mut release = self.decode(&found.ok_or(Error::NotFound)?)?.release;
+        let decoded = self.decode(&found.ok_or(Error::NotFound)?);
+        let mut release = decoded.map_err(|error| error.during(format!("get: failed to decode data {key:?}")))?.release;
         release.labels = release.user_labels();
         Ok(release)
     }
@@ -145,6 +146,11 @@ impl Storage {
             return Ok(releases.into_iter().map(|release| Held { release, holder: None }).collect());
         }
         let collection = self.kind().collection(self.cluster.namespace());
+        Ok(self.readable(&collection, selector).await?.0)
+    }
+
+    /// The records that can be read, and whether there are others.
+    async fn readable(&self, collection: &str, selector: &str) -> Result<(Vec<Held>, bool), Error> {
         let path = format!("{collection}?{}", query(&[("labelSelector", selector)]));
         // Helm lists all releases, and asks for those of a name.
         let what = if selector == ALL { "list: failed to list" } else { "query: failed to query with labels" };
@@ -157,15 +163,26 @@ impl Storage {
                 None
             }
         });
-        Ok(decoded.collect())
+        let decoded: Vec<Held> = decoded.collect();
+        let has_others = decoded.len() < items.len();
+        Ok((decoded, has_others))
     }
 
-    /// Every revision of a release, oldest first; [`Error::NotFound`] where there is none.
+    /// Every revision of a release, oldest first; [`Error::NotFound`] where there is none, and [`Error::NoRevision`] where
+    /// none can be read.
     pub async fn history(&self, name: &str) -> Result<Vec<Held>, Error> {
-        let mut found = self.list(&format!("name={name},owner=helm")).await?;
+        let selector = format!("name={name},owner=helm");
+        let (mut found, has_others) = match &self.driver {
+            Driver::Memory(_) => (self.list(&selector).await?, false),
+            _ => self.readable(&self.kind().collection(self.cluster.namespace()), &selector).await?,
+        };
         found.retain(|held| held.release.name == name);
         found.sort_by_key(|held| held.release.version);
-        if found.is_empty() { Err(Error::NotFound) } else { Ok(found) }
+        match (found.is_empty(), has_others) {
+            (false, _) => Ok(found),
+            (true, true) => Err(Error::NoRevision(name.into())),
+            (true, false) => Err(Error::NotFound),
+        }
     }
 
     /// The newest revision.
@@ -176,7 +193,7 @@ impl Storage {
     /// Revisions that are marked as deployed, oldest first.
     pub async fn deployed(&self, name: &str) -> Result<Vec<Release>, Error> {
         let found = match self.history(name).await {
-            Err(Error::NotFound) => Vec::new(),
+            Err(Error::NotFound | Error::NoRevision(_)) => Vec::new(),
             found => found?,
         };
         let deployed = found.into_iter().map(|held| held.release).filter(|one| one.info.status == Status::Deployed);
@@ -186,7 +203,7 @@ impl Storage {
     /// Drops the oldest revisions until at most `keep` are left; the deployed one stays.
     async fn prune(&self, name: &str, keep: usize) -> Result<(), Error> {
         let found = match self.history(name).await {
-            Err(Error::NotFound) => return Ok(()),
+            Err(Error::NotFound | Error::NoRevision(_)) => return Ok(()),
             found => found?,
         };
         for version in surplus(&found, keep) {

@@ -37,6 +37,7 @@ impl Actions {
         check_name(name).map_err(|_| Error::text(format!("uninstall: Release name is invalid: {name}")))?;
         let history = match self.storage.history(name).await {
             Err(Error::NotFound) if options.ignore_not_found => return Ok(None),
+            Err(Error::NoRevision(_)) => return Err(Error::text("no release provided")),
             history => history.map_err(|error| error.during(format!("uninstall: Release not loaded: {name}")))?,
         };
         let releases: Vec<Release> = history.into_iter().map(|held| held.release).collect();

@@ -105,7 +105,7 @@ fn words(error: &reqwest::Error) -> String {
     error.url().map_or_else(|| text.to_string(), |url| crate::charts::dial_words(url.as_str(), text))
 }
 
-fn client(download: &Download) -> Result<reqwest::Client, Error> {
+pub(super) fn client(download: &Download) -> Result<reqwest::Client, Error> {
     crate::base::crypto::install();
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Error::io("open", path, &error));
     let tls = |error: reqwest::Error| Error::Repository(format!("can't create TLS config for client: {error}"));
@@ -139,14 +139,6 @@ pub fn resolve_url(base: &str, reference: &str) -> Result<String, Error> {
     let mut resolved = base_url.join(reference).map_err(|_| failed(reference))?;
     resolved.set_query(query.as_deref());
     Ok(resolved.to_string())
-}
-
-/// What a reference in a document at `base` means, and its fragment.
-pub fn join_url(base: &str, reference: &str) -> Option<(String, String)> {
-    let mut joined = Url::parse(base).ok()?.join(reference).ok()?;
-    let fragment = joined.fragment().unwrap_or_default().to_string();
-    joined.set_fragment(None);
-    Some((joined.to_string(), fragment))
 }
 
 /// Whether two addresses mean the same place.

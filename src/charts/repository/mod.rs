@@ -5,11 +5,13 @@
 //! http       GET with names, secrets, authorities index   index.yaml
 //! locate     a reference -> a path on disk        oci     registries (through the room `images`)
 //! fill       dependencies -> charts/, Chart.lock  cache   downloaded archives by digest
+//! certified  registries that want to see a certificate
 //! ```
 //!
 //! Files, formats and places are Helm's, so that both tools see the same repositories, logins and caches.
 
 mod cache;
+mod certified;
 mod file;
 mod fill;
 pub(in crate::charts) mod http;

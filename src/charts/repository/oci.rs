@@ -5,11 +5,12 @@
 use super::super::chart::Metadata;
 use super::super::version::{Constraints, Version};
 use super::super::{Error, decode};
+use super::certified::Registry;
 use super::http::Download;
 use super::locate::{Fetched, Origin};
 use super::settings::Settings;
-use crate::images::artifact::{self, Access, Part};
-use crate::images::{Login, Reference, logins};
+use crate::images::artifact::{self, Access, Artifact, Part};
+use crate::images::{self, Login, Reference, logins};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
@@ -29,12 +30,31 @@ pub fn is_oci(url: &str) -> bool {
     url.starts_with(SCHEME)
 }
 
-fn access(registry: &str, download: &Download) -> Result<Access, Error> {
-    if download.cert_file.is_some() || download.key_file.is_some() {
-        let problem =
-            "certificates of clients are not supported for registries: leave out '--cert-file' and '--key-file'";
-        return Err(Error::Repository(problem.into()));
+/// How a registry is asked.
+enum Way {
+    Usual(Access),
+    /// It is shown a certificate.
+    Certified(Box<Registry>),
+}
+
+impl Way {
+    async fn pull(&self, reference: &Reference, wants: impl Fn(&str) -> bool) -> Result<Artifact, images::Error> {
+        match self {
+            Self::Usual(access) => artifact::pull(reference, access, LARGEST, wants).await,
+            Self::Certified(registry) => registry.pull(reference, LARGEST, wants).await,
+        }
     }
+
+    async fn tags(&self, reference: &Reference) -> Result<Vec<String>, images::Error> {
+        match self {
+            Self::Usual(access) => artifact::tags(reference, access).await,
+            Self::Certified(registry) => registry.tags().await,
+        }
+    }
+}
+
+fn way(reference: &Reference, download: &Download) -> Result<Way, Error> {
+    let registry = reference.registry();
     let settings = Settings::from_environment();
     let mut known = Vec::new();
     if !download.username.is_empty() {
@@ -42,14 +62,17 @@ fn access(registry: &str, download: &Download) -> Result<Access, Error> {
     }
     known.extend(logins::of_file(&settings.registry_config, registry));
     known.extend(logins::of_user(registry));
+    if download.cert_file.is_some() || download.key_file.is_some() {
+        return Ok(Way::Certified(Box::new(Registry::new(reference, download, known)?)));
+    }
     let authorities =
         download.ca_file.as_deref().map(|path| std::fs::read(path).map_err(|error| Error::io("open", path, &error)));
-    Ok(Access {
+    Ok(Way::Usual(Access {
         plain_http: download.plain_http,
         insecure: download.insecure,
         authorities: authorities.transpose()?.into_iter().collect(),
         logins: known,
-    })
+    }))
 }
 
 fn failed(error: &crate::images::Error) -> Error {
@@ -92,7 +115,7 @@ impl Place {
     }
 
     /// The reference of a version: one that is written, or the newest tag that fits.
-    async fn resolve(&self, version: &str, access: &Access) -> Result<Reference, Error> {
+    async fn resolve(&self, version: &str, way: &Way) -> Result<Reference, Error> {
         if !self.is_open {
             let tag = self.reference.tag().map(|tag| tag.replace('_', "+"));
             let differs = tag.as_deref().is_some_and(|tag| !version.is_empty() && tag != version);
@@ -108,7 +131,7 @@ impl Place {
         }
         let constraints = Constraints::parse(if version.is_empty() { "*" } else { version });
         let constraints = constraints.map_err(|error| Error::Repository(error.to_string()))?;
-        let tags = artifact::tags(&self.reference, access).await.map_err(|error| failed(&error))?;
+        let tags = way.tags(&self.reference).await.map_err(|error| failed(&error))?;
         let mut versions: Vec<Version> =
             tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
         versions.sort_by(|a, b| b.compare(a));
@@ -126,10 +149,10 @@ impl Place {
 /// Fetches a chart, with its signature if that is wanted and there is one.
 pub async fn pull(url: &str, version: &str, download: &Download, provenance: bool) -> Result<Fetched, Error> {
     let place = Place::parse(url)?;
-    let access = access(place.reference.registry(), download)?;
-    let reference = place.resolve(version, &access).await?;
+    let way = way(&place.reference, download)?;
+    let reference = place.resolve(version, &way).await?;
     let wants = |kind: &str| kind == CHART || kind == OLD_CHART || provenance && kind == PROVENANCE;
-    let pulled = artifact::pull(&reference, &access, LARGEST, wants).await.map_err(|error| failed(&error))?;
+    let pulled = way.pull(&reference, wants).await.map_err(|error| failed(&error))?;
     let part = |kind: &str| pulled.layers.iter().find(|layer| layer.media_type == kind);
     let chart = part(CHART)
         .or_else(|| part(OLD_CHART))
@@ -154,8 +177,7 @@ pub async fn pull(url: &str, version: &str, download: &Download, provenance: boo
 /// The versions of a chart in a registry that fit, newest first.
 pub async fn versions(url: &str, download: &Download) -> Result<Vec<String>, Error> {
     let place = Place::parse(url)?;
-    let access = access(place.reference.registry(), download)?;
-    let tags = artifact::tags(&place.reference, &access).await.map_err(|error| failed(&error))?;
+    let tags = way(&place.reference, download)?.tags(&place.reference).await.map_err(|error| failed(&error))?;
     let mut versions: Vec<Version> =
         tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
     versions.sort_by(|a, b| b.compare(a));
@@ -169,7 +191,7 @@ pub async fn push(archive: &Path, url: &str, download: &Download) -> Result<(Str
     let base = url.strip_prefix(SCHEME).unwrap_or(url).trim_end_matches('/');
     let place = Place::parse(&format!("{base}/{}", chart.name()))?;
     let reference = place.with_tag(&chart.metadata.version)?;
-    let access = access(reference.registry(), download)?;
+    let way = way(&reference, download)?;
     let config = serde_json::to_vec(&chart.metadata).map_err(|error| Error::Chart(error.to_string()))?;
     let config = Part { media_type: CONFIG.into(), data: config };
     let mut layers = vec![Part { media_type: CHART.into(), data }];
@@ -179,7 +201,10 @@ pub async fn push(archive: &Path, url: &str, download: &Download) -> Result<(Str
         layers.push(Part { media_type: PROVENANCE.into(), data });
     }
     let annotations = annotations(&chart.metadata);
-    let digest = artifact::push(&reference, &access, &config, &layers, &annotations).await;
+    let digest = match &way {
+        Way::Usual(access) => artifact::push(&reference, access, &config, &layers, &annotations).await,
+        Way::Certified(registry) => registry.push(&reference, &config, &layers, &annotations).await,
+    };
     let digest = digest.map_err(|error| {
         let why = not_pulled(&error);
         Error::Repository(match unreachable("Head", &why) {
@@ -214,9 +239,14 @@ fn annotations(metadata: &Metadata) -> BTreeMap<String, String> {
 /// Whether a registry takes a name and secret: it is asked for something that need not be there.
 pub async fn check_login(registry: &str, download: &Download) -> Result<(), Error> {
     let reference: Reference = format!("{registry}/login/check:latest").parse().map_err(|error| failed(&error))?;
-    let mut access = access(reference.registry(), download)?;
-    access.logins.truncate(1);
-    artifact::check(&reference, &access).await.map_err(|error| {
+    let checked = match way(&reference, download)? {
+        Way::Usual(mut access) => {
+            access.logins.truncate(1);
+            artifact::check(&reference, &access).await
+        }
+        Way::Certified(registry) => registry.check().await,
+    };
+    checked.map_err(|error| {
         let why = not_pulled(&error);
         Error::Repository(match unreachable("Get", &why) {
             Some(why) => format!("authenticating to {registry:?}: {why}"),

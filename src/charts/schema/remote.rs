@@ -1,88 +1,75 @@
-//! Schemas that a schema refers to by address: fetched, and put into it under their `$id`, where every validator finds them.
+//! Documents that a schema refers to by address.
 //!
-//! Source of rules and wording: Helm `pkg/chart/common/util/jsonschema.go`. Files are not read: a chart has no business with
-//! what lies outside of it.
+//! Source of rules and wording: Helm `pkg/chart/common/util/jsonschema.go`.
 
+use crate::charts::functions::json;
+use crate::charts::io_text;
 use crate::charts::repository::http;
 use crate::charts::values::Value;
-use serde_json::{Map, json};
-use std::collections::BTreeSet;
+use std::io::Read;
 use std::time::Duration;
 
 /// Where a chart's own schema is said to be.
 pub const OWN: &str = "file:///values.schema.json";
-/// Schemas of schemas, which the validator has.
-const DRAFTS: &str = "://json-schema.org/";
-/// How long a schema of another server may take.
+/// How long a document of another server may take.
 const LIMIT: Duration = Duration::from_secs(15);
 /// The most bytes of one, and how many there may be: each may name more.
 const LARGEST: u64 = 4 << 20;
 const MOST: usize = 64;
 
-/// The schema with everything that it refers to; an error names what cannot be had. `words` are those of its draft: for the
-/// address of a schema, and for the schemas in a schema.
-pub fn complete(mut schema: Value, (id, definitions): (&str, &str)) -> Result<Value, String> {
-    let mut known = BTreeSet::from([OWN.to_string()]);
-    let (mut wanted, mut fetched) = (BTreeSet::new(), 0);
-    collect(&schema, OWN, &mut known, &mut wanted);
-    while let Some(address) = wanted.pop_first() {
-        if !known.insert(address.clone()) {
-            continue;
-        }
-        fetched += 1;
-        if fetched > MOST {
-            return Err(format!("a schema may refer to {MOST} others at most"));
-        }
-        let mut document = document(&address).map_err(|why| format!("failing loading {address:?}: {why}"))?;
-        document.remove("$id");
-        document.insert(id.into(), json!(address));
-        let document = Value::Object(document);
-        collect(&document, &address, &mut known, &mut wanted);
-        schema[definitions][&address] = document;
+/// Reads a document; `read` others were before it.
+pub fn read(url: &str, read: usize) -> Result<Value, String> {
+    if read > MOST {
+        return Err(format!("a schema may refer to {MOST} others at most"));
     }
-    Ok(schema)
-}
-
-/// Finds the addresses that schemas have, and those that they refer to. `base` is where the document is.
-fn collect(schema: &Value, base: &str, known: &mut BTreeSet<String>, wanted: &mut BTreeSet<String>) {
-    let join = |address: &str| http::join_url(base, address).map(|(address, _)| address);
-    match schema {
-        Value::Object(rules) => {
-            let own = ["$id", "id"].iter().find_map(|word| join(rules.get(*word)?.as_str()?));
-            known.extend(own.clone().filter(|_| base != own.as_deref().unwrap_or_default()));
-            let base = own.as_deref().unwrap_or(base);
-            let target = rules.get("$ref").and_then(Value::as_str).and_then(|target| http::join_url(base, target));
-            wanted.extend(
-                target
-                    .map(|(address, _)| address)
-                    .filter(|address| !known.contains(address) && !address.contains(DRAFTS)),
-            );
-            rules.values().for_each(|inner| collect(inner, base, known, wanted));
-        }
-        Value::Array(items) => items.iter().for_each(|inner| collect(inner, base, known, wanted)),
-        _ => {}
-    }
-}
-
-fn document(address: &str) -> Result<Map<String, Value>, String> {
-    match address.split_once(':').unwrap_or_default().0 {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
+    match scheme {
         "http" | "https" => {
-            let (code, reason, body) = http::get_now(address, LIMIT, LARGEST)
-                .map_err(|why| format!("HTTP request failed for {address}: {why}"))?;
+            let (code, reason, body) =
+                http::get_now(url, LIMIT, LARGEST).map_err(|why| format!("HTTP request failed for {url}: {why}"))?;
             if code != 200 {
-                return Err(format!("HTTP request to {address} returned status {code} ({reason})"));
+                return Err(format!("HTTP request to {url} returned status {code} ({reason})"));
             }
-            match serde_json::from_slice(&body).map_err(|error| error.to_string())? {
-                Value::Object(rules) => Ok(rules),
-                Value::Bool(true) => Ok(Map::new()),
-                _ => Ok(Map::from_iter([("not".to_string(), json!({}))])),
-            }
+            parse(&body)
         }
         "urn" => {
-            tracing::warn!(urn = address, "unresolved URN reference ignored; using permissive schema");
-            Ok(Map::new())
+            tracing::warn!(urn = url, "unresolved URN reference ignored; using permissive schema");
+            Ok(Value::Bool(true))
         }
-        "file" => Err("a schema may not refer to files outside of its chart".into()),
-        scheme => Err(format!("no URLLoader registered for scheme {scheme:?}")),
+        "file" => file(rest.strip_prefix("//").unwrap_or(rest)),
+        _ => Err(format!("no URLLoader registered for {url:?}")),
     }
+}
+
+fn file(address: &str) -> Result<Value, String> {
+    let path = crate::charts::functions::path_unescaped(address)?;
+    let path = path.find('/').map_or("", |slash| &path[slash..]);
+    let failed = |what: &str, error: std::io::Error| format!("{what} {path}: {}", io_text(&error));
+    let metadata = std::fs::metadata(path).map_err(|error| failed("open", error))?;
+    if metadata.is_dir() {
+        return Err(format!("read {path}: is a directory"));
+    }
+    // A pipe or a device may never end.
+    if !metadata.is_file() {
+        return Err(format!("read {path}: not a regular file"));
+    }
+    let mut text = Vec::new();
+    let opened = std::fs::File::open(path).map_err(|error| failed("open", error))?;
+    opened.take(LARGEST + 1).read_to_end(&mut text).map_err(|error| failed("read", error))?;
+    if text.len() as u64 > LARGEST {
+        return Err(format!("read {path}: larger than {LARGEST} bytes"));
+    }
+    parse(&text)
+}
+
+/// A document's JSON, with the errors of Go's decoder.
+pub fn parse(text: &[u8]) -> Result<Value, String> {
+    let parsed = serde_json::from_slice(text);
+    parsed.map_err(|error| match json::decode(text) {
+        Ok(_) => error.to_string(),
+        Err(_) if text.trim_ascii().is_empty() => "EOF".into(),
+        Err(why) if why == "unexpected end of JSON input" => "unexpected EOF".into(),
+        Err(why) if why.ends_with("after top-level value") => "invalid character after top-level value".into(),
+        Err(why) => why,
+    })
 }

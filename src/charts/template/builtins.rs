@@ -4,7 +4,7 @@ use super::error::Error;
 use super::format::{display, sprint, sprintf, sprintln};
 use super::function::{Call, Failure, Function, Type, failure};
 use super::quote;
-use super::value::{List, MapKind, UintType, Value};
+use super::value::{List, UintType, Value};
 
 use Type::{Any, Reflect, Str};
 
@@ -162,7 +162,7 @@ fn equal_composite(first: &Value, other: &Value) -> Result<bool, Failure> {
     let nil = |value: &Value| match value {
         Value::Nil => true,
         Value::List(list) => list.nil,
-        Value::Map(map) => map.kind == MapKind::Nil,
+        Value::Map(map) => map.is_nil(),
         _ => false,
     };
     if nil(first) || nil(other) {
@@ -210,7 +210,7 @@ fn length(value: &Value) -> Result<Value, Failure> {
         Value::Bytes(bytes) => bytes.len(),
         Value::List(list) => list.len(),
         Value::Map(map) => map.len(),
-        other => return failure(format!("len of type {}", other.type_name())),
+        other => return failure(format!("len of type {}", other.type_name().trim_start_matches('*'))),
     };
     Ok(Value::from(count as i64))
 }

@@ -52,6 +52,9 @@ impl<'t> State<'t> {
             return Ok(Slot::plain(value));
         }
         let Value::Map(map) = &*receiver.value.underlying() else {
+            if let Some(why) = methods::refused(&receiver.value, name) {
+                return Err(self.error(why));
+            }
             return Err(self.error(format!("can't evaluate field {name} in type {}", receiver.type_name())));
         };
         if has_arguments {
@@ -255,7 +258,7 @@ fn zero(kind: Type) -> Value {
     match kind {
         Type::List => Value::nil_list(Element::Any),
         Type::Map => Value::Map(Map::of(MapKind::Nil, Default::default())),
-        Type::StrMap => Value::Map(Map::of(MapKind::Of(Element::Str), Default::default())),
+        Type::StrMap => Value::Map(Map::of(MapKind::NilOf(Element::Str), Default::default())),
         _ => Value::Nil,
     }
 }
@@ -271,8 +274,10 @@ fn assignable(value: &Value, kind: Type) -> bool {
         Type::Float => matches!(value, Value::Float(_)),
         Type::Bool => matches!(value, Value::Bool(_)),
         Type::List => matches!(value, Value::List(list) if list.element == Element::Any),
-        Type::Map => matches!(value, Value::Map(map) if !matches!(map.kind, MapKind::Of(_))),
-        Type::StrMap => matches!(value, Value::Map(map) if map.kind == MapKind::Of(Element::Str)),
+        Type::Map => matches!(value, Value::Map(map) if !matches!(map.kind, MapKind::Of(_) | MapKind::NilOf(_))),
+        Type::StrMap => {
+            matches!(value, Value::Map(map) if matches!(map.kind, MapKind::Of(Element::Str) | MapKind::NilOf(Element::Str)))
+        }
         Type::Time => matches!(value, Value::Time(_)),
         Type::Duration => matches!(value, Value::Int(_, IntType::Duration)),
         Type::Named(name) => value.type_name() == name,

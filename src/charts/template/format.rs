@@ -193,15 +193,18 @@ impl Printer {
                 let nil = list.nil;
                 self.sequence(&value.type_name(), nil, list.items.iter(), verb, depth);
             }
-            Value::Map(map) => self.map(value, map, verb, depth),
-            Value::Time(_) => self.text("{}"),
+            Value::Map(map) if self.flags.sharp_v => self.map(&value.type_name(), map, verb, depth),
+            Value::Map(map) => self.map("", map, verb, depth),
+            Value::Time(moment) => self.time(moment, verb, depth),
             Value::Object(object) => self.object(object.as_ref(), verb, depth),
         }
     }
 
     fn object(&mut self, object: &dyn Object, verb: char, depth: usize) {
-        if let Some(inner) = object.underlying() {
-            return self.value(&inner, verb, depth);
+        match object.underlying() {
+            Some(Value::Map(map)) => return self.map(&object.type_name(), &map, verb, depth),
+            Some(inner) => return self.value(&inner, verb, depth),
+            None => {}
         }
         let name = object.type_name();
         let pointer = name.starts_with('*') && depth == 0;
@@ -250,11 +253,23 @@ impl Printer {
         self.text(if sharp { "}" } else { "]" });
     }
 
-    fn map(&mut self, value: &Value, map: &super::value::Map, verb: char, depth: usize) {
+    /// A time without its `String` method: as Go source, or its fields.
+    fn time(&mut self, moment: &jiff::Zoned, verb: char, depth: usize) {
+        if self.flags.sharp_v && verb == 'v' {
+            return self.text(&super::time::go_source(moment));
+        }
+        for (field, before) in super::time::fields(moment).iter().zip(["{", " ", " "]) {
+            self.text(before);
+            self.value(field, verb, depth + 1);
+        }
+        self.text("}");
+    }
+
+    fn map(&mut self, name: &str, map: &super::value::Map, verb: char, depth: usize) {
         let sharp = self.flags.sharp_v;
         if sharp {
-            self.text(&value.type_name());
-            if map.kind == MapKind::Nil {
+            self.text(name);
+            if map.is_nil() {
                 return self.text("(nil)");
             }
         }

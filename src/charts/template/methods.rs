@@ -20,9 +20,14 @@ static TIME: &[Method] = &[
     method("Day", &[]),
     method("Equal", &[Type::Time]),
     method("Format", &[Type::Str]),
+    method("GoString", &[]),
     method("Hour", &[]),
+    method("IsDST", &[]),
     method("IsZero", &[]),
     method("Local", &[]),
+    method("Location", &[]),
+    method("MarshalJSON", &[]),
+    method("MarshalText", &[]),
     method("Minute", &[]),
     method("Month", &[]),
     method("Nanosecond", &[]),
@@ -72,6 +77,18 @@ pub(super) fn find(value: &Value, name: &str) -> Option<&'static Method> {
     methods.iter().find(|method| method.name == name)
 }
 
+/// Why a method that exists cannot be called: templates take one value, or one and an error.
+pub(super) fn refused(value: &Value, name: &str) -> Option<String> {
+    const THREE: &str = "has 3 return values; should be 1 or 2";
+    const SECOND: &str = "second return value should be error; is";
+    match (value, name) {
+        (Value::Time(_), "Clock" | "Date") => Some(format!("function {name} {THREE}")),
+        (Value::Time(_), "ISOWeek" | "Zone") => Some(format!("invalid function signature for {name}: {SECOND} int")),
+        (Value::Time(_), "ZoneBounds") => Some(format!("invalid function signature for {name}: {SECOND} time.Time")),
+        _ => None,
+    }
+}
+
 /// Calls a method that was found, with arguments that match it.
 pub(super) fn call(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Failure> {
     match value {
@@ -113,6 +130,11 @@ fn of_time(moment: &Rc<jiff::Zoned>, name: &str, arguments: &[Value]) -> Result<
             Some(Value::Str(layout)) => time::format(moment, &layout.as_str()).into(),
             _ => "".into(),
         },
+        "GoString" => time::go_source(moment).into(),
+        "IsDST" => moment.time_zone().to_offset_info(moment.timestamp()).dst().is_dst().into(),
+        "Location" => time::location(moment).into(),
+        "MarshalJSON" => Value::Bytes(format!("\"{}\"", time::rfc3339(moment)).into_bytes().into()),
+        "MarshalText" => Value::Bytes(time::rfc3339(moment).into_bytes().into()),
         "Hour" => Value::from(i64::from(moment.hour())),
         "IsZero" => (moment.timestamp() == time::zero().timestamp()).into(),
         "Local" => time_value(moment.with_time_zone(time::local())),

@@ -39,7 +39,7 @@ pub use methods::{fraction, truncated};
 pub use node::Parsed;
 pub use number::{Bad, format_float, json_float, parse_float, parse_int, parse_uint};
 pub use parser::{Finder, parse};
-pub use quote::{is_print, letters, quote, unquote};
+pub use quote::{is_print, letters, quote, quote_letter, unquote};
 pub use stack::run as on_stack;
 pub use text::{Text, lossy};
 pub use value::{Element, Entries, IntType, List, Map, MapKind, Object, UintType, Value};

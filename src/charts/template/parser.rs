@@ -11,7 +11,9 @@ use super::quote;
 use super::text::Text;
 
 /// How deep parentheses and blocks may nest.
-const DEEPEST: usize = 1000;
+const DEEPEST: usize = 10_000;
+/// The same on a thread with a stack of unknown size.
+const SHALLOW: usize = 1000;
 
 /// Finds a function by name.
 pub type Finder = fn(&str) -> Option<&'static Function>;
@@ -255,9 +257,14 @@ impl<'t> Parser<'t> {
         Ok(list)
     }
 
+    /// Whether the nesting is deeper than the stack of this thread is sure to bear.
+    fn is_too_deep(&self) -> bool {
+        self.depth > if super::stack::is_deep() { DEEPEST } else { SHALLOW }
+    }
+
     fn list(&mut self) -> Result<(Run, Ending), Error> {
         self.depth += 1;
-        if self.depth > DEEPEST {
+        if self.is_too_deep() {
             return self.error("max expression depth exceeded");
         }
         let mark = self.pending.nodes.len();
@@ -380,7 +387,7 @@ impl<'t> Parser<'t> {
         if chained {
             self.next();
             self.depth += 1;
-            if self.depth > DEEPEST {
+            if self.is_too_deep() {
                 return self.error("max expression depth exceeded");
             }
             let branch = self.control(context)?;
@@ -563,7 +570,7 @@ impl<'t> Parser<'t> {
             },
             Kind::LeftParenthesis => {
                 self.depth += 1;
-                if self.depth > DEEPEST {
+                if self.is_too_deep() {
                     return self.error("max expression depth exceeded");
                 }
                 let pipe = self.pipeline("parenthesized pipeline", Kind::RightParenthesis)?;

@@ -32,6 +32,11 @@ pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> std::io::Result<R> {
     })
 }
 
+/// Whether this thread was started by [`run`].
+pub(super) fn is_deep() -> bool {
+    IS_DEEP.get()
+}
+
 /// Whether the stack is used up as far as it may be.
 pub(super) fn is_full() -> bool {
     here() < LOWEST.get()

@@ -4,7 +4,7 @@ use jiff::civil::Weekday;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Zoned};
 
-use super::value::IntType;
+use super::value::{IntType, UintType, Value};
 
 /// The parts of a layout, as Go's reference time `Mon Jan 2 15:04:05 MST 2006` spells them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -238,7 +238,9 @@ fn zone_name(time: &Zoned) -> String {
         return name.to_string();
     }
     let seconds = time.offset().seconds();
-    zone_text(seconds, false, false, if seconds % 3600 == 0 { 1 } else { 2 })
+    // Zones of the database may be called `+03`; one that is only an offset is written out.
+    let is_short = seconds % 3600 == 0 && time.time_zone().iana_name().is_some();
+    zone_text(seconds, false, false, if is_short { 1 } else { 2 })
 }
 
 /// Days since Sunday.
@@ -416,9 +418,37 @@ struct Reading {
     zone: Option<String>,
 }
 
+/// `Time.GoString`.
+pub fn go_source(time: &Zoned) -> String {
+    let (date, clock) = (time.date(), time.time());
+    let month = named_integer(date.month().into(), IntType::Month).unwrap_or_default();
+    let numbers = format!("{}, {}, {}, {}", clock.hour(), clock.minute(), clock.second(), time.subsec_nanosecond());
+    let zone = match location(time).as_str() {
+        "UTC" => "time.UTC".to_string(),
+        "Local" => "time.Local".to_string(),
+        name => format!("time.Location({})", super::quote::quote(name.as_bytes(), false)),
+    };
+    format!("time.Date({}, time.{month}, {}, {numbers}, {zone})", date.year(), date.day())
+}
+
+/// What Go calls the zone of a time.
+pub fn location(time: &Zoned) -> String {
+    match time.time_zone() {
+        zone if *zone == TimeZone::UTC => "UTC".into(),
+        zone if *zone == local() => "Local".into(),
+        zone => zone.iana_name().unwrap_or_default().to_string(),
+    }
+}
+
+/// The fields of a time without a monotonic clock: nanoseconds, seconds since the year one, and where its zone is kept.
+pub fn fields(time: &Zoned) -> [Value; 3] {
+    let seconds = time.timestamp().as_second() - zero().timestamp().as_second();
+    let nanoseconds = u64::try_from(time.subsec_nanosecond()).unwrap_or_default();
+    [Value::Uint(nanoseconds, UintType::Uint64), Value::int64(seconds), Value::from(0)]
+}
+
 /// `time.ParseInLocation` with the machine's zone.
 pub fn parse(layout: &str, text: &str) -> Result<Zoned, String> {
-    let quoted = |text: &str| super::quote::quote(text.as_bytes(), false);
     let mut reading = Reading::default();
     let mut rest = text;
     let list = parts(layout);
@@ -444,6 +474,20 @@ pub fn parse(layout: &str, text: &str) -> Result<Zoned, String> {
         return Err(format!("parsing time {}: extra text: {}", quoted(text), quoted(rest)));
     }
     assemble(reading).map_err(|field| format!("parsing time {}: {field} out of range", quoted(text)))
+}
+
+/// A text as Go's `time` quotes it: everything but printable ASCII as bytes.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', byte as char]),
+            b' '..=b'\x7f' => out.push(byte as char),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// The text of a part of a layout.

@@ -194,6 +194,8 @@ pub enum MapKind {
     Values,
     /// `map[string]string` and the like.
     Of(Element),
+    /// The same, nil.
+    NilOf(Element),
 }
 
 impl Map {
@@ -205,6 +207,11 @@ impl Map {
     /// A map of some type.
     pub fn of(kind: MapKind, entries: Entries) -> Self {
         Map { kind, entries: Rc::new(RefCell::new(entries)) }
+    }
+
+    /// Whether it is Go's nil map, which is empty but encodes as null.
+    pub fn is_nil(&self) -> bool {
+        matches!(self.kind, MapKind::Nil | MapKind::NilOf(_))
     }
 
     /// The value of a key, if it is there.
@@ -272,7 +279,7 @@ impl Map {
     /// What its values are.
     pub fn element(&self) -> Element {
         match self.kind {
-            MapKind::Of(element) => element,
+            MapKind::Of(element) | MapKind::NilOf(element) => element,
             _ => Element::Any,
         }
     }
@@ -397,7 +404,9 @@ impl Value {
             Value::List(list) => return Cow::Owned(format!("[]{}", list.element.name())),
             Value::Map(map) => match map.kind {
                 MapKind::Values => "common.Values",
-                MapKind::Of(element) => return Cow::Owned(format!("map[string]{}", element.name())),
+                MapKind::Of(element) | MapKind::NilOf(element) => {
+                    return Cow::Owned(format!("map[string]{}", element.name()));
+                }
                 MapKind::Any | MapKind::Nil => "map[string]interface {}",
             },
             Value::Time(_) => "time.Time",

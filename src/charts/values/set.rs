@@ -3,6 +3,7 @@
 //! Source of the rules: Helm `pkg/strvals`. A literal (`--set-literal`) takes the rest of the text as it is.
 
 use super::{Map, Value, go_json, go_type};
+use crate::charts::template::quote_letter;
 use std::str::Chars;
 
 /// The highest index that a list may be given; a larger one is a mistake that would fill the memory.
@@ -238,7 +239,8 @@ impl Parser<'_> {
     fn item(&mut self, list: &mut Vec<Value>, index: usize, depth: usize) -> Result<(), Halt> {
         let (between, stop) = self.until(&['[', '.', '=']);
         if !between.is_empty() {
-            return failed(format!("unexpected data at end of array index: {between:?}"));
+            let letters: Vec<String> = between.chars().map(|letter| quote_letter(letter, false)).collect();
+            return failed(format!("unexpected data at end of array index: [{}]", letters.join(" ")));
         }
         match stop {
             None => Err(Halt::End),
@@ -398,7 +400,8 @@ mod tests {
             ("list[0", "error parsing index: EOF"),
             ("list[-1]=a", "negative -1 index not allowed"),
             ("list[65537]=a", "index of 65537 is greater than maximum supported index of 65536"),
-            ("list[0]x=a", "unexpected data at end of array index: \"x\""),
+            ("list[0]x=a", "unexpected data at end of array index: ['x']"),
+            ("list[0]]=1", "unexpected data at end of array index: [']']"),
             (
                 "a=1,a.b=2",
                 "unable to parse key: interface conversion: interface {} is int64, not map[string]interface {}",

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::resolve::{Scalar, is_base_60, is_old_boolean, resolve};
-use crate::charts::template::{MapKind, Value, format_float, json_float};
+use crate::charts::template::{Value, format_float, json_float};
 
 /// Which go-yaml writes.
 #[derive(Clone, Copy, PartialEq)]
@@ -127,7 +127,7 @@ impl Emitter {
             }
             Value::List(list) if list.nil && self.dialect == Dialect::V2 => literal(self, "null"),
             Value::List(list) => self.sequence(list, indent, context, depth)?,
-            Value::Map(map) if map.kind == MapKind::Nil && self.dialect == Dialect::V2 => literal(self, "null"),
+            Value::Map(map) if map.is_nil() && self.dialect == Dialect::V2 => literal(self, "null"),
             Value::Map(map) => {
                 let entries = map.view();
                 let entries = entries.iter().map(|(key, value)| (key.as_ref(), value)).collect();
@@ -244,6 +244,9 @@ impl Emitter {
 
     fn scalar(&mut self, text: &str, wanted: Style, indent: Option<usize>, context: Context) {
         let looks = Looks::of(text, self.dialect);
+        if looks.multiline && self.dialect == Dialect::V2 && text.contains('\u{85}') {
+            return self.string(&next_lines_folded(text), indent, context);
+        }
         let key = context == Context::Key;
         let mut style = wanted;
         if key && looks.multiline {
@@ -324,6 +327,12 @@ impl Emitter {
                         self.line_break();
                     }
                     self.line_break();
+                    self.indention = true;
+                    breaks = true;
+                }
+                letter if is_break(letter) => {
+                    self.put(letter);
+                    self.column = 0;
                     self.indention = true;
                     breaks = true;
                 }
@@ -411,6 +420,28 @@ impl Emitter {
             rest = letters.as_str();
         }
     }
+}
+
+/// Next-line letters are lost on the turn through JSON, which is read as YAML: a line that ends is a space.
+fn next_lines_folded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.split('\u{85}').peekable();
+    let mut empty = 0;
+    out.push_str(lines.next().unwrap_or_default());
+    while let Some(line) = lines.next() {
+        let last = lines.peek().is_none();
+        let line = line.trim_start_matches(' ');
+        if line.is_empty() && !last {
+            empty += 1;
+            continue;
+        }
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push_str(if empty == 0 { " " } else { "" });
+        out.extend(std::iter::repeat_n('\n', empty));
+        out.push_str(line);
+        empty = 0;
+    }
+    out
 }
 
 fn escape(letter: char) -> String {

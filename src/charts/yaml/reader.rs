@@ -103,8 +103,11 @@ impl<'t> Reader<'t> {
     }
 
     fn document(&mut self) -> Result<Value, String> {
-        while self.take(&Token::DocumentEnd)? {}
-        if matches!(self.peek()?.0, Token::StreamEnd) {
+        let (token, mark) = self.peek()?;
+        if matches!(token, Token::DocumentEnd) {
+            return error("did not find expected node content", mark);
+        }
+        if matches!(token, Token::StreamEnd) {
             return Ok(Value::Nil);
         }
         self.directives()?;
@@ -322,8 +325,6 @@ impl<'t> Reader<'t> {
                     Token::Key | Token::Value | Token::BlockEnd => self.nothing(),
                     _ => self.node(depth + 1, true, true)?,
                 }
-            } else if matches!(self.peek()?.0, Token::Value) {
-                self.nothing()
             } else if self.take(&Token::BlockEnd)? {
                 return Ok(map.into());
             } else {

@@ -59,7 +59,10 @@ fn read_source(name: &str, scope: &Scope) -> Result<Vec<u8>, String> {
         return scope.wait(async { repository::get(name, &download).await }).map_err(|Problem(text)| text);
     }
     let path = std::path::Path::new(name);
-    std::fs::read(path).map_err(|error| crate::charts::Error::io("open", path, &error).to_string())
+    std::fs::read(path).map_err(|error| {
+        let what = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+        crate::charts::Error::io(what, path, &error).to_string()
+    })
 }
 
 /// Flags of how repositories and registries are reached.

@@ -4,7 +4,7 @@ use super::printing;
 use super::session::Session;
 use super::table::{Format, Table};
 use super::{Outcome, Scope, exactly};
-use crate::charts::release::{Release, Time};
+use crate::charts::release::{Error, Release, Time};
 use serde::Serialize;
 
 /// Fetch release history
@@ -46,7 +46,12 @@ fn is_none(revision: &i64) -> bool {
 pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     exactly(1, &arguments.names, "history", "RELEASE_NAME [flags]")?;
     let session = Session::open(scope, false)?;
-    let found = session.run(session.actions.history(&arguments.names[0]))?;
+    let found = session.run(async {
+        match session.actions.history(&arguments.names[0]).await {
+            Err(Error::NoRevision(_)) => Ok(Vec::new()),
+            found => found,
+        }
+    })?;
     let skipped = found.len().saturating_sub(usize::try_from(arguments.max).unwrap_or(0));
     let elements: Vec<Element> = found.iter().skip(skipped).map(element).collect();
     let table = || table(&elements, arguments.show_rollback_revision);

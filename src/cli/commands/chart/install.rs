@@ -118,6 +118,7 @@ impl Common {
         source.skip_schema = self.skip_schema_validation;
         source.enable_dns = self.enable_dns;
         source.hide_secret = self.hide_secret;
+        source.warn = |text| eprintln!("{text}");
         source.post_renderer = post_renderer(self.post_renderer.as_deref(), &self.post_renderer_args);
         Ok(source)
     }
@@ -187,9 +188,9 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let (name, reference) = name_and_chart(&arguments).map_err(failed)?;
     let made = arguments.common.source(&reference, &arguments.chart, &arguments.values, scope);
     let mut source = made.map_err(failed)?;
-    let session = Session::open(scope, false).map_err(failed)?;
+    let session = Session::open(scope, false).map_err(Problem::not_reached).map_err(failed)?;
     let installing = session.actions.install(&name, &mut source, &options);
-    let release = session.run_on(&name, installing).map_err(failed)?;
+    let release = session.run_on(&name, installing).map_err(Problem::not_reached).map_err(failed)?;
     arguments.common.print(&release, scope)
 }
 

@@ -127,6 +127,16 @@ type Outcome = Result<(), Problem>;
 #[derive(Debug)]
 pub struct Problem(pub String);
 
+impl Problem {
+    /// In the words of installing, which looks for the cluster before anything else.
+    pub fn not_reached(self) -> Self {
+        match self.0.starts_with("kubernetes cluster unreachable") {
+            true => Self(format!("cluster reachability check failed: {}", self.0)),
+            false => self,
+        }
+    }
+}
+
 impl<E: std::fmt::Display> From<E> for Problem {
     fn from(error: E) -> Self {
         Self(error.to_string())
@@ -168,6 +178,10 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
         whole().print_help().ok();
         return Exit::Success;
     };
+    crate::charts::chart::tell_links(|link, resolved| {
+        let what = "found symbolic link in path. Contents of linked file included and used";
+        eprintln!("level=INFO msg={what:?} path={} resolved={}", logged(link), logged(resolved));
+    });
     let scope = Scope::new(globals, profile);
     match dispatch(command, &scope) {
         Ok(()) => Exit::Success,
@@ -176,6 +190,13 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
             Exit::Failure
         }
     }
+}
+
+/// A path as Go's log has it: quoted if a reader could take it for more than one word.
+fn logged(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = !text.is_empty() && !text.contains(|letter: char| letter.is_whitespace() || "\"=".contains(letter));
+    if is_plain { text } else { format!("{text:?}") }
 }
 
 const TREE: Tree = Tree { root: || like_go(Helm::command()), branch, whole, pass: |command| command };

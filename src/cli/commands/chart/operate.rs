@@ -113,36 +113,11 @@ pub fn dry_run(word: &str) -> Result<DryRun, Problem> {
     })
 }
 
-/// Go's form of a duration: `1h2m3.5s`, `300ms`.
+/// Go's form of a duration: `1h2m3.5s`, `300ms`. A negative one is over at once.
 pub fn duration(text: &str, flag: &str) -> Result<Duration, Problem> {
-    parse_duration(text).ok_or_else(|| {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let why = if is_number { "missing unit in duration" } else { "invalid duration" };
-        Problem(format!("invalid argument {text:?} for \"--{flag}\" flag: time: {why} {text:?}"))
-    })
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    const UNITS: &[(&str, f64)] =
-        &[("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    let mut seconds = 0.0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        rest = &rest[end..];
-        let unit_end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..unit_end])?;
-        seconds += number * unit;
-        rest = &rest[unit_end..];
-    }
-    Duration::try_from_secs_f64(seconds).ok()
+    let nanoseconds = crate::charts::template::time::parse_duration(text)
+        .map_err(|why| Problem(format!("invalid argument {text:?} for \"--{flag}\" flag: {why}")))?;
+    Ok(Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or_default()))
 }
 
 /// `KEY=VALUE` pairs of `--labels`.
@@ -172,14 +147,17 @@ mod tests {
             ("1h2m3.5s", Some(3723.5)),
             ("300ms", Some(0.3)),
             ("0", Some(0.0)),
+            ("-5s", Some(0.0)),
             ("300", None),
             ("", None),
             ("x", None),
             ("5y", None),
         ];
         for (text, wanted) in cases {
-            assert_eq!(parse_duration(text).map(|found| found.as_secs_f64()), wanted, "{text}");
+            assert_eq!(duration(text, "timeout").ok().map(|found| found.as_secs_f64()), wanted, "{text}");
         }
+        let Problem(told) = duration("1x", "timeout").unwrap_err();
+        assert_eq!(told, "invalid argument \"1x\" for \"--timeout\" flag: time: unknown unit \"x\" in duration \"1x\"");
     }
 
     #[test]

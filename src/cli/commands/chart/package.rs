@@ -117,7 +117,11 @@ impl Arguments {
     }
 
     fn pack(&self, path: &Path, epoch: Option<u64>) -> Result<PathBuf, Problem> {
-        let mut chart = Chart::load(path)?;
+        if path.is_file() {
+            let file = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).join("Chart.yaml");
+            return Err(Problem(format!("unable to detect chart at {0}: open {0}: not a directory", file.display())));
+        }
+        let mut chart = Chart::open(path)?;
         if let Some(version) = self.version.as_deref().filter(|version| !version.is_empty()) {
             chart.metadata.version = version.into();
         }

@@ -20,20 +20,20 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     at_least(2, &arguments.arguments, "push", "[chart] [remote] [flags]")?;
     let (chart, remote) = (&arguments.arguments[0], &arguments.arguments[1]);
     let path = Path::new(chart);
+    if !repository::is_oci(remote) {
+        let scheme = remote.split_once("://").map_or("", |(scheme, _)| scheme);
+        return Err(Problem(if scheme.is_empty() {
+            "scheme prefix missing from remote (e.g. \"oci://\")".to_string()
+        } else {
+            format!("scheme {scheme:?} not supported")
+        }));
+    }
     match std::fs::metadata(path) {
         Err(_) => return Err(Problem(format!("{chart}: no such file"))),
         Ok(found) if found.is_dir() => {
             return Err(Problem("cannot push directory, must provide chart archive (.tgz)".into()));
         }
         Ok(_) => {}
-    }
-    if !repository::is_oci(remote) {
-        let scheme = remote.split_once("://").map_or("", |(scheme, _)| scheme);
-        return Err(Problem(if scheme.is_empty() {
-            format!("scheme prefix missing from remote (e.g. \"oci://{remote}\")")
-        } else {
-            format!("scheme {scheme:?} not supported")
-        }));
     }
     let (reference, digest) = scope.wait(repository::push(path, remote, &arguments.reaching.download()))?;
     scope.print(&format!("Pushed: {reference}\nDigest: {digest}\n"));

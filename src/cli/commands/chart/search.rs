@@ -4,7 +4,8 @@ use super::table::{Format, Table, encoded};
 use super::{Outcome, Problem, Scope};
 use crate::charts::repository::{self, ChartVersion, Download, Index, RepositoryFile};
 use crate::charts::version::{Constraints, Version};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// A match this deep in a chart's texts does not count.
 const WORST_SCORE: usize = 25;
@@ -122,12 +123,38 @@ fn repo(flags: &RepoFlags, scope: &Scope) -> Outcome {
         [&one.name, &metadata.version, &metadata.app_version, &metadata.description].map(String::clone)
     });
     let rows: Vec<[String; 4]> = rows.collect();
-    let value = rows.iter().map(
-        |[name, version, app, text]| json!({"name": name, "version": version, "app_version": app, "description": text}),
-    );
+    let values: Vec<Row> = rows
+        .iter()
+        .map(|[name, version, app_version, description]| Row { name, version, app_version, description })
+        .collect();
     let head = ["NAME", "CHART VERSION", "APP VERSION", "DESCRIPTION"];
     let output = Output { format: flags.output, width: flags.max_col_width, must_find: flags.fail_on_no_result };
-    output.print(&head, &rows, value.collect(), scope)
+    output.print(&head, &rows, &values, scope)
+}
+
+/// A chart of a repository, its fields in Helm's order.
+#[derive(Serialize)]
+struct Row<'r> {
+    name: &'r str,
+    version: &'r str,
+    app_version: &'r str,
+    description: &'r str,
+}
+
+/// A chart of a hub.
+#[derive(Serialize)]
+struct Page<'p> {
+    url: &'p str,
+    version: &'p str,
+    app_version: &'p str,
+    description: &'p str,
+    repository: Repository<'p>,
+}
+
+#[derive(Serialize)]
+struct Repository<'p> {
+    url: &'p str,
+    name: Value,
 }
 
 struct Output {
@@ -141,13 +168,13 @@ impl Output {
         &self,
         head: &[&str; N],
         rows: &[[String; N]],
-        values: Vec<Value>,
+        values: &[impl Serialize],
         scope: &Scope,
     ) -> Outcome {
         if rows.is_empty() && self.must_find {
             return Err(Problem("no results found".into()));
         }
-        if let Some(text) = encoded(self.format, &Value::Array(values))? {
+        if let Some(text) = encoded(self.format, &values)? {
             scope.print(&text);
         } else if rows.is_empty() {
             scope.print("No results found\n");
@@ -209,6 +236,12 @@ impl Matcher {
 
 fn hub(flags: &HubFlags, scope: &Scope) -> Outcome {
     let words: String = form_urlencoded::byte_serialize(flags.words.join(" ").as_bytes()).collect();
+    let no_way = |why: &str| Problem(format!("unable to create connection to {:?}: {why}", flags.endpoint));
+    match crate::charts::functions::checked_url(&flags.endpoint) {
+        Err(why) => return Err(no_way(&why)),
+        Ok((_, host)) if host.is_empty() => return Err(no_way("no hostname provided")),
+        Ok(_) => {}
+    }
     let endpoint = flags.endpoint.trim_end_matches('/');
     let url = format!("{endpoint}/api/chartsvc/v1/charts/search?q={words}");
     let failed = |_| Problem(format!("unable to perform search against {:?}", flags.endpoint));
@@ -227,15 +260,23 @@ fn hub(flags: &HubFlags, scope: &Scope) -> Outcome {
         })
         .collect();
     let names = results.iter().map(|result| result.pointer("/attributes/repo/name").cloned().unwrap_or_default());
-    let values = rows.iter().zip(names).map(|([url, version, app, text, repo], name)| {
-        let repository = json!({"url": repo, "name": name});
-        json!({"url": url, "version": version, "app_version": app, "description": text, "repository": repository})
+    let values = rows.iter().zip(names).map(|([url, version, app_version, description, repo], name)| Page {
+        url,
+        version,
+        app_version,
+        description,
+        repository: Repository { url: repo, name },
     });
-    let values = values.collect();
+    let values: Vec<Page> = values.collect();
     let output = Output { format: flags.output, width: flags.max_col_width, must_find: flags.fail_on_no_result };
     if flags.list_repo_url {
-        return output.print(&["URL", "CHART VERSION", "APP VERSION", "DESCRIPTION", "REPO URL"], &rows, values, scope);
+        return output.print(
+            &["URL", "CHART VERSION", "APP VERSION", "DESCRIPTION", "REPO URL"],
+            &rows,
+            &values,
+            scope,
+        );
     }
-    let rows: Vec<[String; 4]> = rows.into_iter().map(|[a, b, c, d, _]| [a, b, c, d]).collect();
-    output.print(&["URL", "CHART VERSION", "APP VERSION", "DESCRIPTION"], &rows, values, scope)
+    let rows: Vec<[String; 4]> = rows.iter().cloned().map(|[a, b, c, d, _]| [a, b, c, d]).collect();
+    output.print(&["URL", "CHART VERSION", "APP VERSION", "DESCRIPTION"], &rows, &values, scope)
 }

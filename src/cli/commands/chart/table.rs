@@ -1,8 +1,8 @@
 //! Tables and encodings as Helm prints them (`-o table|json|yaml`).
 
-use super::Problem;
+use super::{Problem, printing};
 use crate::charts::decode;
-use serde_json::Value;
+use serde::Serialize;
 
 /// How something is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,11 +87,11 @@ fn fitted(cell: &str, width: usize) -> String {
 }
 
 /// JSON on one line, or YAML; `None` for a table.
-pub fn encoded(format: Format, value: &Value) -> Result<Option<String>, Problem> {
+pub fn encoded(format: Format, value: &impl Serialize) -> Result<Option<String>, Problem> {
     Ok(match format {
         Format::Table => None,
-        Format::Json => Some(format!("{}\n", serde_json::to_string(value)?)),
-        Format::Yaml => Some(decode::to_yaml(value)),
+        Format::Json => Some(printing::json(value)?),
+        Format::Yaml => Some(decode::to_yaml(&serde_json::to_value(value)?)),
     })
 }
 

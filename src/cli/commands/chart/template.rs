@@ -151,6 +151,9 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         capabilities.kube_version = kube_version(version)?;
     }
     capabilities.api_versions.extend(arguments.api_versions.iter().cloned());
+    if let Some(timeout) = &arguments.install.timeout {
+        operate::duration(timeout, "timeout")?;
+    }
     let dry_run = operate::dry_run(&arguments.dry_run)?;
     if dry_run == DryRun::None {
         let word = &arguments.dry_run;
@@ -222,7 +225,7 @@ impl charts::Host for Local {
 
 /// A chart that can be installed, with all the charts that it needs.
 pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) -> Result<Chart, Problem> {
-    let mut chart = Chart::load(path)?;
+    let mut chart = Chart::open(path)?;
     if !matches!(chart.metadata.kind.as_str(), "" | "application") {
         return Err(Problem(format!("{} charts are not installable", chart.metadata.kind)));
     }
@@ -237,7 +240,7 @@ pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) ->
         }
         let say = |text: &str| eprintln!("{text}");
         options.reaching.fill(path, scope, &say)?;
-        chart = Chart::load(path).map_err(|error| format!("failed reloading chart after repo update: {error}"))?;
+        chart = Chart::open(path).map_err(|error| format!("failed reloading chart after repo update: {error}"))?;
     }
     Ok(chart)
 }

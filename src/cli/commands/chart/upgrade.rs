@@ -95,6 +95,7 @@ fn is_new(session: &Session, name: &str) -> Result<bool, Problem> {
     session.run(async {
         match session.actions.history(name).await {
             Err(Error::NotFound) => Ok(true),
+            Err(Error::NoRevision(_)) => Ok(false),
             history => Ok(history?.last().is_some_and(|last| last.info.status == Status::Uninstalled)),
         }
     })

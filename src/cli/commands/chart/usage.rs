@@ -36,6 +36,16 @@ pub fn said(error: &Error, whole: Command, words: &[OsString]) -> Said {
             }
             None => too_many(&path.join(" "), command.get_positionals().count()),
         }),
+        ErrorKind::InvalidValue if word.starts_with('-') && context(ContextKind::InvalidValue).is_empty() => {
+            let last = words.last().and_then(|word| word.to_str()).unwrap_or_default();
+            let short =
+                last.strip_prefix('-').filter(|rest| !rest.starts_with('-')).and_then(|rest| rest.chars().last());
+            let long = word.split([' ', '=']).next().unwrap_or(&word);
+            Said::Problem(match short {
+                Some(letter) => format!("flag needs an argument: '{letter}' in {last}"),
+                None => format!("flag needs an argument: {long}"),
+            })
+        }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation if word.starts_with("--") => {
             let value = context(ContextKind::InvalidValue);
             let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
@@ -142,6 +152,8 @@ mod tests {
             ("helm env a b", "\"helm env\" accepts at most 1 argument\n\nUsage:  helm env [flags]"),
             ("helm nope", "unknown command \"nope\" for \"helm\"\nRun 'helm --help' for usage."),
             ("helm list --nope", "unknown flag: --nope"),
+            ("helm template a b --set", "flag needs an argument: --set"),
+            ("helm template a b -f", "flag needs an argument: 'f' in -f"),
         ] {
             assert_eq!(told(text), Said::Problem(wanted.into()), "{text}");
         }
