@@ -199,7 +199,10 @@ build() {
 
 if [ "$source" = yes ]; then build; else download; fi
 chmod 755 "$work/new/coracle"
-"$work/new/coracle" version --short >/dev/null || fail "the new executable does not run here; nothing was installed"
+runs=$("$work/new/coracle" version --short) || fail "the new executable does not run here; nothing was installed"
+if [ "$source" != yes ] && [ "v${runs#v}" != "$version" ]; then
+  fail "the release $version holds coracle ${runs#v}, which is another one: nothing was installed"
+fi
 mkdir -p "$directory" || fail "cannot make $directory" "install.sh --dir DIR"
 [ -w "$directory" ] || fail "cannot write to $directory" "sudo install.sh, or install.sh --dir ~/.local/bin"
 # Renamed into place, so that there is a whole executable at every moment, and one that runs is not written to.

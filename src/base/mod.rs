@@ -11,6 +11,7 @@ pub mod disk;
 pub mod folder_changes;
 pub mod heap;
 pub mod hint;
+pub mod login;
 pub mod memory;
 pub mod prometheus;
 pub mod resolvers;

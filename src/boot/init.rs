@@ -72,6 +72,7 @@ async fn run(folders: Option<Folders>) -> io::Result<()> {
         tokio::select! {
             _ = child.recv() => {
                 for (service, end) in services.reap() {
+                    eprintln!("{service} {}, and is started again", ending(end));
                     let (pause, due) = (services.pause(service, end), due_sender.clone());
                     tokio::spawn(async move {
                         tokio::time::sleep(pause).await;
@@ -105,6 +106,7 @@ impl Services {
             command.stdin(OwnedFd::from(self.supervisor.try_clone()?));
         }
         let process = command.spawn()?;
+        spare(process.id(), service);
         self.running.insert(process.id() as i32, service);
         self.started.insert(service, Instant::now());
         Ok(())
@@ -146,6 +148,26 @@ impl Services {
         if tokio::time::timeout(Duration::from_secs(END_SECONDS), gone).await.is_err() {
             kill_process(process, Signal::KILL).ok();
         }
+    }
+}
+
+/// How a service ended.
+fn ending(end: WaitStatus) -> String {
+    match (end.terminating_signal(), end.exit_status()) {
+        (Some(signal), _) => format!("was ended by signal {signal}"),
+        (_, Some(code)) => format!("ended with code {code}"),
+        _ => "ended".into(),
+    }
+}
+
+/// How much rather than others the kernel ends a service when memory is short: -1000 is never. As kubelet and containerd have
+/// it; containers get values of their own.
+const OOM_SCORES: &[(&str, i32)] = &[("supervisor", -999), ("server", -997)];
+
+/// Has the kernel end other processes first when memory is short, where this one may say so.
+fn spare(pid: u32, service: &str) {
+    if let Some((_, score)) = OOM_SCORES.iter().find(|(name, _)| *name == service) {
+        std::fs::write(format!("/proc/{pid}/oom_score_adj"), score.to_string()).ok();
     }
 }
 

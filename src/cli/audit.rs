@@ -1,5 +1,6 @@
 //! The audit log: every command that was run, one CloudEvent a line, as `coracle logs --audit` shows it.
 
+use crate::base::login::{HIDDEN, without_login};
 use crate::config::{Home, Preferences};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -17,7 +18,7 @@ pub fn record(home: &Home, profile: &str, user: Option<&str>, begun: jiff::Times
     if SILENT.contains(&command.as_str()) || !home.root().exists() {
         return;
     }
-    let user = user.map(String::from).or_else(|| std::env::var("USER").ok()).unwrap_or_default();
+    let user = user.map(String::from).or_else(os_user).unwrap_or_default();
     let arguments = told(&words, command).join(" ");
     let entry = json!({
         "data": {
@@ -29,6 +30,25 @@ pub fn record(home: &Home, profile: &str, user: Option<&str>, begun: jiff::Times
         "source": "https://coracle.local/", "specversion": "1.0", "type": "io.k8s.sigs.minikube.audit",
     });
     append(home, &entry).ok();
+}
+
+/// The user of this process, as the environment or else the machine's list of users names it.
+fn os_user() -> Option<String> {
+    let named =
+        ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok()).find(|name| !name.is_empty());
+    named.or_else(|| {
+        let list = std::fs::read_to_string("/etc/passwd").ok()?;
+        name_of(&list, rustix::process::getuid().as_raw()).map(String::from)
+    })
+}
+
+/// The name of a user in `/etc/passwd`.
+fn name_of(list: &str, id: u32) -> Option<&str> {
+    list.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(id)).then_some(name)
+    })
 }
 
 /// The words of a command without what only its user may know.
@@ -48,19 +68,6 @@ fn told(words: &[String], command: &str) -> Vec<String> {
         hides = !hides && is_secret(word);
     }
     told
-}
-
-/// What stands where something is not told.
-const HIDDEN: &str = "*****";
-
-/// A word in which an address, if there is one, does not say who asks.
-fn without_login(word: &str) -> String {
-    let Some((scheme, rest)) = word.split_once("://") else { return word.into() };
-    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest[..host_end].rfind('@') {
-        Some(at) => format!("{scheme}://{HIDDEN}{}", &rest[at..]),
-        None => word.into(),
-    }
 }
 
 fn append(home: &Home, entry: &Value) -> std::io::Result<()> {
@@ -119,6 +126,12 @@ mod tests {
         assert_eq!(of("chart repo add r u --password=secret", "chart"), "repo add r u --password=*****");
         assert_eq!(of("chart install x ./x --set a=b --wait", "chart"), "install x ./x --set ***** --wait");
         assert_eq!(of("stop -p two", "stop"), "-p two", "elsewhere it is the profile");
+    }
+
+    #[test]
+    fn a_user_has_the_name_that_the_machine_gives() {
+        let list = "root:x:0:0:root:/root:/bin/sh\nbroken\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        assert_eq!((name_of(list, 1000), name_of(list, 0), name_of(list, 7)), (Some("ann"), Some("root"), None));
     }
 
     #[test]

@@ -93,7 +93,11 @@ pub fn profiles() -> ArgValueCandidates {
 
 /// Names of addons.
 pub fn addons() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| candidates(CATALOG.iter().map(|addon| addon.name.to_string()).collect()))
+    let built_in =
+        || commands::addons::BUILT_IN.iter().map(|(name, _)| *name).filter(|name| commands::addons::is_built_in(name));
+    ArgValueCandidates::new(move || {
+        candidates(CATALOG.iter().map(|addon| addon.name).chain(built_in()).map(String::from).collect())
+    })
 }
 
 /// Names of services in the namespace `default` of the cluster that the line names, or the active one.

@@ -29,6 +29,7 @@ pub fn check_value(key: &str, value: &str) -> Result<(), String> {
             let known: Vec<&str> = drivers::DRIVERS.iter().map(|driver| driver.name()).collect();
             Err(format!("there is no driver `{value}`; there are {}", known.join(", ")))
         }
+        "addons" if is_addon(value) => Ok(()),
         "addons" | "disabled-addons" if catalog::find(value).is_none() => Err(no_addon(value).error.to_string()),
         _ => Ok(()),
     }
@@ -49,9 +50,14 @@ pub fn placed_image(word: &str) -> Result<String, Failure> {
     }
 }
 
+/// Whether there is an addon of that name, to be switched on or always on.
+fn is_addon(name: &str) -> bool {
+    catalog::find(name).is_some() || commands::addons::is_built_in(name)
+}
+
 /// Every name must be that of an addon.
 pub fn check_addons(names: &[String]) -> Result<(), Failure> {
-    match names.iter().find(|name| catalog::find(name).is_none()) {
+    match names.iter().find(|name| !is_addon(name)) {
         None => Ok(()),
         Some(name) => Err(no_addon(name)),
     }

@@ -39,6 +39,10 @@ const IDS: &[(u8, &str)] = &[
     (26, "RSRC_INSUFFICIENT_STORAGE"),
     (29, "RSRC_INSUFFICIENT_CORES"),
     (35, "HOST_PATH_MISSING"),
+    (37, "HOST_HOME_PERMISSION"),
+    (38, "HOST_CONFIG_LOAD"),
+    (40, "INET_GET_VERSIONS"),
+    (45, "INET_VERSION_UNAVAILABLE"),
     (50, "DRV_START"),
     (55, "DRV_NOT_HEALTHY"),
     (56, "DRV_UNSUPPORTED_OS"),
@@ -64,12 +68,18 @@ impl Exit {
             cluster::Error::Unusable { id, .. } => Exit::of_driver(id),
             cluster::Error::NoneUsable(_) => Exit::of_driver("DRV_NOT_HEALTHY"),
             cluster::Error::NoProfile(_) => Exit::GuestNotFound,
+            cluster::Error::Unreadable { source, .. } => match source.kind() {
+                std::io::ErrorKind::PermissionDenied => Exit::Code(37),
+                _ => Exit::Code(38),
+            },
+            cluster::Error::Driver(crate::drivers::Error::NoEngine { id, .. }) => Exit::of_driver(id),
             cluster::Error::Driver(crate::drivers::Error::NotRunning) => Exit::GuestNotRunning,
             cluster::Error::Driver(_) => Exit::Driver,
             cluster::Error::Pki(_) | cluster::Error::NotReady(_) => Exit::Guest,
             cluster::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Exit::Code(26),
             cluster::Error::Io { .. } => Exit::Failure,
             cluster::Error::Full(_) => Exit::Code(26),
+            cluster::Error::TooNew(_) => Exit::Named(38, "HOST_CONFIG_LOAD"),
         }
     }
 

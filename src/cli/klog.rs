@@ -27,7 +27,7 @@ const FLAGS: &[(&str, bool)] = &[
 ];
 
 /// A file of a command's log that is longer is not written to again.
-const LONGEST: u64 = 20 << 20;
+const LONGEST: u64 = 1 << 20;
 
 /// The flags.
 pub struct Klog {

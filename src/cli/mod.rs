@@ -140,8 +140,24 @@ struct Failure {
 
 impl<E: Into<Box<dyn std::error::Error + Send + Sync>>> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: error.into(), exit: Exit::Failure }
+        let error = error.into();
+        match is_full(&*error) {
+            true => Self {
+                error: Box::new(Hint::new(error, "make room on the disk, and do it again")),
+                exit: Exit::Code(26),
+            },
+            false => Self { error, exit: Exit::Failure },
+        }
     }
+}
+
+/// Whether an error comes of a disk that is full.
+fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|error| {
+        let error = error.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull)
+    })
 }
 
 /// Runs the command line of this process and returns its exit code.
@@ -159,7 +175,7 @@ pub fn main() -> ExitCode {
     let begun = jiff::Timestamp::now();
     let (word, arguments, command) = match parse() {
         Ok(parsed) => parsed,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let home = Home::from_environment();
     let is_named = arguments.profile.is_some();
@@ -205,12 +221,34 @@ fn whole() -> clap::Command {
 
 /// What this process was asked: the word for it, the flags of every command, and the command.
 fn parse() -> Result<(String, Arguments, Option<Command>), clap::Error> {
-    let (mut tree, matches) = TREE.read(&argv())?;
+    let words = argv();
+    let (mut tree, matches) = TREE.read(&words).or_else(|error| match error.kind() {
+        // A word that only groups others says what these are.
+        clap::error::ErrorKind::MissingSubcommand
+        | clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            TREE.read(&[words, vec!["--help".into()]].concat())
+        }
+        _ => Err(error),
+    })?;
     let word = matches.subcommand_name();
     let arguments = Arguments::from_arg_matches(&matches);
     let command = word.map(|_| Command::from_arg_matches(&matches)).transpose();
     let read = arguments.and_then(|arguments| Ok((word.unwrap_or("help").to_string(), arguments, command?)));
     read.map_err(|error| error.format(&mut tree))
+}
+
+/// An error that advises commands which people type, and not those that are parts of this executable.
+fn without_hidden(mut error: clap::Error) -> clap::Error {
+    use clap::error::{ContextKind, ContextValue};
+    let Some(ContextValue::Strings(names)) = error.get(ContextKind::SuggestedSubcommand) else { return error };
+    let root = whole();
+    let is_shown = |name: &&String| root.find_subcommand(name.as_str()).is_none_or(|command| !command.is_hide_set());
+    let shown: Vec<String> = names.iter().filter(is_shown).cloned().collect();
+    match shown.is_empty() {
+        true => error.remove(ContextKind::SuggestedSubcommand),
+        false => error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(shown)),
+    };
+    error
 }
 
 /// Under the name `kubectl` every argument is kubectl's; `help WORDS` asks for what is said of them.
@@ -222,7 +260,8 @@ fn argv() -> Vec<std::ffi::OsString> {
 }
 
 /// Help and version are no failure; a wrong word is a usage error.
-fn usage(error: &clap::Error) -> ExitCode {
+fn usage(error: clap::Error) -> ExitCode {
+    let error = without_hidden(error);
     // Printing to a closed pipe fails, and there is nobody to tell.
     error.print().ok();
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }

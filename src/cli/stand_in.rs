@@ -1,6 +1,5 @@
-//! Programs that scripts expect on a node, where the machine that it was made from has none: `sudo`, `systemctl` and `crictl`
-//! are links to this executable in a folder at the end of the path (see `drivers::etc`). They do what makes sense in a node,
-//! and say what does not.
+//! Programs that scripts expect on a node: `sudo`, `systemctl` and `crictl` are links to this executable in a folder at the
+//! beginning of the path (see `drivers::etc`). They do what makes sense in a node, and say what does not.
 
 use super::exit::Exit;
 use super::table::framed;

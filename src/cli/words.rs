@@ -26,6 +26,10 @@ const FRENCH: &[(&str, &str)] = &[
     ),
     ("`{}` is running and was changed", "`{}` fonctionne et a été modifié"),
     ("nothing was changed (--dry-run)", "rien n'a été modifié (--dry-run)"),
+    (
+        "there is nothing to download, and nothing was started (--download-only)",
+        "il n'y a rien à télécharger, et rien n'a été démarré (--download-only)",
+    ),
     ("next: {}", "ensuite : {}"),
     ("stopping `{}`", "Arrêt de `{}`"),
     ("stopping the node", "Arrêt du nœud"),

@@ -73,6 +73,11 @@ impl Cluster {
         record.and_then(|bytes| serde_json::from_slice(&bytes).ok()).is_some_and(|record| process::lives(&record))
     }
 
+    /// Whether a forwarder was started, and runs no more without having been ended.
+    pub fn has_lost_forwarder(&self) -> bool {
+        self.forwarder_file().exists() && !self.has_forwarder()
+    }
+
     /// Ports that the forwarder leads to the node: those that the driver does not publish itself. An engine publishes what its
     /// container was made with, and so not what was added since.
     async fn forwarded_ports(&self) -> Result<Vec<Port>, Error> {

@@ -81,9 +81,29 @@ pub fn select(path: &Path, name: &str) -> io::Result<()> {
     change(path, |config| drop(config.insert("current-context".into(), json!(name))))
 }
 
-/// Takes the context out; the current context is cleared if it was this one.
-pub fn remove(path: &Path, name: &str) -> io::Result<()> {
-    if !path.exists() {
+/// By what a cluster is told from another one of its name, which another home may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub server: String,
+    /// Base64 of PEM; nothing where its file is gone, and then the server decides.
+    pub authority: Option<String>,
+}
+
+impl Own {
+    /// Whether the file's entry of that name, if there is one, is another cluster's.
+    fn is_not(&self, config: &Map<String, Value>, name: &str) -> bool {
+        let clusters = config.get("clusters").and_then(Value::as_array);
+        let entry = clusters.into_iter().flatten().find(|entry| entry["name"] == name);
+        entry.is_some_and(|entry| match &self.authority {
+            Some(authority) => entry["cluster"]["certificate-authority-data"] != *authority,
+            None => entry["cluster"]["server"] != self.server,
+        })
+    }
+}
+
+/// Takes the context out, unless it is another cluster's; the current context is cleared if it was this one.
+pub fn remove(path: &Path, name: &str, own: &Own) -> io::Result<()> {
+    if !path.exists() || own.is_not(&read(path)?, name) {
         return Ok(());
     }
     change(path, |config| {
@@ -208,7 +228,12 @@ mod tests {
         assert_eq!(points_at(&path, "work", "https://work").unwrap(), Some(true));
         assert_eq!(read(&path).unwrap()["clusters"].as_array().unwrap().len(), 2);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        remove(&path, "one").unwrap();
+        let stranger = Own { server: "https://192.168.49.2:8443".into(), authority: Some("another".into()) };
+        remove(&path, "one", &stranger).unwrap();
+        let moved = Own { server: "https://elsewhere".into(), authority: None };
+        remove(&path, "one", &moved).unwrap();
+        assert_eq!(current(&path).unwrap(), "one", "it is another cluster's");
+        remove(&path, "one", &Own { authority: Some("one-ca".into()), ..moved }).unwrap();
         assert_eq!(points_at(&path, "one", "").unwrap(), None);
         assert_eq!(read(&path).unwrap()["extra"], "kept");
         assert_eq!(current(&path).unwrap(), "");

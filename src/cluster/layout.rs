@@ -35,11 +35,7 @@ impl Cluster {
     pub async fn upgrade(&mut self) -> Result<Option<String>, Error> {
         match self.profile.layout {
             LAYOUT => return Ok(None),
-            newer if newer > LAYOUT => {
-                let why = format!("it has layout {newer}, and this coracle knows {LAYOUT} at most; coracle update");
-                let what = "the profile was written by a newer coracle".into();
-                return Err(Error::Io { what, source: io::Error::other(why) });
-            }
+            newer if newer > LAYOUT => return Err(Error::TooNew(newer)),
             _ => {}
         }
         let before = self.profile.layout;

@@ -30,6 +30,19 @@ pub enum Error {
     /// There is no profile of that name.
     #[error("there is no profile `{0}`")]
     NoProfile(String),
+    /// There is one, and its file tells nothing: a power cut may have emptied it.
+    #[error("cannot read the profile `{name}`")]
+    Unreadable {
+        name: String,
+        #[source]
+        source: io::Error,
+    },
+    /// Its profile has a layout that this executable does not know.
+    #[error(
+        "the profile was written by a newer coracle: it has layout {0}, and this coracle knows {known} at most",
+        known = crate::config::profile::LAYOUT
+    )]
+    TooNew(u32),
     #[error(transparent)]
     Driver(#[from] drivers::Error),
     #[error("cannot make the cluster's certificates")]
@@ -56,8 +69,25 @@ impl Error {
 
     /// The error with the one thing to do about it.
     pub fn with_hint(self, profile: &str) -> Hint {
-        let hint = match &self {
+        let hint = self.hint(profile, true);
+        Hint::new(self, hint)
+    }
+
+    /// The one thing to do about it; `is_there` is whether the profile still is.
+    pub fn hint(&self, profile: &str, is_there: bool) -> String {
+        let text = crate::base::causes::chain(self).to_lowercase();
+        let is_port_taken = ["address already in use", "address in use", "port is already allocated"];
+        match self {
+            _ if is_port_taken.iter().any(|words| text.contains(words)) => {
+                format!("ss -tulnp tells who has that port; coracle start -p {profile} with another one")
+            }
+            Error::TooNew(_) => "coracle update".to_string(),
             Error::NoProfile(_) => format!("coracle start -p {profile}"),
+            Error::Unreadable { name, source } if source.kind() != io::ErrorKind::PermissionDenied => {
+                format!("coracle delete -p {name}")
+            }
+            Error::Driver(drivers::Error::NoEngine { fix, .. }) => fix.clone(),
+            Error::Driver(drivers::Error::NotRunning) => format!("coracle start -p {profile}"),
             Error::NoDriver(_) => "coracle start --driver=native".to_string(),
             Error::Unusable { fix, .. } => fix.clone(),
             Error::NoneUsable(_) => "coracle doctor".to_string(),
@@ -76,9 +106,9 @@ impl Error {
             Error::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "the disk is full: make room, and do it again".to_string()
             }
-            _ => format!("coracle logs -p {profile}"),
-        };
-        Hint::new(self, hint)
+            _ if is_there => format!("coracle logs -p {profile}"),
+            _ => format!("CORACLE_KEEP_FAILED=1 coracle start -p {profile} keeps it, for coracle logs -p {profile}"),
+        }
     }
 }
 
@@ -120,8 +150,7 @@ impl std::fmt::Debug for Cluster {
 impl Cluster {
     /// The cluster of a profile that exists.
     pub fn open(home: &Home, name: &str) -> Result<Self, Error> {
-        let read = home.load(name).map_err(Error::io(format!("cannot read the profile `{name}`")))?;
-        let profile = read.ok_or_else(|| Error::NoProfile(name.into()))?;
+        let profile = load(home, name)?.ok_or_else(|| Error::NoProfile(name.into()))?;
         Self::new(home, profile)
     }
 
@@ -133,8 +162,7 @@ impl Cluster {
             return Ok(wanted);
         }
         wanted.settings.remove("driver");
-        let there = home.load(&wanted.name).map_err(Error::io(format!("cannot read the profile `{}`", wanted.name)))?;
-        if there.is_none() {
+        if load(home, &wanted.name)?.is_none() {
             let probes = drivers::probe_all().await;
             match probes.iter().find(|(_, health)| health.usable) {
                 Some((name, _)) => wanted.set("driver", vec![name.to_string()]),
@@ -150,7 +178,8 @@ impl Cluster {
         let _lock = lock(home).map_err(Error::io("cannot lock the profiles"))?;
         match Self::open(home, &wanted.name) {
             Err(Error::NoProfile(_)) => {
-                let others = [all_profiles(home)?, neighbours::profiles()].concat();
+                // One that cannot be read is nobody's hindrance; while it runs, its addresses are seen to be in use.
+                let others = [readable_profiles(home), neighbours::profiles()].concat();
                 let (profile, claim) = with_claim(&others, wanted)?;
                 let cluster = Self { _claim: claim, ..Self::new(home, profile)? };
                 cluster.home.save(&cluster.profile).map_err(Error::io("cannot write the profile"))?;
@@ -241,6 +270,10 @@ impl Cluster {
         if self.unpause()? {
             say("letting go on what was paused");
         }
+        if self.home.files().exists() {
+            // The user's files for nodes, as they are now.
+            self.hand_down_profile().await?;
+        }
         // One that was made to run again by its engine, or just now, needs a moment.
         ready::wait(&self.context()?, &self.profile).await?;
         if !self.has_forwarder() {
@@ -272,6 +305,8 @@ impl Cluster {
         }
         self.hand_over_trust(say)?;
         say("starting the node");
+        // One of a node that ended has ports that an engine may publish itself now.
+        self.end_forwarder();
         self.driver.start(&self.machine()?, say).await?;
         say("waiting for the cluster");
         ready::wait(&self.context()?, &self.profile).await?;
@@ -299,9 +334,20 @@ impl Cluster {
         }
         if is_new && std::env::var_os("CORACLE_KEEP_FAILED").is_none() {
             self.forget();
+            // While the certificates are there that tell whose it is.
+            self.remove_context().ok();
             disk::remove(&self.home.profile_folder(&self.profile.name)).ok();
-            kubeconfig::remove(&kubeconfig::path(), &self.profile.name).ok();
         }
+    }
+
+    /// Takes this cluster out of the user's kubeconfig; one of another cluster of this name stays.
+    fn remove_context(&self) -> Result<(), Error> {
+        let path = kubeconfig::path();
+        let authority = std::fs::read(self.paths().pki().join("ca.crt")).ok();
+        let authority = authority.map(|text| base64::engine::general_purpose::STANDARD.encode(text));
+        let own = kubeconfig::Own { server: self.server_url(), authority };
+        let removed = kubeconfig::remove(&path, &self.profile.name, &own);
+        removed.map_err(Error::io(format!("cannot write {}", path.display())))
     }
 
     /// Whether the driver can be used here; the error says why not.
@@ -397,15 +443,21 @@ impl Cluster {
         std::fs::remove_file(self.home.profile_folder(&self.profile.name).join("mounts.json")).ok();
     }
 
-    /// Ends the node and removes everything of it but its snapshots, which are there to outlive it.
-    pub async fn delete(&self) -> Result<(), Error> {
+    /// Ends the node and removes everything of it but its snapshots, which are there to outlive it. Where its engine is gone,
+    /// what that one has of it may be left, and the error of the engine is returned beside success.
+    pub async fn delete(&self) -> Result<Option<drivers::Error>, Error> {
         self.end_beside().await?;
-        self.driver.delete(&self.machine()?).await?;
+        let left = match self.driver.delete(&self.machine()?).await {
+            Ok(()) => None,
+            Err(error) if is_gone(&error) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
         self.forget();
+        // While the certificates are there that tell whose it is.
+        let forgotten = self.remove_context();
         let folder = self.home.profile_folder(&self.profile.name);
         disk::remove(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
-        let path = kubeconfig::path();
-        kubeconfig::remove(&path, &self.profile.name).map_err(Error::io(format!("cannot write {}", path.display())))?;
+        forgotten?;
         let beside = self.home.failed_start(&self.profile.name);
         if beside.exists() {
             disk::remove(&beside).map_err(Error::io(format!("cannot remove {}", beside.display())))?;
@@ -414,12 +466,23 @@ impl Cluster {
             // Without the file the default profile is the active one.
             std::fs::remove_file(self.home.active_file()).ok();
         }
-        Ok(())
+        Ok(left)
     }
 }
 
-/// Removes what is left of a profile that is gone itself: its node's processes, its objects in an engine, its folder. Tells
-/// what there was.
+/// Whether an error tells that there is no engine. One that is there and may not be asked is no reason to forget a node that
+/// runs in it.
+fn is_gone(error: &drivers::Error) -> bool {
+    matches!(error, drivers::Error::NoEngine { id, .. } if id.ends_with("_NOT_RUNNING") || id.ends_with("_NOT_FOUND"))
+}
+
+/// Reads a profile, if there is one of that name.
+fn load(home: &Home, name: &str) -> Result<Option<Profile>, Error> {
+    home.load(name).map_err(|source| Error::Unreadable { name: name.into(), source })
+}
+
+/// Removes what is left of a profile that is gone itself, or cannot be read: its node's processes, its objects in an engine,
+/// its folder. Tells what there was.
 pub async fn sweep(home: &Home, name: &str) -> Result<Vec<String>, Error> {
     // What cannot be a profile's name never was one.
     let Ok(profile) = Wanted::named(name).resolve(&[]) else { return Ok(Vec::new()) };
@@ -435,9 +498,9 @@ pub async fn sweep(home: &Home, name: &str) -> Result<Vec<String>, Error> {
         cluster.cancel_scheduled_stop();
         cluster.end_forwarder();
         cluster.forget();
-        let path = kubeconfig::path();
-        kubeconfig::remove(&path, name).map_err(Error::io(format!("cannot write {}", path.display())))?;
+        let forgotten = cluster.remove_context();
         disk::remove(&folder).map_err(Error::io(format!("cannot remove {}", folder.display())))?;
+        forgotten?;
         found.push(folder.display().to_string());
     }
     Ok(found)
@@ -470,16 +533,9 @@ fn with_claim(others: &[Profile], wanted: &Wanted) -> Result<(Profile, Option<Cl
     Ok((profile, claims.into_inner().pop()))
 }
 
-/// The profiles that can be read; for looking around, which somebody may do who may not read all.
+/// The profiles that can be read: one that cannot is no hindrance to others.
 pub fn readable_profiles(home: &Home) -> Vec<Profile> {
     // What cannot be listed or read is somebody else's.
     let names = home.names().unwrap_or_default();
     names.iter().filter_map(|name| home.load(name).ok().flatten()).collect()
-}
-
-/// Every profile; one that cannot be read is an error.
-pub fn all_profiles(home: &Home) -> Result<Vec<Profile>, Error> {
-    let names = home.names().map_err(Error::io("cannot list the profiles"))?;
-    let load = |name: &String| home.load(name).map_err(Error::io(format!("cannot read the profile `{name}`")));
-    Ok(names.iter().map(load).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }

@@ -23,10 +23,11 @@ impl Lock {
     pub fn hold(home: &Home, name: &str, waits: impl Fn(&str)) -> io::Result<Self> {
         let path = home.profile_lock(name);
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            std::fs::create_dir_all(folder).map_err(named(folder))?;
         }
         loop {
-            let file = File::options().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(named(&path))?;
             lock(&file, &waits)?;
             if is_at(&file, &path) {
                 let mut held = Self { file, path, folder: home.profile_folder(name) };
@@ -58,6 +59,11 @@ impl Drop for Lock {
             std::fs::remove_file(&self.path).ok();
         }
     }
+}
+
+/// An error that tells which place it is about.
+fn named(path: &Path) -> impl Fn(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn lock(mut file: &File, waits: &impl Fn(&str)) -> io::Result<()> {

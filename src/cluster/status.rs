@@ -54,6 +54,12 @@ fn detail(state: MachineState) -> Option<&'static str> {
     }
 }
 
+/// What is told of a node whose ports of this machine lead nowhere.
+fn lost_forwarder(cluster: &Cluster, state: MachineState) -> Option<&'static str> {
+    let is_lost = state.is_up() && cluster.has_lost_forwarder();
+    is_lost.then_some("the process that forwards its ports was ended by somebody else; `coracle start` starts it again")
+}
+
 impl Status {
     /// The exit code: bit 0 the node, bit 1 control plane and agent, bit 2 the kubeconfig.
     pub fn exit_bits(&self) -> u8 {
@@ -85,7 +91,12 @@ pub async fn of(cluster: &Cluster) -> Result<Status, Error> {
         worker: false,
         time_to_stop,
         pid: state.pid(),
-        detail: cluster.driver.trouble(&cluster.machine()?).await.or(detail(state)),
+        detail: cluster
+            .driver
+            .trouble(&cluster.machine()?)
+            .await
+            .or(detail(state))
+            .or_else(|| lost_forwarder(cluster, state)),
     };
     match state {
         MachineState::Running { .. } if cluster.is_paused() => status.api_server = Word::Paused,

@@ -1,7 +1,8 @@
 //! What the node takes over of its machine's surroundings at every start: the authorities that the machine trusts, and the
 //! user's own files for nodes.
 //!
-//! Authorities: the machine's bundle, what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and `certs/` of the home.
+//! Authorities: the machine's bundle, what `SSL_CERT_FILE` and `SSL_CERT_DIR` name, and `certs/` and `files/etc/ssl/certs/` of
+//! the home.
 
 use super::life::{Cluster, Error};
 use crate::base::atomic;
@@ -18,6 +19,9 @@ const BUNDLES: &[&str] = &[
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+/// Where the user's files for nodes have certificates: the machine's own are laid over that folder of the node, so these are
+/// handed over as authorities.
+const CERTIFICATES: &str = "etc/ssl/certs";
 /// Ends of names of files with certificates.
 const ENDS: &[&str] = &["pem", "crt", "cer"];
 
@@ -37,7 +41,10 @@ impl Cluster {
         let found = gather(
             BUNDLES.iter().map(Path::new),
             variable("SSL_CERT_FILE").as_deref(),
-            &[variable("SSL_CERT_DIR"), Some(self.home.certificates())].into_iter().flatten().collect::<Vec<_>>(),
+            &[variable("SSL_CERT_DIR"), Some(self.home.certificates()), Some(self.home.files().join(CERTIFICATES))]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>(),
             say,
         );
         found.write(&self.paths().trust()).map_err(Error::io("cannot hand authorities over to the node"))

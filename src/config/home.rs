@@ -115,10 +115,14 @@ impl Home {
         let folder = self.profile_folder(&profile.name);
         std::fs::create_dir_all(&folder)?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))?;
-        atomic::write(&self.profile_file(&profile.name), &serde_json::to_vec_pretty(profile)?, 0o600)
+        atomic::write(&self.profile_file(&profile.name), &serde_json::to_vec_pretty(profile)?, 0o600)?;
+        // For programs that look where minikube keeps this; nothing reads it here.
+        let described = serde_json::to_vec_pretty(&super::minikube::describe(profile))?;
+        atomic::write(&folder.join("config.json"), &described, 0o600)
     }
 
-    /// The names of all profiles, sorted; folders without a readable name are left out.
+    /// The names of all profiles, sorted; folders without a readable name are left out. One of another user's, into which this
+    /// one may not look, is a profile.
     pub fn names(&self) -> io::Result<Vec<String>> {
         let entries = match std::fs::read_dir(self.root.join("profiles")) {
             Ok(entries) => entries,
@@ -127,7 +131,10 @@ impl Home {
         };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| self.profile_file(name).exists())
+            .filter(|name| {
+                let there = self.profile_file(name).try_exists();
+                there.unwrap_or_else(|error| error.kind() == io::ErrorKind::PermissionDenied)
+            })
             .collect();
         names.sort();
         Ok(names)

@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod home;
+pub mod minikube;
 pub mod paths;
 pub mod preferences;
 pub mod profile;

@@ -22,9 +22,11 @@ const IDLE: &[&str] = &[
     "container-runtime",
     "disable-driver-mounts",
     "disk-size",
+    "dns-servers",
     "feature-gates",
     "host-only-cidr",
     "hyperv-virtual-switch",
+    "insecure-registry",
     "iso-url",
     "kubernetes-version",
     "log_dir",
@@ -32,6 +34,7 @@ const IDLE: &[&str] = &[
     "native-ssh",
     "rootless",
     "v",
+    "vm-driver",
 ];
 
 /// The preferences, by name.

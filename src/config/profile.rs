@@ -2,6 +2,7 @@
 
 use super::shortage::Shortage;
 use super::values::{Chart, Mount, Port};
+use crate::base::login::{proxy_without_login, without_login};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -178,6 +179,13 @@ impl Profile {
         Self { images, manifests, charts, ..self }
     }
 
+    /// This profile as it may be told: logins of proxies are their user's.
+    pub fn told(&self) -> Self {
+        let proxy = self.proxy.told();
+        let environment = self.environment.iter().map(|variable| without_login(variable)).collect();
+        Self { proxy, environment, ..self.clone() }
+    }
+
     /// Where ports listen that name no address.
     pub fn listen_address(&self) -> IpAddr {
         self.listen_address.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST))
@@ -217,6 +225,12 @@ impl Proxy {
             }
         }
         Self { http: http.into(), https: https.into(), none: all.join(",") }
+    }
+
+    /// The same without who asks.
+    pub fn told(&self) -> Self {
+        let (http, https) = (proxy_without_login(&self.http), proxy_without_login(&self.https));
+        Self { http, https, none: self.none.clone() }
     }
 
     /// Whether there is none.

@@ -58,7 +58,10 @@ pub fn find(key: &str) -> Option<&'static Setting> {
 
 /// The name of a setting that looks most like `key`, if any looks like it at all.
 pub fn closest<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    names.map(|name| (distance(key, name), name)).min().filter(|(distance, _)| *distance <= 3).map(|(_, name)| name)
+    let nearest = names.map(|name| (distance(key, name), name)).min();
+    // Of a short word, few letters make another one.
+    let most = 3.min(key.chars().count().saturating_sub(1) / 2);
+    nearest.filter(|(distance, _)| *distance <= most).map(|(_, name)| name)
 }
 
 /// How many letters have to change (Levenshtein).
@@ -463,6 +466,10 @@ fn range(text: &str, longest: u8) -> Result<(Ipv4Addr, String), String> {
 fn subnet(profile: &mut Profile, text: &str) -> Result<(), String> {
     let (first, full) = range(text, 28)?;
     let length: u8 = full.rsplit_once('/').and_then(|(_, length)| length.parse().ok()).unwrap_or(24);
+    let last = Ipv4Addr::from(u32::from(first) | !(u32::MAX << (32 - length)));
+    if !first.is_private() || !last.is_private() {
+        return Err(format!("`{text}` is no private network: one of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16"));
+    }
     let at = |offset: u32| IpAddr::V4(Ipv4Addr::from(u32::from(first) + offset));
     let network = &mut profile.network;
     (network.host_address, network.node_address, network.prefix) = (at(1), at(2), length);
@@ -554,6 +561,7 @@ mod tests {
         assert_eq!(closest("memroy", names()), Some("memory"));
         assert_eq!(closest("mount", names()), Some("mounts"));
         assert_eq!(closest("entirely-different", names()), None);
+        assert_eq!(closest("bogus", names()), None);
     }
 
     #[test]
@@ -582,6 +590,8 @@ mod tests {
             ("static-ip", "8.8.8.8"),
             ("static-ip", "192.168.1.1"),
             ("subnet", "10.0.0.0/30"),
+            ("subnet", "8.8.8.0/24"),
+            ("subnet", "192.0.0.0/8"),
             ("dns-domain", "Boat"),
             ("apiserver-port", "0"),
             ("service-node-port-range", "9-3"),

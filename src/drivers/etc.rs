@@ -5,14 +5,15 @@ use crate::config::{NodePaths, Profile};
 use std::io;
 use std::path::Path;
 
-/// Where a node has programs that its machine may lack, as links to the executable. Commands find them last.
+/// Where a node has programs of its own, as links to the executable. Commands find them first: those of the machine would look
+/// for a systemd, a `sudoers` and a runtime's socket that no node has.
 pub const STAND_INS: &str = "/opt/coracle/bin";
 /// Their names.
 const PROGRAMS: &[&str] = &["sudo", "systemctl", "crictl"];
 
-/// A path to look for programs on, with the stand-ins behind everything else.
+/// A path to look for programs on, with the stand-ins before everything else.
 pub fn with_stand_ins(path: &str) -> String {
-    if path.is_empty() { STAND_INS.into() } else { format!("{path}:{STAND_INS}") }
+    if path.is_empty() { STAND_INS.into() } else { format!("{STAND_INS}:{path}") }
 }
 
 /// Where programs look for resolvers; a link to the file that changes.
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_node_has_programs_that_its_machine_lacks_behind_all_others() {
+    fn a_node_has_programs_of_its_own_before_those_of_its_machine() {
         let folder = tempfile::tempdir().unwrap();
         let profile = crate::config::Wanted::named("one").resolve(&[]).unwrap();
         for _ in 0..2 {
@@ -93,7 +94,7 @@ mod tests {
         }
         let link = folder.path().join("opt/coracle/bin/sudo");
         assert_eq!(std::fs::read_link(link).unwrap(), Path::new("/coracle"));
-        assert_eq!(with_stand_ins("/bin"), "/bin:/opt/coracle/bin");
+        assert_eq!(with_stand_ins("/bin"), "/opt/coracle/bin:/bin");
     }
 
     #[test]

@@ -140,6 +140,9 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There is no engine that answers; what is wrong, in minikube's word too, and what to do.
+    #[error("there is no engine to run the node in: {reason}")]
+    NoEngine { id: &'static str, reason: String, fix: String },
     /// The engine does not give the node a right that it needs.
     #[error("the engine does not give the node what it needs: {0}")]
     Refused(String),
@@ -192,7 +195,7 @@ pub trait Driver: Sync {
         let what = format!("the driver `{}` cannot change a node that runs; stop and start it", machine.profile.driver);
         Err(Error::Launch(what))
     }
-    /// Gives a machine that runs the profile and the certificates as they are now.
+    /// Gives a machine that runs the profile, the certificates and the user's files as they are now.
     async fn hand_down(&self, machine: &Machine) -> Result<(), Error>;
     /// Which ports of the profile the driver leads to the node itself, now.
     async fn published(&self, machine: &Machine) -> Result<Vec<Port>, Error>;

@@ -157,6 +157,11 @@ fn a_node_in_a_container_is_used_and_changed_like_any_other() {
     cluster.kubectl("wait node/crate --for=jsonpath={.status.capacity.pods}=30 --timeout=120s").ok();
     assert_eq!(docker("inspect --format {{.Id}} crate"), container);
     get(&format!("127.0.0.2:{added}"), "hello from web-");
+    // The port that was added is the engine's from the next start on, which the forwarder must not have kept.
+    docker("stop crate");
+    cluster.coracle("start").ok();
+    get(&format!("127.0.0.2:{added}"), "hello from web-");
+    assert!(cluster.coracle("ssh cat /proc/1/limits").ok().contains("Max open files"));
 
     cluster.coracle(&format!("export logs {}", folder.join("out").display())).ok();
     assert!(folder.join("out/var-log/coracle.log").exists());
@@ -302,6 +307,7 @@ fn a_cluster_comes_back_with_its_engine() {
     deploy(&cluster);
     engine.stop();
     assert_eq!(host(&cluster), "Unknown");
+    assert_eq!(cluster.coracle("stop").code, 63);
     engine.start();
     until("the node is there again", || host(&cluster) == "Running");
     until("the API answers", || cluster.kubectl("get --raw=/readyz --request-timeout=5s").code == 0);

@@ -16,11 +16,16 @@ fn a_cluster_starts_stops_starts_again_and_leaves_nothing() {
 
     let again = cluster.coracle("start");
     assert!(again.out.contains("running already") && again.err.is_empty(), "{}{}", again.out, again.err);
+    cluster.kubectl("config unset current-context").ok();
+    cluster.coracle("start").ok();
+    assert_eq!(cluster.kubectl("config current-context").ok().trim(), "life", "every start chooses its context");
     std::fs::remove_file(cluster.kubeconfig()).unwrap();
     cluster.coracle("start").ok();
     cluster.kubectl("get namespace default").ok();
 
     cluster.coracle("stop").ok();
+    let shell = cluster.coracle("ssh true");
+    assert!(shell.code == 83 && shell.err.contains("hint: coracle start -p life"), "{}", shell.err);
     let stopped = cluster.coracle("status -o json");
     assert_eq!(stopped.code & 3, 3, "{}", stopped.out);
     assert_eq!(cluster.traces(), Vec::<String>::new(), "a stopped cluster runs nothing");
@@ -95,6 +100,34 @@ fn wrong_words_get_a_code_and_a_hint() {
     assert_eq!(cluster.coracle("start --driver=steam").code, 56);
     assert_eq!(cluster.coracle("start --nonsense").code, 14);
     assert_eq!(cluster.coracle("delete").code, 0, "what is not there is gone already");
+    assert_eq!(cluster.coracle("profile lis").code, 0, "as in minikube");
+    let group = cluster.coracle("addons");
+    assert!(group.code == 0 && group.out.contains("enable"), "{}{}", group.out, group.err);
+    let tip = cluster.coracle("del").err;
+    assert!(tip.contains("delete") && !tip.contains("node-link"), "{tip}");
+}
+
+#[test]
+fn a_profile_that_tells_nothing_or_has_lost_its_engine_is_deleted_all_the_same() {
+    let Some(cluster) = Cluster::new("broken") else { return };
+    let cluster = cluster.at_home().with_variable("DOCKER_HOST", "unix:///nowhere/docker.sock".into());
+    let coracle = |words: &str| cluster.program(std::path::Path::new(env!("CARGO_BIN_EXE_coracle")), words);
+    let file = cluster.profile_folder().join("profile.json");
+    std::fs::create_dir_all(cluster.profile_folder()).unwrap();
+    std::fs::write(&file, "").unwrap();
+    let unreadable = cluster.coracle("status");
+    assert!(unreadable.code == 38 && unreadable.err.contains("hint: coracle delete -p broken"), "{}", unreadable.err);
+    coracle("-p other start --dry-run").ok();
+
+    let mut boxed = coracle::config::Wanted::named("boxed-without-engine").resolve(&[]).unwrap();
+    boxed.driver = "docker".into();
+    coracle::config::Home::new(file.ancestors().nth(3).unwrap()).save(&boxed).unwrap();
+    let stopped = coracle("-p boxed-without-engine stop");
+    assert!(stopped.code == 63 && stopped.err.contains("PROVIDER_DOCKER_NOT_RUNNING"), "{}", stopped.err);
+    let deleted = coracle("delete --all");
+    assert!(deleted.code == 0 && deleted.err.contains("may be left there"), "{}{}", deleted.out, deleted.err);
+    assert!(cluster.coracle("profile list -o json").ok().contains(r#""invalid":[],"valid":[]"#));
+    assert_eq!(cluster.forgotten(), Vec::<String>::new());
 }
 
 #[test]
@@ -111,6 +144,8 @@ fn a_killed_server_comes_back_with_everything() {
     assert!(output.status.success(), "{output:?}");
     // The listening socket outlives the server, so this request waits for the next one instead of failing.
     assert_eq!(cluster.kubectl("get namespace default -o jsonpath={.metadata.labels.kept}").ok(), "yes");
+    let problems = cluster.coracle("logs --problems").ok();
+    assert!(problems.contains("server was ended by signal 9"), "{problems}");
 }
 
 #[test]

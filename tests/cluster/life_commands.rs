@@ -1,6 +1,6 @@
 //! The commands of a cluster's life as a script sees them: events, bits, files, changes while it runs, snapshots.
 
-use super::harness::{Cluster, get_named};
+use super::harness::{Cluster, get_named, kill, until};
 use std::net::TcpStream;
 
 /// The events of a command's stdout.
@@ -16,14 +16,14 @@ fn a_script_reads_events_bits_and_words() {
     let last = events(&refused.out).pop().unwrap();
     assert_eq!(last["data"]["exitcode"], "56");
     assert!(last["data"]["message"].as_str().unwrap().starts_with("The driver 'fail' is not supported on linux/"));
-    assert_eq!(cluster.coracle("start --dry-run --memory 200MB").code, 23);
-    let french = cluster.coracle_with(&[("LC_ALL", "fr_FR.UTF-8")], "start --dry-run").ok();
-    assert!(french.contains("Utilisation du pilote"), "{french}");
+    let french = cluster.coracle_with(&[("LC_ALL", "fr_FR.UTF-8")], "start --dry-run --memory 200MB");
+    assert!(french.code == 23 && french.out.contains("Utilisation du pilote"), "{}{}", french.out, french.err);
+    assert!(cluster.coracle("start --download-only").ok().contains("nothing was started"));
     assert!(!cluster.profile_folder().exists());
     let missing = cluster.coracle("addons enable dns");
     assert!(missing.code != 0 && missing.err.contains("To start a cluster, run"), "{}", missing.err);
 
-    let started = events(&cluster.coracle("start -o json").ok());
+    let started = events(&cluster.coracle("start -o json --addons=metrics-server").ok());
     let steps: Vec<u32> = started
         .iter()
         .filter(|event| event["type"] == "io.k8s.sigs.minikube.step")
@@ -58,13 +58,16 @@ fn a_script_reads_events_bits_and_words() {
         assert_eq!(cluster.coracle(&format!("start {refused}")).code, 14, "{refused}");
     }
 
-    // Where no machine's program has the name, the node has one of its own.
-    if !["/usr/bin/sudo", "/bin/sudo"].iter().any(|path| std::path::Path::new(path).exists()) {
-        assert_eq!(cluster.coracle("ssh sudo -n echo aye").ok(), "aye\n");
-        assert!(cluster.coracle("ssh -- sudo /opt/coracle/bin/crictl images").ok().contains("coracle.local/"));
-    }
-    assert_eq!(cluster.coracle("ssh /opt/coracle/bin/systemctl is-active kubelet").ok(), "active\n");
-    assert_eq!(cluster.coracle("ssh /opt/coracle/bin/systemctl is-active crio").code, 3);
+    // The node has programs of its own for what the machine's could not do there.
+    assert_eq!(cluster.coracle("ssh sudo -n echo aye").ok(), "aye\n");
+    assert!(cluster.coracle("ssh -- sudo crictl images").ok().contains("coracle.local/"));
+    assert_eq!(cluster.coracle("ssh systemctl is-active kubelet").ok(), "active\n");
+    let idle = cluster.coracle("ssh sudo systemctl is-active crio");
+    assert_eq!((idle.code, idle.out.as_str()), (3, "inactive\n"), "{}", idle.err);
+    assert_eq!(cluster.coracle("ssh -- nosuchcommand").code, 127);
+    assert!(
+        std::fs::read_to_string(cluster.profile_folder().join("config.json")).unwrap().contains("\"APIServerPort\"")
+    );
 
     // Pods of one namespace stand still, and the control plane is none of them.
     assert!(cluster.coracle("pause -n default").ok().contains("the pods of default"));
@@ -74,6 +77,12 @@ fn a_script_reads_events_bits_and_words() {
     let paused = cluster.coracle("status -o json --layout=cluster");
     assert_eq!(paused.code, 2, "{}", paused.out);
     assert_eq!(events(&paused.out)[0]["StatusCode"], 418);
+    // What would wait for the control plane for ever says that it stands still.
+    for words in ["service list", "kubectl -- get namespaces", "chart list"] {
+        let refused = cluster.coracle(words);
+        let said = format!("{}{}", refused.out, refused.err);
+        assert!(refused.code != 0 && said.contains("`words` is paused"), "{words}: {said}");
+    }
     events(&cluster.coracle("unpause -o json").ok());
     assert_eq!(cluster.coracle("status --format={{.Host}}/{{.APIServer}}").ok(), "Running/Running\n");
 
@@ -147,7 +156,7 @@ fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (port, names) = (free(), free());
     let text = format!("memory = \"2g\"\nmax-pods = 30\nports = [\"{port}:{node_port}\"]\nnames-port = {names}\n");
-    std::fs::write(&file, text).unwrap();
+    std::fs::write(&file, &text).unwrap();
     let dry = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
     assert!(dry.err.contains("~ memory: 1g -> 2g") && dry.err.contains("nothing was changed"), "{}", dry.err);
     cluster.coracle(&format!("apply -f {}", file.display())).ok();
@@ -158,6 +167,33 @@ fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
 
     let again = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
     assert!(again.err.contains("0 differences"), "{}", again.err);
+    let told = "wait node/changed --for=jsonpath={.status.capacity.memory}=2097152Ki --timeout=120s";
+    cluster.kubectl(told).ok();
+
+    // A forwarder that somebody ended is told of, and comes back.
+    let record = std::fs::read_to_string(cluster.profile_folder().join("forwarder.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    kill(record["pid"].as_i64().unwrap() as i32);
+    until("the forwarder's end is told", || cluster.coracle("status").err.contains("forwards its ports"));
+    cluster.coracle("start").ok();
+    get_named(&format!("127.0.0.1:{port}"), "x", "HTTP/1.1 200");
+
+    // What is refused is not kept.
+    let refused = cluster.coracle(&format!("start --ports={port}:{node_port}/udp"));
+    assert!(refused.code != 0 && refused.err.contains("forwards TCP only"), "{}", refused.err);
+    get_named(&format!("127.0.0.1:{port}"), "x", "HTTP/1.1 200");
+
+    // What only another node can have is wanted beside what runs, until there is one.
+    std::fs::write(&file, format!("{text}apiserver-port = 8444\n")).unwrap();
+    let later = cluster.coracle(&format!("apply -f {}", file.display()));
+    assert!(later.code == 0 && later.err.contains("starts the next time"), "{}", later.err);
+    assert_eq!(cluster.coracle("status --format={{.APIServer}}/{{.Kubeconfig}}").ok(), "Running/Configured\n");
+    assert!(cluster.coracle("config export").ok().contains("apiserver-port = 8444"));
+    cluster.coracle(&format!("apply -f {} --restart", file.display())).ok();
+    assert!(cluster.kubectl("config view --minify -o jsonpath={.clusters[0].cluster.server}").ok().ends_with(":8444"));
+    cluster.coracle("start --apiserver-port=8445").ok();
+    assert!(cluster.kubectl("config view --minify -o jsonpath={.clusters[0].cluster.server}").ok().ends_with(":8445"));
+    cluster.kubectl("get namespace default").ok();
     let exported = cluster.coracle("config export").ok();
     assert!(exported.contains("memory = \"2g\"") && exported.contains(&format!("{port}:{node_port}")), "{exported}");
     cluster.coracle("delete").ok();

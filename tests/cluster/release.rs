@@ -229,6 +229,8 @@ fn the_installer_verifies_installs_and_removes() {
     refused("", "the checksum of coracle-");
     world.publish(NEW, "#!/bin/sh\nexit 3\n");
     refused("", "does not run here");
+    world.publish(NEW, &program("0.0.1"));
+    refused("", "holds coracle 0.0.1, which is another one");
 
     let removed = world.install(&format!("uninstall --dir {bin}"));
     assert!(removed.code == 0 && removed.err.contains("is removed"), "{}", removed.err);

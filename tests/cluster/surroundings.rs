@@ -184,12 +184,26 @@ fn a_node_in_a_container_does_so_too() {
 #[test]
 fn a_proxy_on_the_loopback_is_not_passed_on() {
     let Some(cluster) = Cluster::new("loopback") else { return };
-    let cluster = cluster.with_variable("HTTP_PROXY", "localhost:9".into());
+    let cluster = cluster.at_home().with_variable("HTTP_PROXY", "http://me:secret@localhost:9".into());
+    // Authorities among the user's files for nodes are found where programs look for them.
+    let files = cluster.profile_folder().ancestors().nth(2).unwrap().join("files/etc");
+    std::fs::create_dir_all(files.join("ssl/certs")).unwrap();
+    coracle::base::crypto::install();
+    Authority::load_or_create(cluster.folder(), "ca", "Harbour Files").unwrap();
+    std::fs::copy(cluster.folder().join("ca.crt"), files.join("ssl/certs/1232.pem")).unwrap();
     let started = cluster.coracle("start --apiserver-port=8441 --memory=4096 --wait=all");
     assert!(started.out.contains("Found network options:") && started.out.contains("localhost:9"), "{}", started.out);
+    assert!(!started.out.contains("secret"), "{}", started.out);
     assert!(started.err.contains("You appear to be using a proxy"), "{}", started.err);
     started.ok();
     let profile = std::fs::read_to_string(cluster.profile_folder().join("profile.json")).unwrap();
     assert!(!profile.contains("localhost:9"), "{profile}");
     assert!(cluster.coracle("profile list -o json").ok().contains("\"APIServerPort\":8441"));
+    assert!(cluster.coracle("ssh cat /etc/ssl/certs/1232.pem").ok().contains("BEGIN CERTIFICATE"));
+    if std::path::Path::new("/usr/share/ca-certificates").exists() {
+        cluster.coracle("ssh cat /usr/share/ca-certificates/1232.pem").ok();
+    }
+    std::fs::write(files.join("later"), "aye\n").unwrap();
+    cluster.coracle("start").ok();
+    assert_eq!(cluster.coracle("ssh cat /etc/later").ok(), "aye\n", "a second start brings new files");
 }

@@ -243,13 +243,14 @@ const ELSEWHERE: &[&str] = &[
 ];
 
 /// Addons of minikube that are part of this executable here, and always on; and what serves them.
-const BUILT_IN: &[(&str, &str)] = &[
+pub const BUILT_IN: &[(&str, &str)] = &[
     ("default-storageclass", "the storage class `standard`"),
     ("metrics-server", "the metrics API, of which `kubectl top` reads"),
     ("storage-provisioner", "the provisioner of volumes"),
 ];
 
-fn is_built_in(name: &str) -> bool {
+/// Whether a name is that of an addon which is always on, because it is part of this executable.
+pub fn is_built_in(name: &str) -> bool {
     BUILT_IN.iter().any(|(known, _)| *known == name) && catalog::find(name).is_none()
 }
 

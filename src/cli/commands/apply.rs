@@ -52,6 +52,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     if made == Made::AtStart && arguments.restart {
         steps.step("restarting the node");
         cluster.stop().await.map_err(failure)?;
+        cluster.settle().map_err(failure)?;
         start_or_undo(&cluster, false, &|text| steps.step(text)).await?;
     }
     content::drop_addons(&cluster, &before).await?;

@@ -1,7 +1,8 @@
 //! `coracle config`: what every new cluster is to be like, and the cluster file of one that exists.
 
-use super::super::{Context, Exit, Failure, template};
-use crate::config::{Effect, Preferences, file, settings};
+use super::super::{Context, Exit, Failure, amounts, content, template};
+use crate::config::minikube::KUBERNETES;
+use crate::config::{Effect, Preferences, Wanted, file, settings};
 use crate::drivers::DRIVERS;
 use serde_json::json;
 
@@ -44,6 +45,12 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     match arguments.command {
         Command::Set { name, value } => {
             preferences.set(&name, &value).map_err(|problem| usage(problem.to_string()))?;
+            content::check_value(&name, &value).map_err(|why| usage(format!("{name}: {why}")))?;
+            if let Some(setting) = settings::find(&name) {
+                let mut wanted = Wanted::default();
+                wanted.set(setting.key, vec![value.clone()]);
+                amounts::check(&wanted, false, context)?;
+            }
             if name == "profile" {
                 context.home.set_active(&value)?;
             }
@@ -77,7 +84,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         Command::Defaults { name, output } => defaults(&name, &output, context)?,
         Command::Export => {
             let cluster = super::open(context)?;
-            context.printer.raw(&file::export(&cluster.profile).map_err(|error| error.to_string())?);
+            context.printer.raw(&file::export(&cluster.wanted_profile()).map_err(|error| error.to_string())?);
         }
     }
     Ok(Exit::Success)
@@ -86,7 +93,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
 fn defaults(name: &str, output: &str, context: &Context) -> Result<(), Failure> {
     let values: Vec<&str> = match name {
         "driver" => DRIVERS.iter().map(|driver| driver.name()).collect(),
-        "kubernetes-version" => vec![super::start::KUBERNETES],
+        "kubernetes-version" => vec![KUBERNETES],
         _ => {
             let what = format!("no values are known for `{name}`; there are some for driver and kubernetes-version");
             return Err(Failure { error: what.into(), exit: Exit::Usage });

@@ -56,7 +56,7 @@ pub async fn collect(cluster: &Cluster, folder: &Path) -> Result<(), Failure> {
     let mut missing = Vec::new();
     let node = cluster.driver.log(&cluster.machine().map_err(failure)?).await;
     std::fs::write(folder.join("node.log"), node.map_err(|error| failure(error.into()))?)?;
-    std::fs::write(folder.join("profile.json"), serde_json::to_vec_pretty(&cluster.profile)?)?;
+    std::fs::write(folder.join("profile.json"), serde_json::to_vec_pretty(&cluster.profile.told())?)?;
     if let Err(failure) = var_log(cluster, folder).await {
         missing.push(format!("logs of the server and of pods: {}", failure.error));
     }

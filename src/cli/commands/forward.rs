@@ -35,12 +35,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     }
     let changes: Vec<Change> = crate::config::resolve::changes(&cluster.profile, &after);
     if !changes.is_empty() {
-        let before = cluster.profile.clone();
-        if let Err(error) = cluster.change(after, &changes).await {
-            // What cannot listen is not kept.
-            cluster.change(before, &changes).await.ok();
-            return Err(cluster_failure(error, &context.profile));
-        }
+        cluster.change(after, &changes).await.map_err(|error| cluster_failure(error, &context.profile))?;
     }
     let node = cluster.profile.network.node_address;
     let listen = cluster.profile.listen_address();

@@ -13,7 +13,6 @@ const FLAGS: &[(&str, bool, &str)] = &[
     ("cni", true, "the pod network is part of this executable"),
     ("preload", true, "there is nothing to download"),
     ("cache-images", true, "there is nothing to download"),
-    ("download-only", false, "there is nothing to download"),
     ("binary-mirror", true, "there is nothing to download"),
     ("base-image", true, "the node is made of this executable"),
     ("image-mirror-country", true, "no image is pulled to start"),
@@ -81,6 +80,9 @@ const FLAGS: &[(&str, bool, &str)] = &[
     ("auto-pause-interval", true, "nothing is paused by itself"),
 ];
 
+/// Values that minikube knows, of flags that are checked though they mean nothing.
+const VALUES: &[(&str, &[&str])] = &[("container-runtime", &["", "auto", "docker", "cri-o", "crio", "containerd"])];
+
 /// Those that were given.
 #[derive(Clone, Debug, Default)]
 pub struct Ignored(Vec<(&'static str, &'static str)>);
@@ -109,7 +111,10 @@ impl clap::FromArgMatches for Ignored {
 impl clap::Args for Ignored {
     fn augment_args(command: Command) -> Command {
         FLAGS.iter().fold(command, |command, (name, has_value, _)| {
-            let flag = Arg::new(*name).long(*name).hide(true);
+            let mut flag = Arg::new(*name).long(*name).hide(true);
+            if let Some((_, values)) = VALUES.iter().find(|(known, _)| known == name) {
+                flag = flag.value_parser(clap::builder::PossibleValuesParser::new(values.iter().copied()));
+            }
             command.arg(match has_value {
                 // `--preload` and `--preload=false` are both said.
                 true => flag.num_args(0..=1).require_equals(false).default_missing_value("true").action(ArgAction::Set),

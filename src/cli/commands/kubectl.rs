@@ -23,7 +23,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let cluster = match arguments.arguments.first() {
         Some(word) if LOCAL.contains(&word.as_str()) => super::open(context)?,
         // Another cluster may have the address of one that does not run.
-        _ => super::open_up(context).await?,
+        _ => {
+            let cluster = super::open_up(context).await?;
+            super::refuse_paused(&cluster)?;
+            cluster
+        }
     };
     let own = std::env::current_exe()?;
     // Under the name `kubectl` this executable may be the first one found.

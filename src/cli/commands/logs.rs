@@ -33,7 +33,8 @@ pub struct Arguments {
 }
 
 /// Marks of a line that tells of a problem.
-const PROBLEMS: &[&str] = &["error", "Error", "ERROR", "WARN", "failed", "panicked", "cannot", "refused"];
+const PROBLEMS: &[&str] =
+    &["error", "Error", "ERROR", "WARN", "failed", "panicked", "cannot", "refused", "was ended by"];
 
 /// Rooms that are the node agent's, as lines of the log name them.
 const AGENT: &[&str] = &["coracle::node", "coracle::runtime", "coracle::images", "coracle::boot::node"];
@@ -45,6 +46,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         return Ok(Exit::Success);
     }
     let cluster = super::open(context)?;
+    super::check_node(&cluster, arguments.node.as_deref())?;
     if arguments.follow {
         follow(&cluster.paths().server_log(), &arguments, context).await?;
         return Ok(Exit::Success);

@@ -58,17 +58,57 @@ fn open(context: &Context) -> Result<Cluster, Failure> {
 /// Has a profile for this command alone until it is dropped; says so when another command has it. A profile that is neither
 /// there nor being made needs nothing.
 fn hold(context: &Context, name: &str) -> Result<Option<Lock>, Failure> {
-    Ok(Lock::hold_known(&context.home, name, |holder| tell_of(context, name, holder))?)
+    Lock::hold_known(&context.home, name, |holder| tell_of(context, name, holder))
+        .map_err(|error| of_home(error, context))
 }
 
 /// The same for a profile that may be made.
 fn hold_new(context: &Context, name: &str) -> Result<Lock, Failure> {
-    Ok(Lock::hold(&context.home, name, |holder| tell_of(context, name, holder))?)
+    Lock::hold(&context.home, name, |holder| tell_of(context, name, holder)).map_err(|error| of_home(error, context))
+}
+
+/// A home that is not this user's is told with what minikube advises.
+fn of_home(error: std::io::Error, context: &Context) -> Failure {
+    if error.kind() != std::io::ErrorKind::PermissionDenied {
+        return error.into();
+    }
+    let home = context.home.root().display();
+    let hint = format!("sudo chown -R $USER {home}; chmod -R u+wrx {home}; or CORACLE_HOME=FOLDER of your own");
+    Failure { error: Box::new(crate::base::Hint::new(error, hint)), exit: Exit::Code(37) }
 }
 
 fn tell_of(context: &Context, name: &str, holder: &str) {
     let process = if holder.is_empty() { String::new() } else { format!(" (process {holder})") };
     context.printer.say(format!("waiting for another command that works on `{name}`{process}"));
+}
+
+/// Does something with each of several profiles, also when it fails with one of them: that is reported at the end.
+async fn each(
+    names: &[String],
+    context: &Context,
+    work: impl AsyncFn(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut first = None;
+    for name in names {
+        match work(name).await {
+            Err(failure) if names.len() > 1 => {
+                context.printer.warn(format!("`{name}`: {}", failure.error));
+                first.get_or_insert(failure);
+            }
+            done => done?,
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// The error where something is asked of a control plane that stands still, and would never answer.
+fn refuse_paused(cluster: &Cluster) -> Result<(), Failure> {
+    if !cluster.is_paused() {
+        return Ok(());
+    }
+    let name = &cluster.profile.name;
+    let error = crate::base::Hint::new(format!("`{name}` is paused"), format!("coracle unpause -p {name}"));
+    Err(Failure { error: Box::new(error), exit: Exit::Named(101, "K8S_APISERVER_PAUSED") })
 }
 
 /// The cluster that the command line names, if it runs.
@@ -108,6 +148,7 @@ pub async fn client(cluster: &Cluster) -> Result<crate::client::Client, Failure>
         let error = crate::base::Hint::new(format!("`{name}` runs without Kubernetes"), hint);
         return Err(Failure { error: Box::new(error), exit: Exit::GuestNotRunning });
     }
+    refuse_paused(cluster)?;
     let context = cluster.context().map_err(|error| cluster_failure(error, name))?;
     crate::cluster::ready::client(&context).await.map_err(|error| cluster_failure(error, name))
 }

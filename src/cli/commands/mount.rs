@@ -1,6 +1,7 @@
 //! `coracle mount`: a folder of this machine in the node that runs. It stays until `--kill` or the node ends.
 
 use super::super::{Context, Exit, Failure, cluster_failure};
+use crate::base::Hint;
 use crate::config::values::Mount;
 
 /// Show a folder of this machine in the running node
@@ -56,6 +57,11 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
                 let what = format!("cannot find directory {} for mount: {error}", mount.source.display());
                 Failure { error: what.into(), exit: Exit::Code(35) }
             })?;
+            if !source.is_dir() {
+                let what = format!("{} is no folder, and only folders are shown in the node", source.display());
+                let hint = format!("coracle cp {} {}:PATH copies a file", source.display(), context.profile);
+                return Err(Failure { error: Box::new(Hint::new(what, hint)), exit: Exit::Usage });
+            }
             let mount = Mount { source, ..mount };
             cluster.mount(&mount).await.map_err(failure)?;
             context.printer.say(format!("{} is at {} of the node", mount.source.display(), mount.target.display()));

@@ -2,10 +2,9 @@
 
 use super::super::table::framed;
 use super::super::{Context, Exit, Failure, cluster_failure, complete};
-use super::start::KUBERNETES;
 use crate::base::Hint;
-use crate::cluster::{Cluster, kubeconfig};
-use crate::config::Profile;
+use crate::cluster::{self, Cluster, kubeconfig};
+use crate::config::{Profile, minikube};
 use crate::drivers::MachineState;
 use serde_json::{Value, json};
 
@@ -23,7 +22,6 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     /// List all profiles
-    #[command(alias = "lis")]
     List {
         /// Form of the answer
         #[arg(short, long, default_value = "table", value_parser = ["table", "json"])]
@@ -50,7 +48,16 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
 }
 
 fn switch(name: &str, context: &Context) -> Result<Exit, Failure> {
-    Cluster::open(&context.home, name).map_err(|error| cluster_failure(error, name))?;
+    match Cluster::open(&context.home, name) {
+        // As in minikube, to ask for what is not there is no failure, and changes nothing.
+        Err(cluster::Error::NoProfile(_)) => {
+            context.printer.warn(format!("profile `{name}` not found"));
+            let how = format!("coracle start -p {name}");
+            context.printer.warn(format!("if you want to create a profile you can by this command: {how}"));
+            return Ok(Exit::Success);
+        }
+        opened => opened.map_err(|error| cluster_failure(error, name))?,
+    };
     context.home.set_active(name)?;
     kubeconfig::select(&kubeconfig::path(), name)?;
     context.printer.say(format!("`{name}` is used from now on"));
@@ -63,7 +70,14 @@ async fn list(output: &str, is_light: bool, context: &Context) -> Result<Exit, F
         match context.home.load(&name) {
             Ok(Some(profile)) => valid.push((row(&profile, is_light, context).await, profile)),
             // One that is broken must not hide the others.
-            Ok(None) | Err(_) => invalid.push(json!({"Name": name, "Status": "", "Config": null})),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                context.printer.warn(format!("the profile `{name}` is another user's"));
+                invalid.push(json!({"Name": name, "Status": "", "Config": null}));
+            }
+            Ok(None) | Err(_) => {
+                context.printer.warn(format!("the profile `{name}` cannot be read: coracle delete -p {name}"));
+                invalid.push(json!({"Name": name, "Status": "", "Config": null}));
+            }
         }
     }
     if output == "json" {
@@ -80,10 +94,6 @@ async fn list(output: &str, is_light: bool, context: &Context) -> Result<Exit, F
     }
     let rows: Vec<Vec<String>> = valid.iter().map(|(row, profile)| cells(row, profile)).collect();
     context.printer.raw(&framed(&HEADINGS, &rows));
-    for row in &invalid {
-        let name = row["Name"].as_str().unwrap_or_default();
-        context.printer.warn(format!("the profile `{name}` cannot be read: coracle delete -p {name}"));
-    }
     Ok(Exit::Success)
 }
 
@@ -109,7 +119,7 @@ fn cells(row: &Value, profile: &Profile) -> Vec<String> {
         "coracle",
         &profile.network.node_address.to_string(),
         &profile.api_port.to_string(),
-        version(profile),
+        minikube::version(profile),
         row["Status"].as_str().unwrap_or_default(),
         "1",
         star("Active"),
@@ -119,17 +129,12 @@ fn cells(row: &Value, profile: &Profile) -> Vec<String> {
     .to_vec()
 }
 
-/// The version of Kubernetes that a cluster has.
-fn version(profile: &Profile) -> &'static str {
-    if profile.kubernetes { KUBERNETES } else { "N/A" }
-}
-
 async fn row(profile: &Profile, is_light: bool, context: &Context) -> Value {
     let status = if is_light { "Skipped" } else { status(profile, context).await };
     // Without a kubeconfig there is no current context.
     let current = kubeconfig::current(&kubeconfig::path()).unwrap_or_default();
     json!({
-        "Name": profile.name, "Status": status, "Config": config(profile),
+        "Name": profile.name, "Status": status, "Config": minikube::describe(profile),
         "Active": context.home.active() == profile.name, "ActiveKubeContext": current == profile.name,
     })
 }
@@ -144,23 +149,4 @@ async fn status(profile: &Profile, context: &Context) -> &'static str {
         Ok(MachineState::Missing) => "Nonexistent",
         Ok(MachineState::Unknown) | Err(_) => "Unknown",
     }
-}
-
-/// The profile with the fields that readers of minikube's configuration look for.
-fn config(profile: &Profile) -> Value {
-    let mut config = json!(profile);
-    config["Name"] = json!(profile.name);
-    config["Driver"] = json!(profile.driver);
-    config["CPUs"] = json!(profile.cpus.map_or(0, |thousandths| thousandths / 1000));
-    config["Memory"] = json!(profile.memory.map_or(0, |bytes| bytes >> 20));
-    config["APIServerPort"] = json!(profile.api_port);
-    config["KubernetesConfig"] = json!({
-        "KubernetesVersion": version(profile), "ClusterName": profile.name, "DNSDomain": profile.network.domain,
-        "ServiceCIDR": profile.network.service_cidr,
-    });
-    config["Nodes"] = json!([{
-        "Name": profile.name, "IP": profile.network.node_address, "Port": profile.api_port, "ControlPlane": true,
-        "Worker": true,
-    }]);
-    config
 }

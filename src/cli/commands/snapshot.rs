@@ -61,6 +61,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             let ran = cluster.is_up().await;
             steps.step(&format!("restoring `{name}`"));
             cluster.stop().await.map_err(failure)?;
+            cluster.settle().map_err(failure)?;
             cluster.restore_snapshot(&name).await.map_err(failure)?;
             if ran {
                 start_or_undo(&cluster, false, &|text| steps.step(text)).await?;

@@ -19,7 +19,7 @@ pub struct Arguments {
 
 /// Runs it and hands its exit code on. One word with blanks is a line for the shell, as ssh has it.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
-    let cluster = super::open(context)?;
+    let cluster = super::open_up(context).await?;
     super::check_node(&cluster, arguments.node.as_deref())?;
     let failure = |error| cluster_failure(error, &context.profile);
     let argv = match arguments.command.as_slice() {

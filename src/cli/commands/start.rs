@@ -4,12 +4,14 @@ use super::super::{Context, Exit, Failure, amounts, cluster_failure, content, ev
 use super::ignored::Ignored;
 use super::output::Output;
 use crate::base::Hint;
+use crate::base::login::proxy_without_login;
 use crate::cluster::change::Made;
 use crate::cluster::status::{self, LEAST_ROOM};
 use crate::cluster::{Cluster, Started, kubeconfig};
+use crate::config::minikube::{KUBERNETES, OPTIONS};
 use crate::config::profile::Proxy;
 use crate::config::{Change, Preferences, Profile, Wanted, file};
-use crate::drivers::Say;
+use crate::drivers::{self, Say};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -92,6 +94,9 @@ pub struct Arguments {
     /// Check what was asked for and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// The same, as nothing is to be downloaded
+    #[arg(long)]
+    download_only: bool,
     /// Let the node have more than this machine has
     #[arg(long)]
     force: bool,
@@ -150,25 +155,6 @@ impl Refused {
     }
 }
 
-/// The version of Kubernetes that this executable is.
-pub const KUBERNETES: &str = "v1.36.0";
-
-/// Options of components by the names that they have upstream, and the settings that they are here.
-const OPTIONS: &[(&str, &str)] = &[
-    ("kubelet.max-pods", "max-pods"),
-    ("kubelet.allowed-unsafe-sysctls", "allowed-unsafe-sysctls"),
-    ("kubelet.eviction-hard", "eviction-hard"),
-    ("kubelet.eviction-soft", "eviction-soft"),
-    ("kubelet.eviction-soft-grace-period", "eviction-soft-grace-period"),
-    ("kubelet.image-gc-high-threshold", "image-gc-high-threshold"),
-    ("kubelet.image-gc-low-threshold", "image-gc-low-threshold"),
-    ("apiserver.service-node-port-range", "service-node-port-range"),
-    ("apiserver.service-cluster-ip-range", "service-cluster-ip-range"),
-    ("apiserver.secure-port", "apiserver-port"),
-    ("apiserver.enable-admission-plugins", "enable-admission-plugins"),
-    ("apiserver.disable-admission-plugins", "disable-admission-plugins"),
-];
-
 /// Starts it and says what to do next.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     arguments.output.tell(context);
@@ -178,9 +164,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     check(&arguments)?;
     arguments.ignored.warn(context);
     let wanted = wanted(&arguments, context)?;
-    amounts::check(&wanted, arguments.force, context)?;
-    if arguments.dry_run {
-        dry_run(&wanted, context).await?;
+    if arguments.dry_run || arguments.download_only {
+        dry_run(&arguments, &wanted, context).await?;
         return Ok(Exit::Success);
     }
     let _held = super::hold_new(context, &wanted.name)?;
@@ -253,6 +238,9 @@ fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
         let (key, value) = extra(option)?;
         wanted.set(key, vec![value]);
     }
+    if arguments.subnet.is_some() && arguments.static_ip.is_some() {
+        context.printer.warn("the network is that of --static-ip; --subnet has no effect");
+    }
     content::check_addons(wanted.settings.get("addons").map(Vec::as_slice).unwrap_or_default())?;
     Ok(wanted)
 }
@@ -281,27 +269,45 @@ fn extra(option: &str) -> Result<(&'static str, String), Failure> {
     }
 }
 
-/// Everything that a start looks at before it makes anything.
-async fn dry_run(wanted: &Wanted, context: &Context) -> Result<(), Failure> {
+/// Everything that a start looks at before it makes anything. The driver is said first, as minikube has it: what a node may
+/// have depends on that.
+async fn dry_run(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Result<(), Failure> {
     let failure = |error| cluster_failure(error, &wanted.name);
+    let (wanted, driver) = with_driver(wanted, context).await?;
+    context.printer.say(format!("using the driver {driver}"));
+    amounts::check(&wanted, arguments.force, context)?;
     let (cluster, changes) = match Cluster::open(&context.home, &wanted.name) {
-        Ok(cluster) => {
-            let changes = cluster.difference(wanted).map_err(failure)?.1;
-            (cluster, changes)
-        }
-        Err(_) => {
-            // What is wrong with the words is said before anything is looked for.
-            wanted.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
-            let chosen = Cluster::choose_driver(&context.home, wanted).await.map_err(failure)?;
-            let profile = chosen.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
+        Err(crate::cluster::Error::NoProfile(_)) => {
+            let profile = wanted.resolve(&[]).map_err(crate::cluster::Error::Wanted).map_err(failure)?;
             (Cluster::unsaved(&context.home, profile).map_err(failure)?, Vec::new())
+        }
+        opened => {
+            let cluster = opened.map_err(failure)?;
+            let changes = cluster.difference(&wanted).map_err(failure)?.1;
+            (cluster, changes)
         }
     };
     cluster.check_driver().await.map_err(failure)?;
-    context.printer.say(format!("using the driver {}", cluster.profile.driver));
     print_changes(&changes, context);
-    context.printer.say("nothing was changed (--dry-run)");
+    context.printer.say(match arguments.dry_run {
+        true => "nothing was changed (--dry-run)",
+        false => "there is nothing to download, and nothing was started (--download-only)",
+    });
     Ok(())
+}
+
+/// What is wanted with the driver that it will have, and the name of that.
+async fn with_driver(wanted: &Wanted, context: &Context) -> Result<(Wanted, &'static str), Failure> {
+    let failure = |error| cluster_failure(error, &wanted.name);
+    let chosen = Cluster::choose_driver(&context.home, wanted).await.map_err(failure)?;
+    let named = chosen.settings.get("driver").and_then(|value| value.first()).map(String::as_str);
+    let there = context.home.load(&wanted.name).ok().flatten().map(|profile| profile.driver);
+    let name = there.as_deref().or(named).unwrap_or_default();
+    let name = if name == "none" { "native" } else { name };
+    match drivers::find(name) {
+        Some(driver) => Ok((chosen, driver.name())),
+        None => Err(failure(crate::cluster::Error::NoDriver(name.into()))),
+    }
 }
 
 /// What differs, a line each.
@@ -331,7 +337,9 @@ pub async fn start_or_undo(cluster: &Cluster, is_new: bool, say: Say<'_>) -> Res
     if !ran {
         cluster.undo(is_new).await;
     }
-    let mut failure = cluster_failure(error, name);
+    let exit = Exit::of(&error);
+    let hint = error.hint(name, !is_new);
+    let mut failure = Failure { error: Box::new(Hint::new(error, hint)), exit };
     if let Some(folder) = kept {
         failure.error =
             Hint::new(failure.error, format!("what the node had to tell is in {}", folder.display())).into();
@@ -356,40 +364,52 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     if arguments.ci {
         context.printer.speak_plainly();
     }
-    let before = kubeconfig::current(&kubeconfig::path()).unwrap_or_default();
+    let before = current_context()?;
     let steps = context.printer.plan(&events::START);
     steps.note(&format!("coracle v{} on {}", env!("CARGO_PKG_VERSION"), std::env::consts::OS));
-    let wanted = &Cluster::choose_driver(&context.home, wanted).await.map_err(failure)?;
+    let (wanted, driver) = &with_driver(wanted, context).await?;
+    steps.step(&format!("using the driver {driver}"));
+    amounts::check(wanted, arguments.force, context)?;
     let (mut cluster, is_new) = Cluster::open_or_new(&context.home, wanted).map_err(failure)?;
     if !status::has_room(&cluster) {
         cluster.undo(is_new).await;
         let what = format!("the disk is full: {} MiB must be free", LEAST_ROOM >> 20);
         return Err(Failure { error: what.into(), exit: Exit::Code(26) });
     }
-    steps.step(&format!("using the driver {}", cluster.profile.driver));
     let say = |text: &str| steps.step(text);
     if let Some(trouble) = cluster.trouble().await.map_err(failure)?.filter(|_| !is_new) {
         context.printer.warn(format!("`{}`: {trouble}", cluster.profile.name));
     }
+    let before_change = cluster.profile.clone();
     let (content, changes) = match is_new {
         true => (cluster.profile.clone(), Vec::new()),
         false => prepare(&mut cluster, wanted, context).await?,
     };
-    if is_other_machine(&changes) {
+    if cluster.wants_another_node() {
         cluster.stop().await.map_err(failure)?;
+        cluster.settle().map_err(failure)?;
     }
     take_proxies(&mut cluster, context).await.map_err(failure)?;
     // Written when it was brought in: what cannot be is asked for by this start alone.
     cluster.profile = cluster.profile.clone().with_content_of(&content);
     steps.note(&format!("starting `{}`", cluster.profile.name));
     let ran = cluster.runs().await.map_err(failure)?;
+    // What the node did not start with is not kept.
+    let take_back = || {
+        if !ran && !is_new && !changes.is_empty() {
+            // The error of the start is what is told.
+            let layout = cluster.profile.layout;
+            context.home.save(&Profile { layout, ..before_change.clone() }).ok();
+        }
+    };
     let making = async {
-        let started = start_or_undo(&cluster, is_new, &say).await?;
+        let started = start_or_undo(&cluster, is_new, &say).await.inspect_err(|_| take_back())?;
         if started != Started::AlreadyRunning {
             content::load_cached(&cluster, context)?;
             if let Err(failure) = content::bring(&cluster, &say, context).await {
                 if !ran {
                     cluster.undo(is_new).await;
+                    take_back();
                 }
                 return Err(failure);
             }
@@ -403,21 +423,17 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
             let what = if ran { "interrupted; the node runs on" } else { "interrupted; the half-made start was undone" };
             if !ran {
                 cluster.undo(is_new).await;
+                take_back();
             }
             return Err(Failure { error: what.into(), exit: Exit::Code(2) });
         }
     };
     let name = cluster.profile.name.clone();
+    choose_context(arguments, &cluster, &before)?;
     if started == Started::AlreadyRunning {
         return running(&cluster, &changes, context).await;
     }
     cluster.cancel_scheduled_stop();
-    if let Some(namespace) = &arguments.namespace {
-        kubeconfig::set_namespace(&kubeconfig::path(), &name, namespace)?;
-    }
-    if arguments.keep_context && !before.is_empty() {
-        kubeconfig::select(&kubeconfig::path(), &before)?;
-    }
     steps.note("done");
     drop(steps);
     let seconds = begun.elapsed().as_secs_f64();
@@ -428,6 +444,32 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
         next(&cluster.profile, &context.home.active()).iter().for_each(|line| context.printer.say(line));
     }
     Ok(Exit::Success)
+}
+
+/// The current context of the kubeconfig. One that cannot be read is known before anything is made.
+fn current_context() -> Result<String, Failure> {
+    let path = kubeconfig::path();
+    kubeconfig::current(&path).map_err(|error| {
+        let what = format!("cannot read the kubeconfig {}: {error}", path.display());
+        let error = Hint::new(what, "repair it, or name another file: KUBECONFIG=FILE coracle start");
+        Failure { error: Box::new(error), exit: Exit::Named(38, "HOST_KUBECONFIG_UPDATE") }
+    })
+}
+
+/// Makes the cluster's context the current one, or leaves what was before, with the namespace that was asked for.
+fn choose_context(arguments: &Arguments, cluster: &Cluster, before: &str) -> std::io::Result<()> {
+    let (path, name) = (kubeconfig::path(), &cluster.profile.name);
+    if !cluster.profile.kubernetes {
+        return Ok(());
+    }
+    if let Some(namespace) = &arguments.namespace {
+        kubeconfig::set_namespace(&path, name, namespace)?;
+    }
+    let chosen = if arguments.keep_context && !before.is_empty() { before } else { name };
+    match kubeconfig::current(&path)? == chosen {
+        true => Ok(()),
+        false => kubeconfig::select(&path, chosen),
+    }
 }
 
 /// What to do with a new cluster.
@@ -463,11 +505,6 @@ impl Interrupts {
     }
 }
 
-/// Whether the node is to begin anew for what was changed.
-fn is_other_machine(changes: &[Change]) -> bool {
-    changes.iter().any(|change| change.key == "no-kubernetes")
-}
-
 /// Makes a cluster that exists like what is wanted, before it is started. What is to be brought in is in the profile that is
 /// returned, beside what differs.
 async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> Result<(Profile, Vec<Change>), Failure> {
@@ -484,12 +521,16 @@ async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> R
     let preferences = Preferences::load(&context.home)?.wanted();
     let mut asked = wanted.clone();
     asked.settings.retain(|key, value| preferences.settings.get(key) != Some(value));
+    let is_up = cluster.is_up().await;
+    if !is_up {
+        cluster.settle().map_err(failure)?;
+    }
     let (after, changes) = cluster.difference(&asked).map_err(failure)?;
     if !changes.is_empty() {
         print_changes(&changes, context);
         let now = after.clone().with_content_of(&cluster.profile);
         let made = cluster.change(now, &changes).await.map_err(failure)?;
-        if made == Made::AtStart && !is_other_machine(&changes) && cluster.is_up().await {
+        if made == Made::AtStart && is_up && !cluster.wants_another_node() {
             context.printer.warn("some of it holds when the cluster starts the next time: coracle stop; coracle start");
         }
     }
@@ -512,13 +553,14 @@ async fn running(cluster: &Cluster, changes: &[Change], context: &Context) -> Re
 /// Takes the proxies of this machine over, as they are now; a node that runs has them at once.
 async fn take_proxies(cluster: &mut Cluster, context: &Context) -> Result<(), crate::cluster::Error> {
     for (name, value) in Proxy::local_ones() {
-        context.printer.say(format!("Found network options: {name}={value}"));
+        context.printer.say(format!("Found network options: {name}={}", proxy_without_login(&value)));
         let why = "a node has a loopback of its own; images are pulled without it";
         context.printer.warn(format!("You appear to be using a proxy; it is not passed on to the node: {why}"));
     }
     let proxy = Proxy::from_environment(&cluster.profile.network);
     if !proxy.is_empty() {
-        context.printer.say(format!("Found network options: HTTP_PROXY={} HTTPS_PROXY={}", proxy.http, proxy.https));
+        let told = proxy.told();
+        context.printer.say(format!("Found network options: HTTP_PROXY={} HTTPS_PROXY={}", told.http, told.https));
     }
     if !proxy.is_empty() && !proxy.reaches_node(&cluster.profile.network) {
         let node = cluster.profile.network.node_address;
@@ -535,13 +577,12 @@ async fn take_proxies(cluster: &mut Cluster, context: &Context) -> Result<(), cr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Wanted, settings};
+    use crate::config::Wanted;
 
     #[test]
     fn options_of_components_are_settings() {
         assert_eq!(extra("kubelet.max-pods=5").ok(), Some(("max-pods", "5".into())));
         assert!(extra("kubelet.max-pods").is_err() && extra("kubelet.nothing=1").is_err());
-        assert!(OPTIONS.iter().all(|(_, key)| settings::find(key).is_some()));
     }
     #[test]
     fn what_to_do_next_names_a_profile_that_is_not_the_active_one() {

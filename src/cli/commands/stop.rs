@@ -4,6 +4,7 @@ use super::super::{Context, Exit, Failure, cluster_failure, events};
 use super::output::Output;
 use crate::cluster::{Cluster, kubeconfig};
 use crate::config::values;
+use std::time::Duration;
 
 /// Stop the cluster; objects, volumes and images stay
 #[derive(clap::Args)]
@@ -30,23 +31,26 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let after = arguments.schedule.as_deref().map(values::duration).transpose();
     let after = after.map_err(|why| Failure { error: why.into(), exit: Exit::Usage })?;
     let names = if arguments.all { context.home.names()? } else { vec![context.profile.clone()] };
-    for name in names {
-        let _held = super::hold(context, &name)?;
-        let failure = |error| cluster_failure(error, &name);
-        let cluster = Cluster::open(&context.home, &name).map_err(failure)?;
-        match after {
-            _ if arguments.cancel_scheduled => {
-                let word = if cluster.cancel_scheduled_stop() { "was cancelled" } else { "was not scheduled" };
-                context.printer.say(format!("the stop of `{name}` {word}"));
-            }
-            Some(after) if cluster.is_up().await => {
-                cluster.schedule_stop(after).map_err(failure)?;
-                context.printer.say(format!("`{name}` will be stopped in {}", values::duration_text(after)));
-            }
-            _ => stop(&cluster, &arguments, context).await?,
-        }
-    }
+    super::each(&names, context, async |name: &str| one(name, after, &arguments, context).await).await?;
     Ok(Exit::Success)
+}
+
+async fn one(name: &str, after: Option<Duration>, arguments: &Arguments, context: &Context) -> Result<(), Failure> {
+    let _held = super::hold(context, name)?;
+    let failure = |error| cluster_failure(error, name);
+    let cluster = Cluster::open(&context.home, name).map_err(failure)?;
+    match after {
+        _ if arguments.cancel_scheduled => {
+            let word = if cluster.cancel_scheduled_stop() { "was cancelled" } else { "was not scheduled" };
+            context.printer.say(format!("the stop of `{name}` {word}"));
+        }
+        Some(after) if cluster.is_up().await => {
+            cluster.schedule_stop(after).map_err(failure)?;
+            context.printer.say(format!("`{name}` will be stopped in {}", values::duration_text(after)));
+        }
+        _ => stop(&cluster, arguments, context).await?,
+    }
+    Ok(())
 }
 
 async fn stop(cluster: &Cluster, arguments: &Arguments, context: &Context) -> Result<(), Failure> {

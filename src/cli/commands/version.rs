@@ -2,6 +2,7 @@
 
 use super::super::{Context, Exit, Failure};
 use super::output::Output;
+use crate::config::minikube::KUBERNETES;
 use serde_json::json;
 use std::process::Command;
 
@@ -40,7 +41,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             let mut all =
                 json!({"commit": env!("CORACLE_COMMIT"), "coracleVersion": version, "minikubeVersion": version});
             if arguments.components {
-                all["kubernetesVersion"] = json!(super::start::KUBERNETES);
+                all["kubernetesVersion"] = json!(KUBERNETES);
                 COMPONENTS.iter().for_each(|name| all[*name] = json!(version));
                 PROGRAMS.iter().for_each(|name| all[*name] = json!(of_program(name)));
             }
@@ -51,7 +52,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             context.printer.data(format!("coracle version: {version}"));
             context.printer.data(format!("commit: {}", env!("CORACLE_COMMIT")));
             if arguments.components {
-                context.printer.data(format!("kubernetes: {}", super::start::KUBERNETES));
+                context.printer.data(format!("kubernetes: {}", KUBERNETES));
                 COMPONENTS.iter().for_each(|name| context.printer.data(format!("{name}: {version}")));
                 PROGRAMS.iter().for_each(|name| context.printer.data(format!("{name}: {}", of_program(name))));
             }

@@ -255,7 +255,7 @@ fn device(path: &str) -> DeviceMapping {
 /// Makes the container; it does not run yet. Capabilities that the engine is too old to know are left out one by one.
 pub async fn create(engine: &Engine, mut specification: Specification) -> Result<(), Error> {
     let options = CreateContainerOptionsBuilder::default().name(&specification.name).build();
-    specification.limits = engine.limits().await.iter().flatten().copied().collect();
+    specification.limits = engine.limits().iter().flatten().copied().collect();
     loop {
         let refusal = match engine.docker.create_container(Some(options.clone()), specification.body()).await {
             Ok(_) => return Ok(()),

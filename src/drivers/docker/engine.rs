@@ -1,7 +1,7 @@
 //! The engine: where it listens (Docker's variables and contexts, podman's sockets), whether it can carry a node, and what
 //! its refusals mean.
 
-use super::super::{Error, Health, Machine};
+use super::super::{Error, Health, Machine, native};
 use bollard::errors::Error as Refusal;
 use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -65,7 +65,8 @@ impl Trouble {
 
 impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Self {
-        Error::Engine { what: "there is no engine to run the node in".into(), source: Box::new(trouble) }
+        let Health { id, reason, fix, .. } = trouble.health();
+        Error::NoEngine { id, reason, fix }
     }
 }
 
@@ -216,15 +217,26 @@ impl Engine {
         Some(rustix::net::sockopt::socket_peercred(&stream).ok()?.pid.as_raw_nonzero())
     }
 
-    /// Most open files and processes that the engine itself may have, if it is podman: that one asks for more than it may give
-    /// unless it is told otherwise.
-    pub async fn limits(&self) -> Option<[(&'static str, i64); 2]> {
-        let version = self.docker.version().await.ok()?;
-        let mut components = version.components.iter().flatten();
-        components.find(|part| part.name.contains("Podman"))?;
+    /// Most open files and processes to ask for: those of a node, but no more than an engine may give that cannot lift its own
+    /// limits. Nothing where its process cannot be seen.
+    pub fn limits(&self) -> Option<[(&'static str, i64); 2]> {
         let text = std::fs::read_to_string(format!("/proc/{}/limits", self.process()?)).ok()?;
-        Some([("nofile", hard_limit(&text, "Max open files")?), ("nproc", hard_limit(&text, "Max processes")?)])
+        let may_lift = self.capabilities().is_some_and(|bits| bits >> SYS_RESOURCE & 1 == 1);
+        limits(&text, may_lift, native::limits::most_files() as i64)
     }
+}
+
+/// The kernel's number of `CAP_SYS_RESOURCE`.
+const SYS_RESOURCE: u8 = 24;
+
+/// The limits to ask for, of an engine with this `/proc/PID/limits`; -1 is none.
+fn limits(text: &str, may_lift: bool, files: i64) -> Option<[(&'static str, i64); 2]> {
+    if may_lift {
+        return Some([("nofile", files), ("nproc", -1)]);
+    }
+    let own = hard_limit(text, "Max open files")?;
+    let files = if own == -1 { files } else { files.min(own) };
+    Some([("nofile", files), ("nproc", hard_limit(text, "Max processes")?)])
 }
 
 /// The hard limit in a line of `/proc/PID/limits`; -1 is none.
@@ -369,6 +381,8 @@ mod tests {
         assert_eq!(hard_limit(text, "Max open files"), Some(20000));
         assert_eq!(hard_limit(text, "Max processes"), Some(-1));
         assert_eq!(hard_limit(text, "Max locked memory"), None);
+        assert_eq!(limits(text, false, 1 << 20), Some([("nofile", 20000), ("nproc", -1)]));
+        assert_eq!(limits(text, true, 1 << 20), Some([("nofile", 1 << 20), ("nproc", -1)]));
     }
 
     #[test]

@@ -25,6 +25,7 @@ fn has_own_cgroups(memberships: &str) -> bool {
 
 /// Becomes PID 1 of the node; returns only when it cannot.
 pub fn main() -> io::Result<Infallible> {
+    native::limits::lift();
     let profile: Profile = serde_json::from_slice(&std::fs::read(NodePaths::default().profile())?)?;
     if !has_own_cgroups(&std::fs::read_to_string("/proc/self/cgroup")?) {
         native::sys::unshare(UnshareFlags::NEWCGROUP)?;

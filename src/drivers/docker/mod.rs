@@ -188,6 +188,7 @@ impl Driver for Docker {
         let Ok(engine) = self.engine().await else { return MachineState::Unknown };
         match inspect(&engine, machine).await {
             Ok(Some(there)) => state_of(&there),
+            Ok(None) if taken_back(machine).exists() => MachineState::Stopped,
             Ok(None) => MachineState::Missing,
             Err(_) => MachineState::Unknown,
         }
@@ -350,9 +351,18 @@ async fn run(
     if let Err(refusal) = started {
         // A container that never ran would be taken for one that stopped.
         network::remove_container(engine, name).await?;
+        // Without the note it would be somebody else who removed it. It tells nothing that is worth another error.
+        std::fs::write(taken_back(machine), "").ok();
         return Err(container::explain("cannot start the node's container")(refusal));
     }
+    // It is there only after a start that failed.
+    std::fs::remove_file(taken_back(machine)).ok();
     Ok(())
+}
+
+/// A note that a start which failed took the container back itself.
+fn taken_back(machine: &Machine) -> PathBuf {
+    machine.folder.join("container-taken-back")
 }
 
 async fn ensure_volume(engine: &Engine, machine: &Machine) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 //! joins a running node's namespaces to run a command there.
 
 use super::super::etc;
-use super::{cgroups, links, terminal};
+use super::{cgroups, limits, links, terminal};
 use crate::base::resolvers;
 use crate::config::Profile;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
@@ -26,6 +26,7 @@ const NODE_NAMESPACES: UnshareFlags = UnshareFlags::NEWNS
 pub fn launch(profile: &Profile, mark: &str, root: &Path) -> io::Result<()> {
     // The caller may run under a shell that goes away, or be interrupted: the node must not be.
     rustix::process::setsid().ok();
+    limits::lift();
     cgroups::join(mark)?;
     cgroups::limit(mark, profile.cpus, profile.memory)?;
     super::sys::unshare(NODE_NAMESPACES)?;
@@ -91,13 +92,18 @@ pub fn enter(pid: u32, argv: &[String]) -> io::Result<std::convert::Infallible> 
         rustix::thread::move_into_link_name_space(file?.as_fd(), Some(kind))?;
     }
     std::env::set_current_dir("/")?;
+    limits::lift();
     let shell = ["/bin/sh".to_string()];
     let argv = if argv.is_empty() { &shell[..] } else { argv };
     // A pid namespace counts for children only, so the command is a child and its exit code is handed on.
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).env("PATH", etc::with_stand_ins(&std::env::var("PATH").unwrap_or_default()));
     let ended = if is_terminal { terminal::run(&mut command) } else { command.status() };
-    let status = ended.map_err(|error| io::Error::new(error.kind(), format!("cannot run `{}`: {error}", argv[0])))?;
+    let status = ended.unwrap_or_else(|error| {
+        eprintln!("cannot run `{}`: {error}", argv[0]);
+        // As shells have it.
+        std::process::exit(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+    });
     use std::os::unix::process::ExitStatusExt;
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }

@@ -11,6 +11,7 @@
 
 pub mod cgroups;
 pub mod launch;
+pub(super) mod limits;
 pub mod links;
 pub mod mounts;
 pub(super) mod sys;
@@ -68,8 +69,7 @@ impl Driver for Native {
         // A node that nobody knows of any more has the store's lock and the API's port.
         end_leftovers(machine).await;
         std::fs::create_dir_all(&machine.root).map_err(Error::io("cannot make the node's root folder"))?;
-        let copied = etc::copy_files(&machine.files, &machine.root);
-        copied.map_err(Error::io(format!("cannot copy {} into the node", machine.files.display())))?;
+        copy_files(machine)?;
         let result = launch_node(machine).await;
         if result.is_err() {
             undo(machine).await;
@@ -126,7 +126,8 @@ impl Driver for Native {
         // The certificates are in the node's folder already.
         let text = serde_json::to_vec_pretty(&machine.profile).map_err(io::Error::from);
         let written = text.and_then(|text| atomic::write(&NodePaths::new(&machine.root).profile(), &text, 0o600));
-        written.map_err(Error::io("cannot write the node's profile"))
+        written.map_err(Error::io("cannot write the node's profile"))?;
+        copy_files(machine)
     }
 
     async fn published(&self, _: &Machine) -> Result<Vec<Port>, Error> {
@@ -156,6 +157,12 @@ impl Driver for Native {
         command.args(["node-enter", &pid.to_string(), "--"]).args(argv);
         Ok(command)
     }
+}
+
+/// Gives the node the user's files for nodes.
+fn copy_files(machine: &Machine) -> Result<(), Error> {
+    let copied = etc::copy_files(&machine.files, &machine.root);
+    copied.map_err(Error::io(format!("cannot copy {} into the node", machine.files.display())))
 }
 
 /// What is left of a node that ended: its links, its rules, its cgroups and its record.

@@ -4,6 +4,7 @@ use super::scope::Globals;
 use super::{Problem, Scope};
 use crate::charts::release::{Actions, Cluster, Error, Node, Observer, readiness::State};
 use crate::client::config::{Access, access};
+use crate::cluster::kubeconfig;
 use crate::config::Home;
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
@@ -27,6 +28,9 @@ impl Session {
         crate::base::crypto::install();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let globals = &scope.globals;
+        if let Some(hint) = paused(globals) {
+            return Err(Problem(format!("kubernetes cluster unreachable: {hint}")));
+        }
         let wanted = Access {
             kubeconfig: globals.kubeconfig.as_ref().filter(|path| !path.is_empty()).map(Into::into),
             context: globals.kube_context.clone().filter(|name| !name.is_empty()).or_else(|| globals.profile.clone()),
@@ -102,6 +106,20 @@ async fn to_start(globals: &Globals) -> String {
         Err(_) if named.is_none() => "\n\nhint: coracle start".into(),
         _ => String::new(),
     }
+}
+
+/// What is to be said of a cluster of coracle's that the flags mean and that is paused: it would never answer.
+fn paused(globals: &Globals) -> Option<String> {
+    let is_given = |flag: &Option<String>| flag.as_ref().is_some_and(|value| !value.is_empty());
+    if is_given(&globals.kubeconfig) || is_given(&globals.kube_apiserver) {
+        return None;
+    }
+    let path = kubeconfig::path();
+    let named = [&globals.kube_context, &globals.profile].into_iter().flatten().find(|name| !name.is_empty());
+    let name = named.cloned().or_else(|| kubeconfig::current(&path).ok())?;
+    let cluster = crate::cluster::Cluster::open(&Home::from_environment(), &name).ok()?;
+    let is_meant = matches!(kubeconfig::points_at(&path, &name, &cluster.server_url()), Ok(Some(true)));
+    (is_meant && cluster.is_paused()).then(|| format!("`{name}` is paused\n\nhint: coracle unpause -p {name}"))
 }
 
 /// Why there is no way to a cluster, in Helm's words.
