@@ -54,20 +54,25 @@ pub struct Guard {
 
 impl Guard {
     /// A guard of the pods that are there already, in the place of one that a server before this one left.
-    pub async fn new(known: BTreeMap<Ipv4Addr, u32>) -> Result<Self, Error> {
-        let connection = nft::connect()?;
-        let batch = skeleton(connection.transaction());
-        let batch = known.iter().fold(batch, |batch, (address, interface)| admit(batch, *interface, *address));
+    pub async fn new(known: BTreeMap<Ipv4Addr, u32>) -> Self {
         // A node without this works; the bridge and the neighbours know all the same where pods are.
-        let connection = match batch.commit(&connection).await {
-            Ok(()) => Some(connection),
+        let connection = match Self::begin(&known).await {
+            Ok(connection) => Some(connection),
             Err(error) => {
                 let error = chain(&error);
                 tracing::warn!(error, "the kernel filters no bridges: a pod with NET_RAW may send as another pod");
                 None
             }
         };
-        Ok(Self { connection, known: Mutex::new(known) })
+        Self { connection, known: Mutex::new(known) }
+    }
+
+    async fn begin(known: &BTreeMap<Ipv4Addr, u32>) -> Result<Connection<Nftables>, Error> {
+        let connection = nft::connect()?;
+        let batch = skeleton(connection.transaction());
+        let batch = known.iter().fold(batch, |batch, (address, interface)| admit(batch, *interface, *address));
+        batch.commit(&connection).await.map_err(Error::kernel("cannot guard the pods' bridge"))?;
+        Ok(connection)
     }
 
     /// From now on the pod behind an interface sends as itself or not at all.

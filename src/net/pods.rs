@@ -63,7 +63,7 @@ impl PodLinks {
         let leases = Leases::open(&paths.leases(), network)?;
         let connection = Connection::<Route>::new().map_err(Error::kernel("cannot talk to the kernel's network"))?;
         let bridge = make_bridge(&connection, &network).await?;
-        let guard = Guard::new(known(&connection, &leases).await?).await?;
+        let guard = Guard::new(known(&connection, &leases).await?).await;
         Ok(Self { network, connection, bridge, leases: Mutex::new(leases), guard })
     }
 
