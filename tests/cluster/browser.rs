@@ -41,8 +41,9 @@ impl Browser {
             return None;
         };
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port: u16 =
-            lines.find_map(|line| line.ok()?.split("on port ").nth(1)?.trim_end_matches('.').parse().ok()).unwrap();
+        // The port that was asked for, which is any, is said before the one that it became.
+        let port = |line: String| line.split("on port ").nth(1)?.trim_end_matches('.').parse::<u16>().ok();
+        let port = lines.find_map(|line| port(line.ok()?).filter(|port| *port != 0)).unwrap();
         // Whoever writes to a pipe that nobody reads is killed.
         std::thread::spawn(move || lines.for_each(drop));
         let data = tempfile::tempdir().unwrap();
