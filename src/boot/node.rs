@@ -107,12 +107,14 @@ impl Images for ImageStore {
 
     async fn pull(&self, reference: &str, credentials: &[Credentials]) -> Result<Image, ImageError> {
         let reference: Reference = reference.parse().map_err(|error| told(&error))?;
-        let logins = credentials
-            .iter()
-            .map(|one| images::Login { username: one.username.clone(), password: one.password.clone() });
-        let logins: Vec<images::Login> = logins.collect();
-        // What the node trusts was handed over with its files, and is in its environment.
-        Ok(image(self.0.pull(&reference, &logins, &[]).await.map_err(|error| told(&error))?))
+        let logins = logins(credentials);
+        Ok(image(self.0.pull_for_pod(&reference, &logins).await.map_err(|error| told(&error))?))
+    }
+
+    async fn may_use(&self, reference: &str, credentials: &[Credentials]) -> Result<bool, ImageError> {
+        let (store, reference, logins) = (self.0.clone(), reference.to_string(), logins(credentials));
+        let found = blocking(move || Ok(store.resolve(&reference)?.map(|image| image.is_open(&reference, &logins))));
+        Ok(found.await.map_err(|error| told(&error))?.unwrap_or(false))
     }
 
     async fn list(&self) -> Result<Vec<Image>, ImageError> {
@@ -135,6 +137,11 @@ impl Images for ImageStore {
         let reference: Reference = reference.parse().map_err(|error| told(&error))?;
         Ok(reference.registry().to_string())
     }
+}
+
+fn logins(credentials: &[Credentials]) -> Vec<images::Login> {
+    let login = |one: &Credentials| images::Login { username: one.username.clone(), password: one.password.clone() };
+    credentials.iter().map(login).collect()
 }
 
 fn image(image: images::Image) -> Image {

@@ -187,7 +187,7 @@ impl Reader<'_> {
         let names = image.repo_tags.unwrap_or_default();
         let tags = names.iter().map(|name| Ok(name.parse::<Reference>()?.to_string())).collect::<Result<_, Error>>()?;
         let layers = layers.into_iter().map(with_media_type).collect::<Result<_, _>>()?;
-        Ok(Incoming { config, layers, manifest: None, tags, digests: Vec::new() })
+        Ok(Incoming { config, layers, manifest: None, tags, digests: Vec::new(), puller: None })
     }
 
     fn oci_images(&mut self, index: &Blob) -> Result<Vec<Incoming>, Error> {
@@ -218,7 +218,7 @@ impl Reader<'_> {
         for layer in &manifest.layers {
             layers.push((self.blob(layer)?, layer.media_type.clone()));
         }
-        Ok(Incoming { config, layers, manifest: Some(blob), tags: Vec::new(), digests: Vec::new() })
+        Ok(Incoming { config, layers, manifest: Some(blob), tags: Vec::new(), digests: Vec::new(), puller: None })
     }
 
     fn blob(&mut self, descriptor: &Descriptor) -> Result<Blob, Error> {

@@ -5,7 +5,8 @@
 //!                                                                              (content, nameless)        (all images at once)
 //! ```
 
-use super::record::{ConfigFile, Layer, Record};
+use super::pull::Login;
+use super::record::{Access, ConfigFile, Layer, Record};
 use super::staging::Staging;
 use super::store::give_name;
 use super::{Error, Image, Store, compression, is_digest, unpack};
@@ -36,6 +37,8 @@ pub(super) struct Incoming {
     pub manifest: Option<Blob>,
     pub tags: Vec<String>,
     pub digests: Vec<String>,
+    /// For pods: the repository that it was pulled from, and the login that this needed.
+    pub puller: Option<(String, Option<Login>)>,
 }
 
 /// An image whose layers are unpacked, in staging or in the store.
@@ -43,6 +46,7 @@ struct Prepared {
     id: String,
     record: Record,
     tags: Vec<String>,
+    puller: Option<(String, Option<Login>)>,
     /// From staging to the store.
     moves: Vec<(PathBuf, PathBuf)>,
 }
@@ -93,7 +97,11 @@ pub(super) fn install(store: &Store, mut staging: Staging, incoming: Vec<Incomin
             let mut digests = std::mem::take(&mut record.digests);
             digests
                 .extend(image.record.digests.iter().filter(|new| !digests.contains(new)).cloned().collect::<Vec<_>>());
-            *record = Record { tags, digests, ..image.record };
+            let mut pulled = std::mem::take(&mut record.pulled);
+            if let Some((repository, login)) = &image.puller {
+                Access::add(&mut pulled, &image.id, repository, login.as_ref());
+            }
+            *record = Record { tags, digests, pulled, ..image.record };
             image.tags.iter().for_each(|tag| give_name(index, &image.id, tag));
         }
         Ok(())
@@ -129,7 +137,7 @@ fn prepare(
     let moves = blobs.map(|blob| (blob.path.clone(), store.blob_path(&blob.digest))).collect();
     let record =
         Record { layers, config: config.config, created: config.created, digests: image.digests, ..Record::default() };
-    Ok(Prepared { id: image.config.digest, record, tags: image.tags, moves })
+    Ok(Prepared { id: image.config.digest, record, tags: image.tags, puller: image.puller, moves })
 }
 
 fn unpack_layer(blob: &Blob, diff_id: &str, folder: &Path) -> Result<(), Error> {

@@ -38,7 +38,7 @@ mod unpack;
 
 pub use builtin::REGISTRY as BUILT_IN;
 pub use pull::Login;
-pub use record::{Empty, Image, ImageConfig};
+pub use record::{Access, Empty, Image, ImageConfig};
 pub use reference::{Reference, is_digest};
 pub use store::{Hold, Store};
 

@@ -36,6 +36,22 @@ impl Store {
     /// Fetches an image. `logins` are tried in order, then access without a name. `authorities` (PEM) are trusted beside those of
     /// the machine. Layers that are here are not fetched again; on an error nothing is added.
     pub async fn pull(&self, reference: &Reference, logins: &[Login], authorities: &[String]) -> Result<Image, Error> {
+        self.pull_as(reference, logins, authorities, false).await
+    }
+
+    /// The same for a pod that has these logins: from then on nobody who has not shown that he may pull it uses the image.
+    pub async fn pull_for_pod(&self, reference: &Reference, logins: &[Login]) -> Result<Image, Error> {
+        // What the node trusts was handed over with its files, and is in its environment.
+        self.pull_as(reference, logins, &[], true).await
+    }
+
+    async fn pull_as(
+        &self,
+        reference: &Reference,
+        logins: &[Login],
+        authorities: &[String],
+        for_pod: bool,
+    ) -> Result<Image, Error> {
         // Built-in images come from nowhere but this executable: always the newest, and never missing.
         if reference.registry() == builtin::REGISTRY {
             return self
@@ -51,13 +67,14 @@ impl Store {
         let mut refused = None;
         for (login, protocol) in ways {
             let may_be_plain = protocol == Protocol::Https && other.is_some();
+            let puller = for_pod.then(|| (reference.name(), login.clone()));
             let source = Source::new(self, reference, login, protocol, authorities)?;
             match source.manifest().await {
                 // The first refusal tells more than that access without a name is refused as well.
                 Err(Failed { refused: true, error, .. }) => drop(refused.get_or_insert(error)),
                 Err(failed) if may_be_plain && failed.is_mute => {}
                 Err(failed) => return Err(failed.error),
-                Ok(manifest) => return source.fetch(manifest).await,
+                Ok(manifest) => return source.fetch(manifest, puller).await,
             }
         }
         Err(refused.unwrap_or_else(|| problem(reference, "no way to ask the registry is left")))
@@ -152,7 +169,7 @@ impl<'a> Source<'a> {
         Err(Failed { refused: false, is_mute: false, error: problem(self.wanted, "its indexes point to each other") })
     }
 
-    async fn fetch(&self, found: Found) -> Result<Image, Error> {
+    async fn fetch(&self, found: Found, puller: Option<(String, Option<Login>)>) -> Result<Image, Error> {
         let store = self.store.clone();
         let mut staging =
             tokio::task::spawn_blocking(move || Staging::new(&store)).await.map_err(|error| self.broken(&error))??;
@@ -173,7 +190,7 @@ impl<'a> Source<'a> {
         let manifest = Blob { path: manifest_path, digest: found.digest, size, entry: "manifest".into() };
         let tags = self.wanted.digest().is_none().then(|| self.wanted.to_string()).into_iter().collect();
         let digests = vec![self.wanted.with_digest(&found.named)];
-        let incoming = Incoming { config, layers, manifest: Some(manifest), tags, digests };
+        let incoming = Incoming { config, layers, manifest: Some(manifest), tags, digests, puller };
         let (store, wanted) = (self.store.clone(), self.wanted.clone());
         let installed = tokio::task::spawn_blocking(move || install(&store, staging, vec![incoming])).await;
         let installed = installed.map_err(|error| self.broken(&error))??;
@@ -394,6 +411,39 @@ mod tests {
         assert!(pull(port, &[login("wrong"), login("right")]).await.is_ok());
         let refused = pull(port, &[login("wrong")]).await.unwrap_err().to_string();
         assert!(refused.contains("authorization"), "{refused}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_image_that_a_login_was_needed_for_is_its_holders_alone() {
+        let layer = layer();
+        let login = |password: &str| Login { username: "me".into(), password: password.into() };
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let port = registry(layer.clone(), &digest(&layer), Some("Basic bWU6cmlnaHQ=")).await;
+        let reference: Reference = format!("localhost:{port}/app:1").parse().unwrap();
+        let name = reference.to_string();
+        let resolve = || store.resolve(&name).unwrap().unwrap();
+        store.pull_for_pod(&reference, &[login("right")]).await.unwrap();
+        for name in [name.clone(), resolve().id, resolve().id[7..20].to_string()] {
+            assert!(resolve().is_open(&name, &[login("other"), login("right")]), "{name}");
+            assert!(!resolve().is_open(&name, &[]) && !resolve().is_open(&name, &[login("wrong")]), "{name}");
+        }
+        store.pull_for_pod(&reference, &[]).await.unwrap_err();
+        // A name that the administrator gave it is no name of the registry.
+        store.tag(&name, "mine/app:1").unwrap();
+        assert!(resolve().is_open("mine/app:1", &[]));
+        let text = std::fs::read_to_string(folder.path().join("index.json")).unwrap();
+        assert!(!text.contains("right"), "{text}");
+
+        // From where it needs none it is everybody's, and so is what no pod asked for.
+        let open = registry(layer.clone(), &digest(&layer), None).await;
+        let reference: Reference = format!("localhost:{open}/app:1").parse().unwrap();
+        let image = store.pull_for_pod(&reference, &[]).await.unwrap();
+        assert!(image.is_open(&reference.to_string(), &[]) && !image.is_open(&name, &[]));
+        let other = tempfile::tempdir().unwrap();
+        let other = Store::open(other.path()).unwrap();
+        let image = other.pull(&name.parse().unwrap(), &[login("right")], &[]).await.unwrap();
+        assert!(image.is_open(&name, &[]));
     }
 
     #[tokio::test(flavor = "multi_thread")]

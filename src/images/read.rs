@@ -121,6 +121,7 @@ mod tests {
             id: String::new(),
             repo_tags: vec![],
             repo_digests: vec![],
+            pulled: std::collections::BTreeMap::new(),
             config: ImageConfig::default(),
             layers: vec![low, high],
             size: 0,

@@ -1,7 +1,9 @@
 //! What the store remembers of each image, and what it tells others.
 
+use super::pull::Login;
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::BTreeMap;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// An image that is present, ready to run.
@@ -22,6 +24,64 @@ pub struct Image {
     pub created: Option<String>,
     /// A file of the node that is shown at `/coracle`: the layer of a built-in image, which is not copied.
     pub executable: Option<PathBuf>,
+    /// Who may use it, by the repository that it was pulled from for pods; what came another way is everybody's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pulled: BTreeMap<String, Access>,
+}
+
+impl Image {
+    /// Whether one of these logins, or anybody, may use the image under a name: who has shown to its registry that he may pull
+    /// it, or that everybody may.
+    pub fn is_open(&self, name: &str, logins: &[Login]) -> bool {
+        let open = |access: &Access| match access {
+            Access::Everybody => true,
+            Access::Holders(known) => logins.iter().any(|login| known.contains(&trace(&self.id, login))),
+        };
+        let repository = name.parse::<super::Reference>().map(|name| name.name()).unwrap_or_default();
+        let names = self.repo_tags.iter().chain(&self.repo_digests);
+        let is_named = |own: &String| own.strip_prefix(&repository).is_some_and(|rest| rest.starts_with([':', '@']));
+        match names.into_iter().any(is_named) {
+            true => self.pulled.get(&repository).is_none_or(open),
+            // By its id, or digits of it, it is all that it is by its names.
+            false => self.pulled.is_empty() || self.pulled.values().any(open),
+        }
+    }
+}
+
+/// Who may use an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Access {
+    /// It was pulled without a name.
+    Everybody,
+    /// Who has one of these logins, of which only a trace is kept.
+    Holders(BTreeSet<String>),
+}
+
+/// Logins that are remembered of an image and repository at most; who is forgotten asks the registry again.
+const HOLDERS: usize = 100;
+
+impl Access {
+    /// Adds whoever pulled the image `id`.
+    pub(super) fn add(pulled: &mut BTreeMap<String, Self>, id: &str, repository: &str, login: Option<&Login>) {
+        let access = pulled.entry(repository.into()).or_insert_with(|| Self::Holders(BTreeSet::new()));
+        match (login, access) {
+            (None, access) => *access = Self::Everybody,
+            (Some(login), Self::Holders(known)) => {
+                if known.len() >= HOLDERS {
+                    known.pop_first();
+                }
+                known.insert(trace(id, login));
+            }
+            (Some(_), Self::Everybody) => {}
+        }
+    }
+}
+
+/// What is kept of a login: enough to know it again for this image.
+fn trace(id: &str, login: &Login) -> String {
+    let parts = [id, &login.username, &login.password].map(|part| hex::encode(Sha256::digest(part)));
+    hex::encode(Sha256::digest(parts.join(".")))
 }
 
 /// What an image asks of whoever runs it (image-spec `config.config`).
@@ -131,6 +191,8 @@ pub(super) struct Record {
     pub config: ImageConfig,
     pub created: Option<String>,
     pub executable: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub pulled: BTreeMap<String, Access>,
 }
 
 /// The index file: every image by id.

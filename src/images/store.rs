@@ -177,6 +177,7 @@ impl Store {
             size: record.layers.iter().map(|layer| layer.size).sum(),
             created: record.created.clone(),
             executable: record.executable.clone(),
+            pulled: record.pulled.clone(),
         }
     }
 

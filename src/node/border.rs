@@ -70,6 +70,8 @@ pub trait Images: Send + Sync {
     async fn resolve(&self, reference: &str) -> Result<Option<Image>, ImageError>;
     /// Fetches an image; `credentials` are tried in order, none means anonymous.
     async fn pull(&self, reference: &str, credentials: &[Credentials]) -> Result<Image, ImageError>;
+    /// Whether a pod with these credentials may use a present image without asking its registry again.
+    async fn may_use(&self, reference: &str, credentials: &[Credentials]) -> Result<bool, ImageError>;
     /// Every image that is present.
     async fn list(&self) -> Result<Vec<Image>, ImageError>;
     /// Removes an image by its id.

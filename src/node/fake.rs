@@ -293,6 +293,11 @@ impl Images for FakeImages {
         self.resolve(reference).await?.ok_or_else(|| ImageError::Failed("no such registry".into()))
     }
 
+    /// Images whose names begin so are their holders'.
+    async fn may_use(&self, reference: &str, credentials: &[Credentials]) -> Result<bool, ImageError> {
+        Ok(!reference.starts_with("private") || !credentials.is_empty())
+    }
+
     async fn list(&self) -> Result<Vec<Image>, ImageError> {
         Ok(Vec::new())
     }

@@ -155,3 +155,46 @@ fn names_host_ports_and_policies_are_as_objects_say() {
     assert!(!pods.contains("False"), "{pods}");
     cluster.kubectl("delete networkpolicy edge").ok();
 }
+
+/// Both ask for the API server's port, one at the node's address and with nobody behind it, one for a pod.
+fn greedy(node: &str) -> String {
+    format!(
+        r#"
+apiVersion: v1
+kind: Service
+metadata: {{name: greedy}}
+spec: {{externalIPs: ["{node}"], selector: {{app: nobody}}, ports: [{{port: 8443}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: greedy}}
+spec: {{containers: [{{name: c, image: coracle.local/hello, ports: [{{containerPort: 8080, hostPort: 8443}}]}}]}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: windows}}
+spec: {{os: {{name: windows}}, containers: [{{name: c, image: coracle.local/hello}}]}}
+"#
+    )
+}
+
+#[test]
+fn nobody_takes_the_clusters_own_ports_from_it() {
+    let Some(cluster) = Cluster::started("greedy") else { return };
+    let node = cluster.coracle("ip").ok();
+    cluster.kubectl_with("apply", &greedy(node.trim())).ok();
+    let read = |what: &str| cluster.kubectl(&format!("get {what}")).ok();
+    let told = || read("events --field-selector involvedObject.name=greedy -o jsonpath={.items[*].message}");
+    until("the service is told", || {
+        told().contains(&format!("{}:8443 is a port of the node's own and is not served", node.trim()))
+    });
+    until("the pod is not placed", || told().contains("1 node(s) didn't have free ports for the requested pod ports"));
+    assert_eq!(read("pod greedy -o jsonpath={.status.phase}"), "Pending");
+    until("the pod of another system is refused", || {
+        read("pod windows -o jsonpath={.status.reason}") == "PodOSNotSupported"
+    });
+    cluster.coracle("stop").ok();
+    cluster.coracle("start").ok();
+    assert_eq!(read("service greedy -o jsonpath={.spec.ports[0].port}"), "8443");
+    cluster.kubectl("delete service/greedy pod/greedy pod/windows").ok();
+}

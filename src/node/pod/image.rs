@@ -73,12 +73,31 @@ pub async fn ensure(node: &Node, pod: &Pod, container: &Container, pulls: &Pulls
             tell(Level::Warning, "Failed", "Error: ErrImageNeverPull".into());
             Err(Refused::later("ErrImageNeverPull", message, Duration::from_secs(10)))
         }
-        (Policy::Never | Policy::IfNotPresent, Some(image)) => {
+        (Policy::Never | Policy::IfNotPresent, Some(image)) if may_use(node, pod, reference).await => {
             tell(Level::Normal, "Pulled", format!("Container image \"{reference}\" already present on machine"));
             Ok(image)
         }
+        (Policy::Never, Some(_)) => {
+            let message = format!(
+                "Container image \"{reference}\" is present, but with pull policy of Never the pod cannot show that it may use it"
+            );
+            tell(Level::Warning, "ErrImageNeverPull", message.clone());
+            tell(Level::Warning, "Failed", "Error: ErrImageNeverPull".into());
+            Err(Refused::later("ErrImageNeverPull", message, Duration::from_secs(10)))
+        }
         _ => pull(node, pod, container, reference, pulls).await,
     }
+}
+
+/// Whether the pod, or everybody, has shown to the image's registry that it may be pulled: what one pulled with a secret is no
+/// gift to all. Where that cannot be found out, the registry is asked.
+async fn may_use(node: &Node, pod: &Pod, reference: &str) -> bool {
+    // Most images are everybody's: secrets are only looked at for others.
+    if node.images.may_use(reference, &[]).await.unwrap_or(false) {
+        return true;
+    }
+    let credentials = super::secrets::for_image(node, pod, reference).await;
+    !credentials.is_empty() && node.images.may_use(reference, &credentials).await.unwrap_or(false)
 }
 
 async fn pull(node: &Node, pod: &Pod, container: &Container, reference: &str, pulls: &Pulls) -> Result<Image, Refused> {
@@ -142,5 +161,21 @@ mod tests {
         ] {
             assert_eq!(is_latest(reference), latest, "{reference}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_present_image_that_a_login_was_needed_for_is_not_everybodys() {
+        use crate::node::fake::{FakeApi, FakeRuntime, node, pod};
+        let (node, _folder) = node(&FakeApi::default(), &FakeRuntime::default());
+        let ensure = async |image: &str, policy: &str| {
+            let spec = serde_json::json!({"containers": [{"name": "c", "image": image, "imagePullPolicy": policy}]});
+            let pod = pod(spec);
+            let container = parts::spec(&pod).containers[0].clone();
+            let ensured = super::ensure(&node, &pod, &container, &Pulls::default()).await;
+            ensured.map(drop).map_err(|refused| refused.waiting.message)
+        };
+        assert!(ensure("public:1", "Never").await.is_ok());
+        assert!(ensure("private:1", "Never").await.unwrap_err().contains("cannot show that it may use it"));
+        assert!(ensure("private:1", "IfNotPresent").await.is_ok(), "the registry was asked");
     }
 }
