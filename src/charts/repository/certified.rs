@@ -59,7 +59,8 @@ impl Registry {
             Some(value) => make().header("Authorization", value),
             None => make(),
         };
-        let mut answer = self.send(with(self.authorization.lock().clone())).await?;
+        let known = self.authorization.lock().clone();
+        let mut answer = self.send(with(known)).await?;
         let mut logins = self.logins.iter().map(Some).chain([None]);
         while answer.status() == StatusCode::UNAUTHORIZED {
             let Some(login) = logins.next() else { break };

@@ -215,7 +215,7 @@ impl Plain<'_> {
         if rules.get("not").is_some_and(here)
             || !all("allOf").is_none_or(|all| all.iter().all(here))
             || !all("anyOf").is_none_or(|all| all.iter().any(here))
-            || !all("oneOf").is_none_or(|all| all.iter().filter(|one| here(one)).count() == 1)
+            || all("oneOf").is_some_and(|all| all.iter().filter(|one| here(one)).count() != 1)
         {
             return false;
         }
