@@ -82,8 +82,11 @@ impl Cluster {
         let now = OfNode::of(&self.profile).put(after);
         let before = std::mem::replace(&mut self.profile, now);
         let parts = Parts::of(changes);
+        // The forwarder, a process of its own, reads what it is to do.
+        self.save()?;
         if let Err(error) = self.make(&before, parts).await {
             let refused = std::mem::replace(&mut self.profile, before);
+            self.save()?;
             self.make_back(&refused, parts).await;
             return Err(error);
         }
@@ -91,7 +94,6 @@ impl Cluster {
             true => self.forget_wanted(),
             false => self.note_wanted(wanted)?,
         }
-        self.save()?;
         Ok(if self.waits_for_start().await? { Made::AtStart } else { Made::Now })
     }
 

@@ -60,7 +60,7 @@ pub fn find(key: &str) -> Option<&'static Setting> {
 pub fn closest<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let nearest = names.map(|name| (distance(key, name), name)).min();
     // Of a short word, few letters make another one.
-    let most = 3.min(key.chars().count().saturating_sub(1) / 2);
+    let most = 3.min(key.chars().count() / 2);
     nearest.filter(|(distance, _)| *distance <= most).map(|(_, name)| name)
 }
 
