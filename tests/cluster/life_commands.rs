@@ -167,7 +167,7 @@ fn a_cluster_file_makes_and_changes_a_cluster_that_runs() {
 
     let again = cluster.coracle(&format!("apply -f {} --dry-run", file.display()));
     assert!(again.err.contains("0 differences"), "{}", again.err);
-    let told = "wait node/changed --for=jsonpath={.status.capacity.memory}=2097152Ki --timeout=120s";
+    let told = "wait node/changed --for=jsonpath={.status.capacity.memory}=2Gi --timeout=120s";
     cluster.kubectl(told).ok();
 
     // A forwarder that somebody ended is told of, and comes back.
