@@ -5,7 +5,10 @@ use super::catalog::{self, Addon, CATALOG};
 use crate::api::{Object, yaml};
 use crate::client::{self, Client};
 use crate::config::Profile;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use serde_json::Value;
+use std::time::Duration;
 
 /// The label that says which addon an object belongs to.
 pub const LABEL: &str = "coracle.local/addon";
@@ -74,9 +77,14 @@ pub async fn remove_unwanted(client: &Client, profile: &Profile) -> Result<(), E
     Ok(())
 }
 
-/// Deletes the objects of an addon, last first.
+/// How long an addon's namespaces may take to go.
+const EMPTIED: Duration = Duration::from_secs(60);
+
+/// Deletes the objects of an addon, last first, and waits until its namespaces are gone: until then it could not be switched on
+/// again.
 pub async fn remove(client: &Client, addon: &Addon, profile: &Profile) -> Result<(), Error> {
-    for object in objects(addon, profile)?.iter().rev() {
+    let objects = objects(addon, profile)?;
+    for object in objects.iter().rev() {
         let described = format!("{} `{}`", object.kind(), object.name());
         client::apply::remove(client, object).await.map_err(|source| Error::Apply {
             addon: addon.name.into(),
@@ -84,6 +92,13 @@ pub async fn remove(client: &Client, addon: &Addon, profile: &Profile) -> Result
             source,
         })?;
     }
+    let gone = async {
+        for namespace in objects.iter().filter(|object| object.kind() == "Namespace") {
+            client::wait::until(Api::<Namespace>::all(client.clone()), namespace.name(), |found| found.is_none()).await;
+        }
+    };
+    // What keeps one is its user's finalizer, and told by the namespace.
+    tokio::time::timeout(EMPTIED, gone).await.ok();
     Ok(())
 }
 

@@ -282,6 +282,7 @@ async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &
         let hint = format!("coracle unpause -p {}", context.profile);
         return Err(Failure { error: Box::new(Hint::new("the cluster is paused", hint)), exit: Exit::Code(11) });
     }
+    let before = cluster.profile.clone();
     for addon in &wanted {
         let profile = &mut cluster.profile;
         let (to, from) = match is_on {
@@ -301,19 +302,30 @@ async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &
     cluster.save().map_err(failure)?;
     let is_up = cluster.is_up().await;
     if is_up {
-        cluster.hand_down_profile().await.map_err(failure)?;
-        let client = super::client(&cluster).await?;
-        for addon in &wanted {
-            match is_on {
-                true => reconcile::apply(&client, addon, &cluster.profile).await?,
-                false => reconcile::remove(&client, addon, &cluster.profile).await?,
-            }
+        if let Err(failed) = make(&cluster, &wanted, is_on).await {
+            // What did not come about is not what is listed.
+            cluster.profile = before;
+            cluster.save().and(cluster.hand_down_profile().await).map_err(failure)?;
+            return Err(failed);
         }
     }
     for addon in &wanted {
         let word = if is_on { "on" } else { "off" };
         let when = if is_up { "" } else { " when the cluster starts" };
         context.printer.say(format!("`{}` is {word}{when}", addon.name));
+    }
+    Ok(())
+}
+
+/// Makes a cluster that runs as its profile says of these addons.
+async fn make(cluster: &Cluster, addons: &[&Addon], is_on: bool) -> Result<(), Failure> {
+    cluster.hand_down_profile().await.map_err(|error| cluster_failure(error, &cluster.profile.name))?;
+    let client = super::client(cluster).await?;
+    for addon in addons {
+        match is_on {
+            true => reconcile::apply(&client, addon, &cluster.profile).await?,
+            false => reconcile::remove(&client, addon, &cluster.profile).await?,
+        }
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         context.printer.say(format!("{} differences; nothing was changed (--dry-run)", changes.len()));
         return Ok(Exit::Success);
     }
+    super::refuse_paused(&cluster)?;
     // What is to be brought in is written when it is there.
     let content = after.clone();
     let made = cluster.change(after.with_content_of(&before), &changes).await.map_err(failure)?;

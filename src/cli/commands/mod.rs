@@ -73,6 +73,7 @@ fn of_home(error: std::io::Error, context: &Context) -> Failure {
         return error.into();
     }
     let home = context.home.root().display();
+    let error = std::io::Error::new(error.kind(), format!("{home}: {error}"));
     let hint = format!("sudo chown -R $USER {home}; chmod -R u+wrx {home}; or CORACLE_HOME=FOLDER of your own");
     Failure { error: Box::new(crate::base::Hint::new(error, hint)), exit: Exit::Code(37) }
 }

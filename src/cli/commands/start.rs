@@ -201,7 +201,8 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Preferences, then the file, then flags: what comes later wins.
 fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
-    let mut wanted = Preferences::load(&context.home)?.wanted();
+    let preferences = Preferences::load(&context.home).map_err(|error| super::of_home(error, context))?;
+    let mut wanted = preferences.wanted();
     if let Some(path) = &arguments.file {
         wanted.overlay(read_file(path)?);
     }
@@ -380,6 +381,10 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     if let Some(trouble) = cluster.trouble().await.map_err(failure)?.filter(|_| !is_new) {
         context.printer.warn(format!("`{}`: {trouble}", cluster.profile.name));
     }
+    if cluster.is_paused() && cluster.is_up().await && cluster.unpause().map_err(failure)? {
+        // Nobody is told of a change while it stands still.
+        say("letting go on what was paused");
+    }
     let before_change = cluster.profile.clone();
     let (content, changes) = match is_new {
         true => (cluster.profile.clone(), Vec::new()),
@@ -521,6 +526,11 @@ async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> R
     let preferences = Preferences::load(&context.home)?.wanted();
     let mut asked = wanted.clone();
     asked.settings.retain(|key, value| preferences.settings.get(key) != Some(value));
+    // Those that are on stay on: `addons disable` switches off.
+    let is_on = cluster.profile.addons.clone();
+    if let Some(addons) = asked.settings.get_mut("addons") {
+        addons.extend(is_on.into_iter().filter(|name| !addons.contains(name)).collect::<Vec<_>>());
+    }
     let is_up = cluster.is_up().await;
     if !is_up {
         cluster.settle().map_err(failure)?;

@@ -19,7 +19,7 @@ mod network;
 
 use super::native::{self, links};
 use super::{Driver, Error, Health, Machine, MachineState, Say};
-use crate::base::resolvers;
+use crate::base::{disk, resolvers};
 use crate::config::NodePaths;
 use crate::config::values::Port;
 use async_trait::async_trait;
@@ -451,11 +451,28 @@ fn files(machine: &Machine) -> io::Result<Vec<u8>> {
     if trust.exists() {
         builder.append_dir_all(relative(&inside.trust()), trust)?;
     }
-    if machine.files.exists() {
-        builder.follow_symlinks(false);
-        builder.append_dir_all("", &machine.files)?;
+    builder.follow_symlinks(false);
+    for entry in disk::entries(&machine.files)? {
+        add_files(&mut builder, &entry.path(), Path::new(&entry.file_name()))?;
     }
     builder.into_inner()
+}
+
+/// Adds a file or folder of the user's, but for what the machine's own folders stand over in the node: those are read-only, and
+/// certificates among it come another way.
+fn add_files(builder: &mut tar::Builder<Vec<u8>>, from: &Path, to: &Path) -> io::Result<()> {
+    let is_bound = |folder: &&str| Path::new("/").join(to).starts_with(folder);
+    if container::HOST_FOLDERS.iter().any(|folder| is_bound(folder)) {
+        return Ok(());
+    }
+    if !std::fs::symlink_metadata(from)?.is_dir() {
+        return builder.append_path_with_name(from, to);
+    }
+    builder.append_dir(to, from)?;
+    for entry in disk::entries(from)? {
+        add_files(builder, &entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// The first file of an archive.
