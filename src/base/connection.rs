@@ -8,10 +8,12 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// How long a client may take for its handshake.
@@ -21,6 +23,22 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(90);
 /// How often a silent client of HTTP/2 is asked whether it is there, and how long it may take to say so.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+
+/// How long to wait until something is there again that connections take.
+const SHORT_OF: Duration = Duration::from_millis(100);
+
+/// Takes the next connection. One that cannot be taken, for want of descriptors or memory, is left until others have ended.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(SHORT_OF).await;
+            }
+        }
+    }
+}
 
 /// Serves one connection, of HTTP/2 if `is_h2`, until it ends or is idle. At shutdown requests that run may end.
 pub async fn serve<IO, S, B>(stream: IO, is_h2: bool, service: S, shutdown: &Shutdown) -> Result<(), hyper::Error>

@@ -11,13 +11,14 @@ use super::commands::{self, Commands};
 use super::guard::{Guard, offered};
 use super::{Answer, page, stream, whole};
 use crate::api::{Reason, Status};
+use crate::base::connection;
 use crate::client::Client;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use kube::client::Body;
 use std::convert::Infallible;
 use std::io;
@@ -78,7 +79,7 @@ impl Proxy {
     /// Serves for ever.
     pub async fn serve(self) -> io::Result<()> {
         loop {
-            let (stream, _) = self.listener.accept().await?;
+            let (stream, _) = connection::accept(&self.listener).await;
             // Lines of a watch are small, and wanted at once.
             stream.set_nodelay(true).ok();
             let shared = self.shared.clone();
@@ -86,7 +87,8 @@ impl Proxy {
                 let shared = shared.clone();
                 async move { Ok::<_, Infallible>(shared.answer(request).await) }
             });
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            let connection = builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
             // A browser that breaks off is its own business.
             tokio::spawn(async move { connection.with_upgrades().await.ok() });
         }

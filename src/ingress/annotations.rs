@@ -80,12 +80,7 @@ const ANNOTATIONS: &[(&str, Fate)] = &[
     ),
     ("canary-by-cookie", Set(|all, text| put(&mut canary(all).cookie, plain(text)))),
     ("canary-by-header", Set(|all, text| put(&mut canary(all).header, plain(text).map(|name| name.to_lowercase())))),
-    (
-        "canary-by-header-pattern",
-        Set(|all, text| {
-            put(&mut canary(all).header_pattern, regex::Regex::new(text).map_err(|error| error.to_string()))
-        }),
-    ),
+    ("canary-by-header-pattern", Set(|all, text| put(&mut canary(all).header_pattern, expression(text)))),
     ("canary-by-header-value", Set(|all, text| put(&mut canary(all).header_value, plain(text)))),
     ("canary-weight", Set(|all, text| number(text).map(|weight| canary(all).weight = weight))),
     ("canary-weight-total", Set(|all, text| put(&mut canary(all).weight_total, number(text)))),
@@ -188,8 +183,8 @@ const ANNOTATIONS: &[(&str, Fate)] = &[
     ("session-cookie-change-on-failure", Set(|all, text| flag(text).map(|on| cookie(all).change_on_failure = on))),
     ("session-cookie-conditional-samesite-none", Meaningless),
     ("session-cookie-domain", Set(|all, text| put(&mut cookie(all).domain, quotable(text)))),
-    ("session-cookie-expires", Set(|all, text| put(&mut cookie(all).expires, number(text)))),
-    ("session-cookie-max-age", Set(|all, text| put(&mut cookie(all).max_age, number(text)))),
+    ("session-cookie-expires", Set(|all, text| put(&mut cookie(all).expires, lifetime(text)))),
+    ("session-cookie-max-age", Set(|all, text| put(&mut cookie(all).max_age, lifetime(text)))),
     ("session-cookie-name", Set(|all, text| token(text).map(|name| cookie(all).cookie = name))),
     ("session-cookie-path", Set(|all, text| put(&mut cookie(all).path, quotable(text)))),
     (
@@ -286,7 +281,23 @@ pub fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
 
 /// Seconds, with or without `s`.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    number(text.strip_suffix('s').unwrap_or(text)).map(Duration::from_secs)
+    let seconds: u64 = number(text.strip_suffix('s').unwrap_or(text))?;
+    if seconds > LONGEST { Err(not(text, "a time that can be")) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// Seconds of a century, beyond which no clock is asked.
+const LONGEST: u64 = 100 * 366 * 86_400;
+
+/// The same for a cookie, which may have ended long ago.
+fn lifetime(text: &str) -> Result<i64, String> {
+    let seconds: i64 = number(text)?;
+    if seconds.unsigned_abs() > LONGEST { Err(not(text, "a time that can be")) } else { Ok(seconds) }
+}
+
+fn expression(text: &str) -> Result<regex::Regex, String> {
+    let mut builder = regex::RegexBuilder::new(text);
+    let limited = builder.size_limit(super::paths::EXPRESSION).dfa_size_limit(super::paths::EXPRESSION);
+    limited.build().map_err(|error| error.to_string())
 }
 
 /// A size as nginx writes it: `8m`, `512k`, `1g`, `1000`; 0 is without limit.

@@ -336,7 +336,13 @@ impl<'w> Step<'w, '_> {
                 }
                 None => None,
             };
-            let listed: Vec<String> = entry.hosts.iter().flatten().map(|host| host.to_lowercase()).collect();
+            // Of its own rules: another namespace's site is not its to show a certificate for.
+            let is_own = |host: &String| {
+                let www = reading.settings.www_redirect && hosts.iter().any(|own| other_www(own) == *host);
+                hosts.contains(host) || reading.settings.aliases.contains(host) || www
+            };
+            let listed: Vec<String> =
+                entry.hosts.iter().flatten().map(|host| host.to_lowercase()).filter(is_own).collect();
             let named = certificate.as_deref().map(tls::names).unwrap_or_default();
             let covers = |host: &String| {
                 named.contains(host)

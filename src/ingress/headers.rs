@@ -1,5 +1,6 @@
 //! What is read of a request, and the headers that go on to pods and back to clients.
 
+use super::access::Ranges;
 use super::config::Config;
 use super::paths;
 use super::settings::{Affinity, Cors, Settings};
@@ -89,7 +90,10 @@ impl Asked {
         }
         let scheme = forwarded("x-forwarded-proto").unwrap_or(if connection.is_tls { "https" } else { "http" });
         let port = forwarded("x-forwarded-port").unwrap_or(if connection.is_tls { "443" } else { "80" });
-        let client = forwarded("x-forwarded-for").and_then(|first| first.parse().ok()).unwrap_or(connection.peer);
+        let client = match trusted {
+            true => client_of(headers, config.trusted.as_ref()).unwrap_or(connection.peer),
+            false => connection.peer,
+        };
         let request_uri = uri.path_and_query().map_or("/", |uri| uri.as_str());
         let request_id = text("x-request-id").filter(|id| !id.is_empty() && id.len() <= 128);
         Ok(Self {
@@ -125,6 +129,21 @@ impl Asked {
     }
 }
 
+/// Who is behind the proxies: from the right, the first that is none of those that are `trusted`; what stands left of it is its
+/// own text. Where all are trusted, the leftmost. Source: nginx `real_ip_recursive`.
+fn client_of(headers: &HeaderMap, trusted: Option<&Ranges>) -> Option<IpAddr> {
+    let lines = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
+    let chain: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+    let mut client = None;
+    for address in chain.iter().rev().map_while(|word| word.parse::<IpAddr>().ok()) {
+        client = Some(address);
+        if trusted.is_some_and(|trusted| !trusted.hold(address)) {
+            break;
+        }
+    }
+    client
+}
+
 /// A host without its port; an address of version 6 stays in its brackets.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
@@ -144,6 +163,30 @@ pub fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
         connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
     headers.get(header::UPGRADE).filter(|_| is_upgrade).cloned()
 }
+
+/// Takes out of a request what would be taken for something else behind the proxy: names with `_`, which programs read as those
+/// with `-`, and what `Connection` names, which could be headers that are set here, and would not go on.
+/// Source: nginx `underscores_in_headers`, `ignore_invalid_headers`.
+pub fn calm(headers: &mut HeaderMap) {
+    let odd = |name: &HeaderName| !name.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let odd: Vec<HeaderName> = headers.keys().filter(|name| odd(name)).cloned().collect();
+    odd.iter().for_each(|name| drop(headers.remove(name)));
+    let lines: Vec<String> =
+        headers.get_all(header::CONNECTION).iter().filter_map(|line| line.to_str().ok().map(String::from)).collect();
+    let words = lines.iter().flat_map(|line| line.split(',')).map(str::trim).filter(|word| !word.is_empty());
+    let (own, named): (Vec<&str>, Vec<&str>) =
+        words.partition(|word| CONNECTION.iter().any(|known| known.eq_ignore_ascii_case(word)));
+    if named.is_empty() {
+        return;
+    }
+    match HeaderValue::try_from(own.join(", ")) {
+        Ok(kept) if !own.is_empty() => drop(headers.insert(header::CONNECTION, kept)),
+        _ => drop(headers.remove(header::CONNECTION)),
+    }
+}
+
+/// Words of `Connection` that say something of the connection itself.
+const CONNECTION: &[&str] = &["close", "keep-alive", "te", "upgrade"];
 
 /// Takes out what is for one connection only, and what `Connection` names beside.
 pub fn strip(headers: &mut HeaderMap) {
@@ -338,6 +381,30 @@ mod tests {
         let config = Config { trust_forwarded: true, keep_forwarded: true, ..Config::default() };
         let asked = Asked::read(&request, PEER, &config).unwrap();
         assert_eq!((asked.client.to_string().as_str(), asked.scheme.as_str()), ("1.2.3.4", "https"));
+    }
+
+    #[test]
+    fn a_client_neither_takes_away_nor_disguises_what_a_pod_is_told() {
+        let pairs =
+            [("connection", "close, X-Auth-User"), ("x-auth-user", "a"), ("x_auth_user", "root"), ("host", "a")];
+        let mut headers = parts("/", &pairs).headers().clone();
+        calm(&mut headers);
+        assert_eq!((headers.get("connection").unwrap(), headers.get("x_auth_user")), (&"close".parse().unwrap(), None));
+        strip(&mut headers);
+        assert_eq!(headers["x-auth-user"], "a");
+        let mut upgraded = parts("/", &[("connection", "Upgrade"), ("upgrade", "websocket")]).headers().clone();
+        calm(&mut upgraded);
+        assert!(upgrade_of(&upgraded).is_some());
+    }
+
+    #[test]
+    fn a_client_is_whom_the_last_trusted_proxy_saw() {
+        let trusted = Ranges::parse("10.0.0.0/8").unwrap();
+        let headers = parts("/", &[("x-forwarded-for", "1.2.3.4, 203.0.113.9, 10.0.0.7")]).headers().clone();
+        assert_eq!(client_of(&headers, Some(&trusted)).unwrap().to_string(), "203.0.113.9");
+        assert_eq!(client_of(&headers, None).unwrap().to_string(), "1.2.3.4");
+        let headers = parts("/", &[("x-forwarded-for", "1.2.3.4, unknown")]).headers().clone();
+        assert_eq!(client_of(&headers, Some(&trusted)), None);
     }
 
     #[test]

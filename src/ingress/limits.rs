@@ -71,7 +71,7 @@ impl Clients {
         let rates = [(Rate::Minute, limits.per_minute, 60.0), (Rate::Second, limits.per_second, 1.0)];
         for (rate, most, seconds) in rates {
             if let Some(most) = most.filter(|most| *most > 0) {
-                let bucket = ((who.clone(), rate), f64::from(most) / seconds, f64::from(most * burst));
+                let bucket = ((who.clone(), rate), f64::from(most) / seconds, f64::from(most) * f64::from(burst));
                 self.pour(bucket.0, bucket.1, bucket.2, Instant::now())?;
             }
         }

@@ -3,6 +3,7 @@
 use super::headers::Connection;
 use super::proxy::Proxy;
 use super::{Options, tls};
+use crate::base::connection;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -13,7 +14,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,12 +22,16 @@ use tokio_rustls::TlsAcceptor;
 
 /// Connections of clients at once, as nginx has it for a worker; more wait.
 const CONNECTIONS: usize = 16_384;
+
+/// Connections at one port: each may need a descriptor for a pod besides, there are two ports, and some are for everything else.
+fn places() -> usize {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    most.and_then(|most| usize::try_from(most / 5).ok()).map_or(CONNECTIONS, |fifth| fifth.clamp(1, CONNECTIONS))
+}
 /// Requests at once in one connection of HTTP/2.
 const STREAMS: u32 = 128;
 /// Bytes of the head of a request.
 const HEAD: usize = 64 * 1024;
-/// After the kernel has refused a connection for want of something, others may have been given back.
-const SHORT_OF: Duration = Duration::from_millis(100);
 
 /// Serves plain HTTP.
 pub async fn http(options: &Options, proxy: Arc<Proxy>) -> io::Result<()> {
@@ -67,17 +71,10 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(places()));
     loop {
         let place = places.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, port, "a connection was not accepted");
-                tokio::time::sleep(SHORT_OF).await;
-                continue;
-            }
-        };
+        let (stream, peer) = connection::accept(&listener).await;
         // It only answers later without.
         stream.set_nodelay(true).ok();
         let counted = Counted::new(place, proxy.clone());

@@ -2,7 +2,7 @@
 
 use super::proxy::Proxy;
 use super::table::Origin;
-use crate::base::prometheus;
+use crate::base::{connection, prometheus};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 /// Answers of one location.
 #[derive(Default)]
@@ -96,17 +96,24 @@ impl Totals {
     }
 }
 
+/// Connections to the metrics port at once.
+const PLACES: usize = 256;
+
 /// Serves until the process ends.
 pub async fn serve(port: u16, ready: watch::Receiver<bool>, proxy: Arc<Proxy>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    // Pods may connect, and those that ask whether this one lives must find a place.
+    let places = Arc::new(Semaphore::new(PLACES));
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, _) = connection::accept(&listener).await;
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
         let (ready, proxy) = (ready.clone(), proxy.clone());
         let service = service_fn(move |request: Request<hyper::body::Incoming>| {
             let response = answer(request.uri().path(), *ready.borrow(), &proxy.totals);
             async move { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(async move {
+            let _place = place;
             // A client that breaks off is its own business.
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await.ok();

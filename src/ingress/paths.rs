@@ -84,9 +84,15 @@ impl<T: Ruled> Rules<T> {
     }
 }
 
+/// Bytes that a compiled expression may take: anybody who makes an Ingress writes some.
+pub const EXPRESSION: usize = 256 << 10;
+
 /// A path as an expression, from the start and regardless of case.
 pub fn expression(path: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(&format!("^(?:{path})")).case_insensitive(true).build().map_err(|error| error.to_string())
+    let pattern = format!("^(?:{path})");
+    let mut builder = regex::RegexBuilder::new(&pattern);
+    let limited = builder.case_insensitive(true).size_limit(EXPRESSION).dfa_size_limit(EXPRESSION);
+    limited.build().map_err(|error| error.to_string())
 }
 
 fn begins(path: &str, rule: &Rule) -> bool {

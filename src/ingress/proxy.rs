@@ -58,7 +58,8 @@ impl Proxy {
     }
 
     /// Answers a request.
-    pub async fn answer(&self, connection: Connection, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(&self, connection: Connection, mut request: Request<Incoming>) -> Response<Body> {
+        headers::calm(request.headers_mut());
         let table = self.table.load_full();
         let asked = match Asked::read(&request, connection, &table.config) {
             Ok(asked) => asked,

@@ -3,6 +3,7 @@
 use super::endpoints::Backend;
 use super::proxy::Proxy;
 use super::upgrade::relay;
+use crate::base::connection;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
@@ -55,7 +56,7 @@ impl Drop for Streams {
 async fn listen(port: u16, proxy: &Arc<Proxy>) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
     loop {
-        let (client, _) = listener.accept().await?;
+        let (client, _) = connection::accept(&listener).await;
         let table = proxy.table.load();
         let backend = table.streams.iter().find(|(known, _)| *known == port).map(|(_, backend)| backend.clone());
         let (Some(backend), patience) = (backend, table.config.connect) else { continue };

@@ -99,11 +99,17 @@ impl Pods {
         self.known.read().values().cloned().collect()
     }
 
-    /// The pod of this name; of several, one that is not over.
+    /// The pod of this name; of several, one that is not over, nor on its way, and the newest.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Seen>> {
         let pods = self.known.read();
         let named =
             pods.values().filter(|one| parts::namespace(&one.pod) == namespace && parts::name(&one.pod) == name);
-        named.min_by_key(|one| one.is_over).cloned()
+        let gone = self.gone.read();
+        let age = |one: &Arc<Seen>| {
+            let meta = &one.pod.metadata;
+            let is_going = meta.deletion_timestamp.is_some() || gone.contains(parts::uid(&one.pod));
+            (one.is_over, is_going, std::cmp::Reverse(meta.creation_timestamp.as_ref().map(|time| time.0)))
+        };
+        named.min_by_key(|one| age(one)).cloned()
     }
 }

@@ -58,13 +58,7 @@ pub async fn serve(node: Arc<Node>, listener: std::net::TcpListener, shutdown: S
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    continue;
-                }
-            },
+            (stream, _) = connection::accept(&listener) => stream,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
             () = shutdown.wait() => return Ok(()),
         };
