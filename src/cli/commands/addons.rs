@@ -301,13 +301,11 @@ async fn switch(names: &[String], is_on: bool, changed: &Changed<'_>, context: &
     }
     cluster.save().map_err(failure)?;
     let is_up = cluster.is_up().await;
-    if is_up {
-        if let Err(failed) = make(&cluster, &wanted, is_on).await {
-            // What did not come about is not what is listed.
-            cluster.profile = before;
-            cluster.save().and(cluster.hand_down_profile().await).map_err(failure)?;
-            return Err(failed);
-        }
+    if is_up && let Err(failed) = make(&cluster, &wanted, is_on).await {
+        // What did not come about is not what is listed.
+        cluster.profile = before;
+        cluster.save().and(cluster.hand_down_profile().await).map_err(failure)?;
+        return Err(failed);
     }
     for addon in &wanted {
         let word = if is_on { "on" } else { "off" };

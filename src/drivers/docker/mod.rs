@@ -462,7 +462,7 @@ fn files(machine: &Machine) -> io::Result<Vec<u8>> {
 /// certificates among it come another way.
 fn add_files(builder: &mut tar::Builder<Vec<u8>>, from: &Path, to: &Path) -> io::Result<()> {
     let is_bound = |folder: &&str| Path::new("/").join(to).starts_with(folder);
-    if container::HOST_FOLDERS.iter().any(|folder| is_bound(folder)) {
+    if container::HOST_FOLDERS.iter().any(is_bound) {
         return Ok(());
     }
     if !std::fs::symlink_metadata(from)?.is_dir() {
