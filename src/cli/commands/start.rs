@@ -381,10 +381,6 @@ async fn start(arguments: &Arguments, wanted: &Wanted, context: &Context) -> Res
     if let Some(trouble) = cluster.trouble().await.map_err(failure)?.filter(|_| !is_new) {
         context.printer.warn(format!("`{}`: {trouble}", cluster.profile.name));
     }
-    if cluster.is_paused() && cluster.is_up().await && cluster.unpause().map_err(failure)? {
-        // Nobody is told of a change while it stands still.
-        say("letting go on what was paused");
-    }
     let before_change = cluster.profile.clone();
     let (content, changes) = match is_new {
         true => (cluster.profile.clone(), Vec::new()),
@@ -538,6 +534,9 @@ async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> R
     let (after, changes) = cluster.difference(&asked).map_err(failure)?;
     if !changes.is_empty() {
         print_changes(&changes, context);
+        if is_up && cluster.unpause().map_err(failure)? {
+            context.printer.say("letting go on what was paused: a node that stands still is told nothing");
+        }
         let now = after.clone().with_content_of(&cluster.profile);
         let made = cluster.change(now, &changes).await.map_err(failure)?;
         if made == Made::AtStart && is_up && !cluster.wants_another_node() {
