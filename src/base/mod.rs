@@ -9,6 +9,7 @@ pub mod connection;
 pub mod crypto;
 pub mod disk;
 pub mod folder_changes;
+pub mod handed;
 pub mod heap;
 pub mod hint;
 pub mod login;

@@ -6,6 +6,7 @@
 //! ```
 
 use super::mounts;
+use crate::base::handed;
 use crate::base::resolvers::Folders;
 use crate::config::{NodePaths, Profile};
 use rustix::fs::Mode;
@@ -13,6 +14,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -49,6 +51,8 @@ pub fn main() -> io::Result<()> {
 struct Services {
     /// The supervisor's socket lives here, so that its clients wait while it is started again, instead of failing.
     supervisor: UnixListener,
+    /// The node agent's port lives here as well: a pod in the node's network could take it while the server is started again.
+    agent: Option<TcpListener>,
     running: BTreeMap<i32, &'static str>,
     started: BTreeMap<&'static str, Instant>,
     pauses: BTreeMap<&'static str, Duration>,
@@ -60,10 +64,13 @@ async fn run(folders: Option<Folders>) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (due_sender, mut due) = tokio::sync::mpsc::unbounded_channel();
     let supervisor = listen(&NodePaths::default().supervisor_socket())?;
+    let profile = profile();
+    let port = profile.as_ref().filter(|profile| profile.kubernetes).map(|profile| profile.agent_port);
+    let agent = port.map(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))).transpose()?;
     let mut services =
-        Services { supervisor, running: BTreeMap::new(), started: BTreeMap::new(), pauses: BTreeMap::new() };
+        Services { supervisor, agent, running: BTreeMap::new(), started: BTreeMap::new(), pauses: BTreeMap::new() };
     note_start();
-    if profile().is_none_or(|profile| profile.kubernetes) {
+    if profile.is_none_or(|profile| profile.kubernetes) {
         SERVICES.iter().try_for_each(|service| services.start(service))?;
     }
     tokio::spawn(crate::base::memory::settle());
@@ -105,7 +112,10 @@ impl Services {
         if service == "supervisor" {
             command.stdin(OwnedFd::from(self.supervisor.try_clone()?));
         }
-        let process = command.spawn()?;
+        let process = match &self.agent {
+            Some(agent) if service == "server" => handed::spawn_with(agent, &mut command)?,
+            _ => command.spawn()?,
+        };
         spare(process.id(), service);
         self.running.insert(process.id() as i32, service);
         self.started.insert(service, Instant::now());

@@ -9,7 +9,7 @@ use crate::node::border::Failure;
 use crate::node::{self, Credentials, Image, ImageConfig, ImageError, Images, Links, Setup};
 use crate::runtime::{self, Runtime};
 use async_trait::async_trait;
-use std::net::IpAddr;
+use std::net::{IpAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -32,15 +32,20 @@ pub enum Error {
     Agent(#[from] node::Error),
 }
 
-/// Runs the node agent until shutdown; `client` has the identity of the node, `parts` says who works in this process.
+/// Runs the node agent until shutdown; `client` has the identity of the node, `parts` says who works in this process, and
+/// `listener` is the agent's port where it was handed down.
 pub async fn run(
     client: Client,
+    listener: Option<TcpListener>,
     parts: watch::Receiver<Vec<String>>,
     profile: Profile,
     paths: NodePaths,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let listener = std::net::TcpListener::bind(("0.0.0.0", profile.agent_port)).map_err(Error::Listen)?;
+    let listener = match listener {
+        Some(listener) => listener,
+        None => TcpListener::bind(("0.0.0.0", profile.agent_port)).map_err(Error::Listen)?,
+    };
     let (store, links) = tokio::try_join!(image_store(&paths), async { Ok(PodLinks::new(&profile, &paths).await?) })?;
     let runtime = runtime::Supervised::new(paths.supervisor_socket());
     take_back(&links, &runtime).await;

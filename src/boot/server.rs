@@ -2,12 +2,13 @@
 
 use crate::addons;
 use crate::base::causes::chain;
-use crate::base::{Shutdown, crypto};
+use crate::base::{Shutdown, crypto, handed};
 use crate::charts;
 use crate::config::{NodePaths, Profile};
 use crate::control::scheduler;
 use crate::control::server::{Identity, Server, ServerConfig};
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,12 +25,12 @@ pub fn main() -> io::Result<()> {
         .init();
     let paths = NodePaths::default();
     let profile: Profile = serde_json::from_slice(&std::fs::read(paths.profile())?)?;
-    let listener = listener(&profile)?;
+    let (listener, agent) = (listener(&profile)?, handed::inherited()?);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    runtime.block_on(run(profile, paths, listener))
+    runtime.block_on(run(profile, paths, listener, agent))
 }
 
-async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener) -> io::Result<()> {
+async fn run(profile: Profile, paths: NodePaths, listener: TcpListener, agent: Option<TcpListener>) -> io::Result<()> {
     let (trigger, shutdown) = Shutdown::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let server = Server::start(ServerConfig { profile: profile.clone(), paths: paths.clone() }).await;
@@ -53,7 +54,7 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
     tokio::spawn(charts::objects::run(client, async move { watcher.wait().await }));
     let node = server.client(Identity::new(format!("system:node:{}", profile.name), &["system:nodes"]));
     let mut agent =
-        tokio::spawn(super::node::run(node, server.users(), profile.clone(), paths.clone(), shutdown.clone()));
+        tokio::spawn(super::node::run(node, agent, server.users(), profile.clone(), paths.clone(), shutdown.clone()));
     let proxy = server.client(Identity::new("system:kube-proxy", &[]));
     let networking = tokio::spawn(super::network::run(proxy, profile.clone(), shutdown.clone()));
     let manager = server.client(Identity::new("system:kube-controller-manager", &[]));
@@ -83,12 +84,12 @@ async fn run(profile: Profile, paths: NodePaths, listener: std::net::TcpListener
 }
 
 /// The listening socket that was handed down as stdin, or a new one where nobody did.
-fn listener(profile: &Profile) -> io::Result<std::net::TcpListener> {
+fn listener(profile: &Profile) -> io::Result<TcpListener> {
     let stdin: OwnedFd = io::stdin().as_fd().try_clone_to_owned()?;
     let is_socket = rustix::net::sockopt::socket_acceptconn(&stdin).unwrap_or(false);
     let listener = match is_socket {
-        true => std::net::TcpListener::from(stdin),
-        false => std::net::TcpListener::bind(("0.0.0.0", profile.api_port))?,
+        true => TcpListener::from(stdin),
+        false => TcpListener::bind(("0.0.0.0", profile.api_port))?,
     };
     listener.set_nonblocking(true)?;
     Ok(listener)

@@ -13,7 +13,7 @@ use super::tls::{self, Certificates};
 use super::world::{Port, World, own_reference};
 use super::{Options, annotations::PREFIX};
 use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference};
-use k8s_openapi::api::networking::v1::{Ingress, IngressBackend, IngressTLS};
+use k8s_openapi::api::networking::v1::{HTTPIngressPath, Ingress, IngressBackend, IngressTLS};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rustls::sign::CertifiedKey;
 use std::collections::{BTreeMap, HashMap};
@@ -208,13 +208,7 @@ impl<'w> Step<'w, '_> {
             let host = host_of(rule.host.as_deref());
             hosts.push(host.clone());
             for path in rule.http.iter().flat_map(|http| &http.paths) {
-                let kind = match path.path_type.as_str() {
-                    "Exact" => Kind::Exact,
-                    "Prefix" => Kind::Prefix,
-                    _ => Kind::Text,
-                };
-                let rule = Rule { path: path.path.clone().filter(|path| !path.is_empty()).unwrap_or("/".into()), kind };
-                let location = self.location(reading, rule, &path.backend);
+                let location = self.location(reading, rule_of(path), &path.backend);
                 let draft = self.drafts.entry(host.clone()).or_default();
                 if draft.locations.iter().any(|known| known.rule == location.rule) {
                     let what =
@@ -263,11 +257,13 @@ impl<'w> Step<'w, '_> {
             let host = host_of(rule.host.as_deref());
             for path in rule.http.iter().flat_map(|http| &http.paths) {
                 let backend = self.backend_of(reading, &path.backend);
-                let text = path.path.as_deref().filter(|path| !path.is_empty()).unwrap_or("/");
+                let wanted = rule_of(path);
                 let draft = self.drafts.get_mut(&host);
                 let mains = draft.into_iter().flat_map(|draft| &mut draft.locations);
                 let mut found = false;
-                for main in mains.filter(|main| main.rule.path == text) {
+                // What is sent to a site, passwords too, is for its own namespace to share.
+                let of_this = |main: &&mut Location| main.rule == wanted && main.origin.namespace == reading.namespace;
+                for main in mains.filter(of_this) {
                     found = true;
                     if main.canary.is_none() {
                         main.canary = Some((canary.clone(), reading.settings.clone(), backend.clone()));
@@ -276,7 +272,10 @@ impl<'w> Step<'w, '_> {
                 if !found {
                     reading.tell(
                         Severity::Invalid,
-                        format!("no Ingress has host `{host}` and path `{text}` of this canary"),
+                        format!(
+                            "no Ingress of this namespace has host `{host}`, path `{}` and its type of this canary",
+                            wanted.path
+                        ),
                     );
                 }
             }
@@ -465,6 +464,16 @@ fn other_www(host: &str) -> String {
     host.strip_prefix("www.").map_or_else(|| format!("www.{host}"), String::from)
 }
 
+/// The rule that a path of an Ingress is.
+fn rule_of(path: &HTTPIngressPath) -> Rule {
+    let kind = match path.path_type.as_str() {
+        "Exact" => Kind::Exact,
+        "Prefix" => Kind::Prefix,
+        _ => Kind::Text,
+    };
+    Rule { path: path.path.clone().filter(|path| !path.is_empty()).unwrap_or("/".into()), kind }
+}
+
 fn host_of(host: Option<&str>) -> String {
     host.filter(|host| !host.is_empty()).map_or_else(|| CATCH_ALL.into(), str::to_lowercase)
 }
@@ -628,6 +637,18 @@ mod tests {
     }
 
     #[test]
+    fn a_canary_of_another_namespace_or_type_of_path_gets_nothing() {
+        let main = ingress("main", &[], &[("foo.com", "/", "Prefix", "one")]);
+        let mut foreign = ingress("foreign", &[("canary", "true")], &[("foo.com", "/", "Prefix", "two")]);
+        foreign["metadata"]["namespace"] = json!("evil");
+        let exact = ingress("exact", &[("canary", "true")], &[("foo.com", "/", "Exact", "two")]);
+        for canary in [foreign, exact] {
+            let (table, _) = assemble_all(&[canary, main.clone()], &[]);
+            assert!(table.server("foo.com").rules.find("/").unwrap().0.canary.is_none());
+        }
+    }
+
+    #[test]
     fn what_is_broken_denies_its_own_ingress_only() {
         let good = ingress("good", &[], &[("foo.com", "/", "Prefix", "one")]);
         let bad = ingress("bad", &[("ssl-redirect", "perhaps")], &[("foo.com", "/bad", "Prefix", "one")]);
@@ -669,9 +690,17 @@ mod tests {
         let mut one = ingress("a", &[], &[("foo.com", "/", "Prefix", "one"), ("bar.com", "/", "Prefix", "one")]);
         one["spec"]["tls"] =
             json!([{"hosts": ["foo.com"], "secretName": "tls"}, {"hosts": ["bar.com"], "secretName": "none"}]);
-        let (table, findings) = assemble_all(&[one], &[secret]);
+        let (table, findings) = assemble_all(&[one], std::slice::from_ref(&secret));
         assert!(table.certificates.find("foo.com").is_some() && table.certificates.find("bar.com").is_none());
         assert!(table.server("foo.com").has_tls && table.server("bar.com").has_tls);
+
+        // The site of another is no host of these rules.
+        let plain = ingress("plain", &[], &[("plain.com", "/", "Prefix", "one")]);
+        let mut evil = ingress("evil", &[], &[("evil.com", "/", "Prefix", "one")]);
+        evil["spec"]["tls"] = json!([{"hosts": ["plain.com", "evil.com"], "secretName": "tls"}]);
+        let (table, _) = assemble_all(&[plain, evil], std::slice::from_ref(&secret));
+        assert!(table.server("evil.com").has_tls && !table.server("plain.com").has_tls);
+        assert!(table.certificates.find("evil.com").is_some() && table.certificates.find("plain.com").is_none());
         assert!(findings[0].told.iter().any(|(_, text)| text.contains("default/none")));
     }
 }

@@ -176,8 +176,10 @@ impl Outgoing<'_> {
         let (host, path, prefix) = {
             let values = self.asked.values(&parts.headers, &groups);
             let host = settings.host.as_ref().map_or_else(|| self.asked.host_header.clone(), |text| text.fill(&values));
-            let path =
-                settings.rewrite.as_ref().map(|target| rewritten(&target.fill(&values), self.asked.query.as_deref()));
+            let path = settings
+                .rewrite
+                .as_ref()
+                .map(|target| rewritten(target.fill_path(&values), self.asked.query.as_deref()));
             (
                 host,
                 path,
@@ -226,11 +228,10 @@ impl Outgoing<'_> {
 }
 
 /// A rewritten path with the query that came, as it is sent.
-fn rewritten(target: &str, query: Option<&str>) -> String {
-    let (path, own) = target.split_once('?').map_or((target, None), |(path, own)| (path, Some(own)));
-    let path = paths::encode(path);
+fn rewritten((path, own): (String, Option<String>), query: Option<&str>) -> String {
+    let path = paths::encode(&path);
     let path = if path.starts_with('/') { path } else { format!("/{path}") };
-    match own.into_iter().chain(query).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&") {
+    match own.as_deref().into_iter().chain(query).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("&") {
         query if query.is_empty() => path,
         query => format!("{path}?{query}"),
     }
@@ -265,6 +266,7 @@ mod tests {
             ("/something/new", None, "/new"),
             ("/something/new", Some("a=1"), "/new?a=1"),
             ("/something/a b", None, "/a%20b"),
+            ("/something/a?admin=1", None, "/a%3Fadmin=1"),
         ] {
             let groups: Vec<Option<String>> = expression
                 .captures(path)
@@ -277,10 +279,11 @@ mod tests {
             let request = http::Request::builder().uri("/").header("host", "x").body(()).unwrap();
             let connection = headers::Connection { peer: "10.0.0.1".parse().unwrap(), is_tls: false };
             let asked = Asked::read(&request, connection, &Default::default()).unwrap();
-            let filled = Text::parse("/$2").unwrap().fill(&asked.values(&headers, &groups));
-            assert_eq!(rewritten(&filled, query), expected, "{path}");
+            let filled = Text::parse("/$2").unwrap().fill_path(&asked.values(&headers, &groups));
+            assert_eq!(rewritten(filled, query), expected, "{path}");
+            let filled = Text::parse("/x?own=$2").unwrap().fill_path(&asked.values(&headers, &groups));
+            assert!(rewritten(filled, None).starts_with("/x?own="), "{path}");
         }
-        assert_eq!(rewritten("/x?own=1", Some("a=2")), "/x?own=1&a=2");
-        assert_eq!(rewritten("x", None), "/x");
+        assert_eq!(rewritten(("x".into(), None), None), "/x");
     }
 }

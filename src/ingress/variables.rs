@@ -1,6 +1,7 @@
 //! Texts with nginx' variables in them, such as `/$2`, `https://$host$request_uri` or `${remote_addr}-text`.
 
 use http::HeaderMap;
+use std::borrow::Cow;
 
 /// A text, cut at its variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,18 +105,36 @@ impl Text {
 
     /// With the values in it.
     pub fn fill(&self, values: &Values) -> String {
-        let mut text = String::new();
+        self.0.iter().map(|part| filled(part, values)).collect()
+    }
+
+    /// With the values in it, as a path and its own query. A `?` parts them where it is written: one that a value has is a letter
+    /// of the path.
+    pub fn fill_path(&self, values: &Values) -> (String, Option<String>) {
+        let (mut path, mut query) = (String::new(), None::<String>);
         for part in &self.0 {
-            match part {
-                Part::Plain(plain) => text.push_str(plain),
-                Part::Group(number) => {
-                    let group = number.checked_sub(1).and_then(|index| values.groups.get(index));
-                    text.push_str(group.and_then(Option::as_deref).unwrap_or_default());
+            match (&mut query, part) {
+                (Some(query), _) => query.push_str(&filled(part, values)),
+                (None, Part::Plain(plain)) if plain.contains('?') => {
+                    let (before, after) = plain.split_once('?').unwrap_or((plain, ""));
+                    path.push_str(before);
+                    query = Some(after.into());
                 }
-                Part::Variable(name) => text.push_str(&value(name, values)),
+                (None, _) => path.push_str(&filled(part, values)),
             }
         }
-        text
+        (path, query)
+    }
+}
+
+fn filled<'a>(part: &'a Part, values: &'a Values) -> Cow<'a, str> {
+    match part {
+        Part::Plain(plain) => plain.into(),
+        Part::Group(number) => {
+            let group = number.checked_sub(1).and_then(|index| values.groups.get(index));
+            group.and_then(Option::as_deref).unwrap_or_default().into()
+        }
+        Part::Variable(name) => value(name, values).into(),
     }
 }
 

@@ -113,3 +113,34 @@ impl Pods {
         named.min_by_key(|one| age(one)).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn seen(uid: &str, created: &str, deleted: Option<&str>) -> Seen {
+        let metadata = json!({"name": "web", "namespace": "default", "uid": uid, "creationTimestamp": created,
+            "deletionTimestamp": deleted});
+        let pod = serde_json::from_value(json!({"metadata": metadata, "spec": {"containers": []}})).unwrap();
+        Seen { pod: Arc::new(pod), sandbox: None, attempts: Vec::new(), is_over: false }
+    }
+
+    #[test]
+    fn a_name_means_the_pod_that_has_it_now_not_one_that_is_ending() {
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:09Z");
+        let found = |pods: &Pods| parts::uid(&pods.get("default", "web").unwrap().pod).to_string();
+        for ids in [["a", "b"], ["b", "a"]] {
+            let pods = Pods::default();
+            pods.set(seen(ids[0], early, Some(early)));
+            pods.set(seen(ids[1], early, None));
+            assert_eq!(found(&pods), ids[1], "made again within the same second");
+            let pods = Pods::default();
+            pods.set(seen(ids[0], early, None));
+            pods.set(seen(ids[1], late, None));
+            assert_eq!(found(&pods), ids[1], "the newest");
+            pods.lose(ids[1]);
+            assert_eq!(found(&pods), ids[0], "one without an object is on its way");
+        }
+    }
+}

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod tls;
 pub mod token;
 pub mod trust;
+pub mod unverified;
 
 pub use authority::{Authority, Identity};
 pub use cluster::{
