@@ -211,6 +211,7 @@ mod tests {
     use super::*;
     use crate::config::Wanted;
     use std::os::fd::AsRawFd;
+    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -263,10 +264,14 @@ mod tests {
         assert_eq!((peer.unwrap(), answer.unwrap().as_str()), (a, "hello"));
     }
 
-    /// Sends a datagram from an address to port 8080 of another, and tells what comes back within a moment.
-    fn datagram(from: Ipv4Addr, to: IpAddr) -> std::io::Result<String> {
+    /// How long an answer that must not come is waited for, and one that must.
+    const MOMENT: Duration = Duration::from_millis(300);
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Sends a datagram from an address to port 8080 of another, and tells what comes back in time.
+    fn datagram(from: Ipv4Addr, to: IpAddr, wait: Duration) -> std::io::Result<String> {
         let socket = std::net::UdpSocket::bind((from, 0))?;
-        socket.set_read_timeout(Some(std::time::Duration::from_millis(300)))?;
+        socket.set_read_timeout(Some(wait))?;
         socket.send_to(b"?", (to, 8080))?;
         let mut buffer = [0; 64];
         let (length, _) = socket.recv_from(&mut buffer)?;
@@ -282,10 +287,11 @@ mod tests {
             ready.send(()).unwrap();
             let mut buffer = [0; 16];
             while let Ok((_, from)) = socket.recv_from(&mut buffer) {
-                socket.send_to(b"heard", from).ok();
+                // Told before it is answered: whoever has the answer finds the sender in the channel.
                 if sender.send(from.ip()).is_err() {
                     return;
                 }
+                socket.send_to(b"heard", from).ok();
             }
         });
         is_ready.recv().unwrap();
@@ -299,8 +305,8 @@ mod tests {
         let heard = senders(&server);
         let (IpAddr::V4(own), IpAddr::V4(theirs)) = (rogue.address, friend.address) else { panic!("IPv4") };
         let to = server.address;
-        let ask = |from: Ipv4Addr| within(Some(&rogue.network), move || datagram(from, to)).join().unwrap();
-        assert_eq!(ask(own).unwrap(), "heard");
+        let ask = |from, wait| within(Some(&rogue.network), move || datagram(from, to, wait)).join().unwrap();
+        assert_eq!(ask(own, PATIENCE).unwrap(), "heard");
         assert_eq!(heard.recv().unwrap(), rogue.address);
         // With the friend's IP address beside its own.
         sys::inside(rogue.network.try_clone().unwrap(), move || async move {
@@ -310,8 +316,8 @@ mod tests {
         })
         .await
         .unwrap();
-        assert!(ask(theirs).is_err());
-        assert_eq!(ask(own).unwrap(), "heard");
+        assert!(ask(theirs, MOMENT).is_err());
+        assert_eq!(ask(own, PATIENCE).unwrap(), "heard");
         assert_eq!(heard.try_iter().collect::<Vec<_>>(), [rogue.address], "nothing came under the friend's address");
         // With the friend's hardware address in place of its own.
         let wear = async |hardware: guard::Hardware| {
@@ -324,11 +330,11 @@ mod tests {
             .unwrap();
         };
         wear(guard::of_pod(theirs)).await;
-        assert!(ask(own).is_err());
-        let asked = within(Some(&friend.network), move || datagram(theirs, to)).join().unwrap();
+        assert!(ask(own, MOMENT).is_err());
+        let asked = within(Some(&friend.network), move || datagram(theirs, to, PATIENCE)).join().unwrap();
         assert_eq!(asked.unwrap(), "heard", "the friend's answers still come to the friend");
         wear(guard::of_pod(own)).await;
-        assert_eq!(ask(own).unwrap(), "heard");
+        assert_eq!(ask(own, PATIENCE).unwrap(), "heard");
     }
 
     #[tokio::test]
@@ -340,7 +346,7 @@ mod tests {
         let IpAddr::V4(own) = rogue.address else { panic!("IPv4") };
         assert_eq!(links.guard.known().await.len(), 2);
         let to = server.address;
-        assert_eq!(within(Some(&rogue.network), move || datagram(own, to)).join().unwrap().unwrap(), "heard");
+        assert_eq!(within(Some(&rogue.network), move || datagram(own, to, PATIENCE)).join().unwrap().unwrap(), "heard");
         assert_eq!(heard.recv().unwrap(), rogue.address);
         links.retain(&[]).await.unwrap();
         assert_eq!(links.guard.known().await.len(), 0);
