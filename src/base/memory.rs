@@ -20,6 +20,11 @@ pub fn brief() {
     super::heap::HEAP.begin();
 }
 
+/// For a thread of such a process that waits for another: takes work off it until it `is_over`.
+pub fn help(is_over: impl Fn() -> bool) {
+    super::heap::HEAP.clear_ahead(is_over);
+}
+
 /// The work of one of several threads of such a process, which is over with it.
 pub fn thread<R>(work: impl FnOnce() -> R) -> R {
     super::heap::HEAP.thread(work)

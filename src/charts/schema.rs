@@ -19,6 +19,7 @@ mod words;
 use super::chart::Chart;
 use super::values::{Map, Value, go_type};
 use super::{Error, values};
+use crate::base::memory;
 
 const HEAD: &str = "values don't meet the specifications of the schema(s) in the following chart(s):";
 
@@ -55,6 +56,7 @@ pub fn violations(schema: &[u8], values: &Map) -> Option<String> {
     };
     let values = Value::Object(values::plain_table(values));
     if plain::is_plain(&schema) && plain::fits(&schema, &values) {
+        memory::leave((schema, values));
         return None;
     }
     let mut compiler = compile::Compiler::new(remote::OWN, schema);

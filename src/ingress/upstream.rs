@@ -4,7 +4,7 @@ use super::bodies::{Body, Progress};
 use super::settings::Protocol;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
@@ -80,6 +80,21 @@ pub struct Upstream {
     grpcs: TlsConnector,
 }
 
+/// A connection, by what it speaks: one request after the other, or many at once.
+enum Sender {
+    Plain(http1::SendRequest<Body>),
+    Shared(http2::SendRequest<Body>),
+}
+
+impl Sender {
+    async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        match self {
+            Sender::Plain(sender) => sender.try_send_request(request).await,
+            Sender::Shared(sender) => sender.try_send_request(request).await,
+        }
+    }
+}
+
 struct Waiting {
     sender: http1::SendRequest<Body>,
     since: Instant,
@@ -101,20 +116,6 @@ impl Upstream {
     pub async fn send(
         self: &Arc<Self>,
         target: &Target,
-        request: Request<Body>,
-        patience: Patience,
-        progress: &Progress,
-        gone: impl Future<Output = ()>,
-    ) -> Result<Response<Incoming>, Failure> {
-        match target.protocol.is_http2() {
-            true => self.send_shared(target, request, patience, progress, gone).await,
-            false => self.send_plain(target, request, patience, progress, gone).await,
-        }
-    }
-
-    async fn send_plain(
-        self: &Arc<Self>,
-        target: &Target,
         mut request: Request<Body>,
         patience: Patience,
         progress: &Progress,
@@ -122,19 +123,22 @@ impl Upstream {
     ) -> Result<Response<Incoming>, Failure> {
         let mut gone = std::pin::pin!(gone);
         loop {
-            let (mut sender, is_new) = match self.waiting(target) {
-                Some(sender) => (sender, false),
+            let known = self.known(target);
+            let is_new = known.is_none();
+            let mut sender = match known {
+                Some(sender) => sender,
                 None => match unless(gone.as_mut(), self.connect(target, patience.connect)).await {
-                    Ok(sender) => (sender, true),
+                    Ok(sender) => sender,
                     Err(error) => return Err(unsent(request, &error)),
                 },
             };
             progress.touch();
-            let answer = sender.try_send_request(request);
-            let Some(answered) = wait(answer, patience, progress).await else { return Err(Failure::Late) };
+            let Some(answered) = wait(sender.send(request), patience, progress).await else {
+                return Err(Failure::Late);
+            };
             match answered {
                 Ok(response) => {
-                    self.keep(target.clone(), sender, response.status());
+                    self.keep(target, sender, response.status());
                     return Ok(response);
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -147,40 +151,18 @@ impl Upstream {
         }
     }
 
-    async fn send_shared(
-        self: &Arc<Self>,
-        target: &Target,
-        mut request: Request<Body>,
-        patience: Patience,
-        progress: &Progress,
-        gone: impl Future<Output = ()>,
-    ) -> Result<Response<Incoming>, Failure> {
-        let mut gone = std::pin::pin!(gone);
-        loop {
-            let known = self.shared.lock().get(target).filter(|sender| !sender.is_closed()).cloned();
-            let is_new = known.is_none();
-            let mut sender = match known {
-                Some(sender) => sender,
-                None => match unless(gone.as_mut(), self.connect_shared(target, patience.connect)).await {
-                    Ok(sender) => sender,
-                    Err(error) => return Err(unsent(request, &error)),
-                },
-            };
-            progress.touch();
-            let Some(answered) = wait(sender.try_send_request(request), patience, progress).await else {
-                return Err(Failure::Late);
-            };
-            match answered {
-                Ok(response) => return Ok(response),
-                Err(mut failed) => match failed.take_message() {
-                    Some(back) if !is_new => {
-                        self.shared.lock().remove(target);
-                        request = back;
-                    }
-                    Some(back) => return Err(unsent(back, &io::Error::other(failed.into_error()))),
-                    None => return Err(Failure::Broken(crate::base::causes::chain(failed.error()))),
-                },
+    /// A connection that is there: one that is shared, or one that waits.
+    fn known(&self, target: &Target) -> Option<Sender> {
+        match target.protocol.is_http2() {
+            true => {
+                let mut shared = self.shared.lock();
+                let open = shared.get(target).filter(|sender| !sender.is_closed()).cloned();
+                if open.is_none() {
+                    shared.remove(target);
+                }
+                open.map(Sender::Shared)
             }
+            false => self.waiting(target).map(Sender::Plain),
         }
     }
 
@@ -197,12 +179,13 @@ impl Upstream {
         None
     }
 
-    /// Keeps a connection once its answer has gone through whole.
-    fn keep(self: &Arc<Self>, target: Target, mut sender: http1::SendRequest<Body>, code: http::StatusCode) {
-        if code == http::StatusCode::SWITCHING_PROTOCOLS {
-            return;
-        }
-        let pool = self.clone();
+    /// Keeps a connection once its answer has gone through whole; one that is shared is kept from its beginning.
+    fn keep(self: &Arc<Self>, target: &Target, sender: Sender, code: http::StatusCode) {
+        let mut sender = match sender {
+            Sender::Plain(sender) if code != http::StatusCode::SWITCHING_PROTOCOLS => sender,
+            _ => return,
+        };
+        let (pool, target) = (self.clone(), target.clone());
         tokio::spawn(async move {
             if sender.ready().await.is_err() {
                 return;
@@ -237,27 +220,20 @@ impl Upstream {
         }
     }
 
-    async fn connect(&self, target: &Target, patience: Duration) -> io::Result<http1::SendRequest<Body>> {
+    async fn connect(&self, target: &Target, patience: Duration) -> io::Result<Sender> {
         let within = async {
             let stream = dial(&target.address).await?;
-            match target.protocol.is_tls() {
-                true => greet(self.https.connect(server_name(target)?, stream).await?).await,
-                false => greet(stream).await,
-            }
-        };
-        timeout(patience, within).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-    }
-
-    async fn connect_shared(&self, target: &Target, patience: Duration) -> io::Result<http2::SendRequest<Body>> {
-        let within = async {
-            let stream = dial(&target.address).await?;
-            match target.protocol.is_tls() {
-                true => greet_shared(self.grpcs.connect(server_name(target)?, stream).await?).await,
-                false => greet_shared(stream).await,
+            let protocol = &target.protocol;
+            let tls = if protocol.is_http2() { &self.grpcs } else { &self.https };
+            match protocol.is_tls() {
+                true => greet(protocol, tls.connect(server_name(target)?, stream).await?).await,
+                false => greet(protocol, stream).await,
             }
         };
         let sender = timeout(patience, within).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        self.shared.lock().insert(target.clone(), sender.clone());
+        if let Sender::Shared(shared) = &sender {
+            self.shared.lock().insert(target.clone(), shared.clone());
+        }
         Ok(sender)
     }
 }
@@ -290,21 +266,20 @@ fn server_name(target: &Target) -> io::Result<ServerName<'static>> {
 trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static {}
 impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
-async fn greet(stream: impl Stream) -> io::Result<http1::SendRequest<Body>> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // Its end is seen by who sends on it.
+/// Begins to speak a protocol. The end of a connection is seen by who sends on it.
+async fn greet(protocol: &Protocol, stream: impl Stream) -> io::Result<Sender> {
+    let stream = TokioIo::new(stream);
+    if protocol.is_http2() {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(IDLE).keep_alive_timeout(IDLE);
+        let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
+        tokio::spawn(async move { connection.await.ok() });
+        return Ok(Sender::Shared(sender));
+    }
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
     tokio::spawn(async move { connection.with_upgrades().await.ok() });
     sender.ready().await.map_err(io::Error::other)?;
-    Ok(sender)
-}
-
-async fn greet_shared(stream: impl Stream) -> io::Result<http2::SendRequest<Body>> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.timer(TokioTimer::new()).keep_alive_interval(IDLE).keep_alive_timeout(IDLE);
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // As above.
-    tokio::spawn(async move { connection.await.ok() });
-    Ok(sender)
+    Ok(Sender::Plain(sender))
 }
 
 /// Waits for an answer as long as something moves; nothing if nothing did for too long.

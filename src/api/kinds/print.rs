@@ -18,18 +18,21 @@ pub(super) const fn column(
     description: &'static str,
     cell: fn(&Object, Timestamp) -> Value,
 ) -> Column {
-    Column {
-        name: Cow::Borrowed(name),
-        kind: Cow::Borrowed(kind),
-        format: Cow::Borrowed(""),
-        description: Cow::Borrowed(description),
-        priority: 0,
-        cell: Cell::With(cell),
-    }
+    with_priority(0, name, kind, description, cell)
 }
 
 /// A column of `-o wide`.
 pub(super) const fn wide(
+    name: &'static str,
+    kind: &'static str,
+    description: &'static str,
+    cell: fn(&Object, Timestamp) -> Value,
+) -> Column {
+    with_priority(1, name, kind, description, cell)
+}
+
+const fn with_priority(
+    priority: i32,
     name: &'static str,
     kind: &'static str,
     description: &'static str,
@@ -40,7 +43,7 @@ pub(super) const fn wide(
         kind: Cow::Borrowed(kind),
         format: Cow::Borrowed(""),
         description: Cow::Borrowed(description),
-        priority: 1,
+        priority,
         cell: Cell::With(cell),
     }
 }

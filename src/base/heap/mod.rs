@@ -125,6 +125,16 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_are_cleared_ahead_keep_what_is_in_them() {
+        let heap = begun();
+        let mut blocks: Vec<Block> = (0..16).map(|_| Block::new(&heap, LARGEST)).collect();
+        blocks.iter_mut().for_each(|block| block.fill(6));
+        heap.clear_ahead(|| false);
+        assert!(blocks.iter().all(|block| is_full_of(block, LARGEST, 6)));
+        Heap::idle().clear_ahead(|| panic!("there is nothing to clear"));
+    }
+
+    #[test]
     fn before_it_began_blocks_are_the_c_librarys_and_stay_so() {
         let heap = Heap::idle();
         let mut block = Block::new(&heap, 64);

@@ -11,6 +11,10 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 const SPACE: usize = 4 << 30;
 /// A huge page.
 const HUGE: usize = 2 << 20;
+/// What lies before the first huge page, in small ones: a command begins with that while huge pages are being cleared.
+const LEAD: usize = 256 << 10;
+/// As many huge pages as a command of some size needs.
+const AHEAD: usize = 3;
 /// What a thread takes at a time for blocks that are shorter than a quarter of it.
 const SPAN: usize = 64 << 10;
 
@@ -74,11 +78,25 @@ impl Heap {
             return;
         }
         let mapped = mapped.cast::<u8>();
+        let skipped = mapped.wrapping_add(LEAD).align_offset(HUGE);
         // SAFETY: the mapping is longer than the space by as much as this can skip.
-        let start = unsafe { mapped.add(mapped.align_offset(HUGE)) };
+        let start = unsafe { mapped.add(skipped) };
         // SAFETY: asks for huge pages in the mapping; without them it works as well.
-        unsafe { libc::madvise(start.cast(), SPACE, libc::MADV_HUGEPAGE) };
+        unsafe { libc::madvise(start.add(LEAD).cast(), SPACE - LEAD, libc::MADV_HUGEPAGE) };
         self.start.store(start, Relaxed);
+    }
+
+    /// Has the kernel clear the first huge pages, for a thread that has nothing else to do while another works: that one would
+    /// stand still for each. Stops between two pages when it `is_over`.
+    pub fn clear_ahead(&self, is_over: impl Fn() -> bool) {
+        let start = self.start.load(Relaxed);
+        for page in 0..AHEAD {
+            if start.is_null() || is_over() {
+                return;
+            }
+            // SAFETY: touches pages of the space, none of which it changes: what is there stays. Older kernels refuse.
+            unsafe { libc::madvise(start.add(LEAD + page * HUGE).cast(), HUGE, libc::MADV_POPULATE_WRITE) };
+        }
     }
 
     /// Whether it is no longer the C library's.

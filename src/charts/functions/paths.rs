@@ -1,6 +1,7 @@
 //! Paths with slashes, and those of the system, which are the same here.
 
 use super::fixed;
+use crate::charts::chart::archive::clean;
 use crate::charts::template::Function;
 use crate::charts::template::Type::Str;
 
@@ -32,27 +33,6 @@ fn base(path: &str) -> &str {
 /// `path.Dir`.
 fn directory(path: &str) -> String {
     clean(path.rfind('/').map_or("", |slash| &path[..=slash]))
-}
-
-/// `path.Clean`.
-pub(super) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    match (rooted, parts.join("/")) {
-        (true, path) => format!("/{path}"),
-        (false, path) if path.is_empty() => ".".into(),
-        (false, path) => path,
-    }
 }
 
 /// `path.Ext`.

@@ -114,7 +114,12 @@ fn is_type(rule: &Value) -> bool {
 
 /// Classes and looks around differ between the languages of patterns; all of them begin with a backslash or `(?`.
 fn is_plain_pattern(pattern: &str) -> bool {
-    !pattern.contains('\\') && !pattern.contains("(?") && regex::Regex::new(pattern).is_ok()
+    !pattern.contains('\\') && !pattern.contains("(?") && regex_syntax::parse(pattern).is_ok()
+}
+
+/// Whether a pattern is found in a text. The most common one is found in all.
+fn is_found(pattern: &str, text: &str) -> bool {
+    pattern == ".*" || expression(pattern).is_ok_and(|regex| regex.is_match(text))
 }
 
 fn is_inside(target: &str, root: &Value) -> bool {
@@ -162,7 +167,7 @@ impl Plain<'_> {
             Value::String(text) => {
                 let pattern = rules.get("pattern").and_then(Value::as_str);
                 within(text.chars().count(), "minLength", "maxLength")
-                    && pattern.is_none_or(|pattern| expression(pattern).is_ok_and(|regex| regex.is_match(text)))
+                    && pattern.is_none_or(|pattern| is_found(pattern, text))
             }
             Value::Number(number) => {
                 let bound = |rule: &str| rules.get(rule).and_then(Value::as_f64);
@@ -193,8 +198,7 @@ impl Plain<'_> {
                 return false;
             }
             for (pattern, schema) in patterns.into_iter().flatten() {
-                let matches = expression(pattern).is_ok_and(|regex| regex.is_match(name));
-                if matches && !inner(schema) {
+                if is_found(pattern, name) && !inner(schema) {
                     return false;
                 }
             }

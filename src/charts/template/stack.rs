@@ -1,6 +1,7 @@
 //! The stack that rendering runs on: a large one, watched, so that a template that calls itself for ever ends in an
 //! error and not in a crash.
 
+use crate::base::memory;
 use std::cell::Cell;
 
 /// How much address space a rendering thread gets. It is touched only as far as it is used.
@@ -28,6 +29,7 @@ pub fn run<R: Send>(work: impl FnOnce() -> R + Send) -> std::io::Result<R> {
             IS_DEEP.set(true);
             work()
         })?;
+        memory::help(|| thread.is_finished());
         thread.join().map_err(|_| std::io::Error::other("rendering broke off"))
     })
 }
