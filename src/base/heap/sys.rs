@@ -83,6 +83,8 @@ impl Heap {
         let start = unsafe { mapped.add(skipped) };
         // SAFETY: asks for huge pages in the mapping; without them it works as well.
         unsafe { libc::madvise(start.add(LEAD).cast(), SPACE - LEAD, libc::MADV_HUGEPAGE) };
+        // SAFETY: all small pages at once, as each is a fault otherwise. Older kernels refuse.
+        unsafe { libc::madvise(start.cast(), LEAD, libc::MADV_POPULATE_WRITE) };
         self.start.store(start, Relaxed);
     }
 
