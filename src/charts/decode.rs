@@ -121,9 +121,9 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// A table of texts.
-    pub fn text_map(&mut self, name: &str, into: &mut BTreeMap<String, String>) -> Result<(), String> {
-        let Some(value) = self.field(name) else { return Ok(()) };
+    /// A table of texts; whether there is one.
+    pub fn text_map(&mut self, name: &str, into: &mut BTreeMap<String, String>) -> Result<bool, String> {
+        let Some(value) = self.field(name) else { return Ok(false) };
         let Value::Object(table) = value else { return self.wrong(name, value, "map[string]string") };
         for (key, item) in table {
             match scalar_text(item) {
@@ -132,20 +132,20 @@ impl<'a> Decoder<'a> {
                 None => return self.wrong(name, item, "string"),
             };
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// A list of anything.
+    /// A list of anything; whether there is one.
     pub fn list<T>(
         &mut self,
         name: &str,
         into: &mut Vec<T>,
         read: impl Fn(&Value) -> Result<T, String>,
-    ) -> Result<(), String> {
-        let Some(value) = self.field(name) else { return Ok(()) };
+    ) -> Result<bool, String> {
+        let Some(value) = self.field(name) else { return Ok(false) };
         let Value::Array(items) = value else { return self.wrong(name, value, &format!("[]*v2.{name}")) };
         *into = items.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(())
+        Ok(true)
     }
 }
 

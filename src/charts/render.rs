@@ -356,6 +356,14 @@ fn release(options: &ReleaseOptions) -> Value {
     ])
 }
 
+/// An entry of `import-values`, which is a map of texts once it was followed.
+fn imported(wanted: &values::Value) -> Value {
+    match Value::from_json(wanted) {
+        Value::Map(map) => Value::Map(map.with_kind(MapKind::Of(Element::Str))),
+        other => other,
+    }
+}
+
 /// `.Chart`: the fields under Go's names.
 fn metadata(metadata: &Metadata, is_root: bool) -> Value {
     let text = |text: &str| Value::from(text);
@@ -372,14 +380,14 @@ fn metadata(metadata: &Metadata, is_root: bool) -> Value {
             ("Condition", text(&one.condition)),
             ("Tags", texts(&one.tags)),
             ("Enabled", one.enabled.into()),
-            ("ImportValues", Value::list(one.import_values.iter().map(Value::from_json).collect())),
+            ("ImportValues", Value::list(one.import_values.iter().map(imported).collect())),
             ("Alias", text(&one.alias)),
         ])
     });
     let annotations = metadata.annotations.iter().map(|(key, value)| (key.as_str().into(), text(value)));
-    let annotations_kind = match metadata.annotations.is_empty() {
-        true => MapKind::NilOf(Element::Str),
-        false => MapKind::Of(Element::Str),
+    let annotations_kind = match metadata.has_annotations {
+        true => MapKind::Of(Element::Str),
+        false => MapKind::NilOf(Element::Str),
     };
     Value::map_from([
         ("Name", text(&metadata.name)),

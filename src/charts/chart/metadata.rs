@@ -54,12 +54,18 @@ pub struct Metadata {
     /// Free texts by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    /// Whether there were annotations at all, if only none: Go tells them from nothing.
+    #[serde(skip)]
+    pub has_annotations: bool,
     /// The Kubernetes versions that the chart is for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kube_version: String,
     /// The charts that it needs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
+    /// Whether there was such a list at all, if only an empty one.
+    #[serde(skip)]
+    pub has_dependencies: bool,
     /// `application` (or empty) or `library`.
     #[serde(rename = "type", skip_serializing_if = "String::is_empty")]
     pub kind: String,
@@ -118,6 +124,9 @@ pub struct Lock {
     pub digest: String,
     /// What was found.
     pub dependencies: Vec<Dependency>,
+    /// Whether there was such a list at all, if only an empty one.
+    #[serde(skip)]
+    pub has_dependencies: bool,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -141,9 +150,9 @@ impl Metadata {
         from.text("tags", &mut self.tags)?;
         from.text("appVersion", &mut self.app_version)?;
         from.flag("deprecated", &mut self.deprecated)?;
-        from.text_map("annotations", &mut self.annotations)?;
+        self.has_annotations |= from.text_map("annotations", &mut self.annotations)?;
         from.text("kubeVersion", &mut self.kube_version)?;
-        from.list("dependencies", &mut self.dependencies, Dependency::read)?;
+        self.has_dependencies |= from.list("dependencies", &mut self.dependencies, Dependency::read)?;
         from.text("type", &mut self.kind)
     }
 
@@ -255,7 +264,7 @@ impl Lock {
         let mut from = Decoder::new(document, "Lock")?;
         from.text("generated", &mut lock.generated)?;
         from.text("digest", &mut lock.digest)?;
-        from.list("dependencies", &mut lock.dependencies, Dependency::read)?;
+        lock.has_dependencies = from.list("dependencies", &mut lock.dependencies, Dependency::read)?;
         Ok(lock)
     }
 }

@@ -649,7 +649,8 @@ fn outcome(text: &str, data: &serde_json::Value) -> String {
 fn templates_print_what_helm_prints() {
     let wrong = on_stack(|| {
         let data = serde_json::from_str(DATA).unwrap();
-        let cases = CASES.iter().map(|(text, wanted)| (text, wanted, outcome(text, &data)));
+        let cases =
+            CASES.iter().chain(super::corners::CASES).map(|(text, wanted)| (text, wanted, outcome(text, &data)));
         let wrong = cases.filter(|(_, wanted, got)| *wanted != got);
         wrong.map(|(text, wanted, got)| format!("{text}\n  wanted {wanted:?}\n  got    {got:?}")).collect::<Vec<_>>()
     });

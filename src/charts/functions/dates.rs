@@ -6,7 +6,7 @@ use jiff::{Timestamp, Zoned};
 
 use super::fixed;
 use crate::charts::template::Type::{Any, Str, Time};
-use crate::charts::template::{Call, Failure, Function, IntType, Value, failure, time};
+use crate::charts::template::{Call, Failure, Function, IntType, Value, failure, parse_time, time};
 
 /// The table.
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -31,11 +31,11 @@ pub(super) static FUNCTIONS: &[Function] = &[
     }),
     fixed("durationRound", &[Any], |call| Ok(rounded(call).into())),
     fixed("toDate", &[Str, Str], |call| {
-        Ok(moment_value(time::parse(&call.str(0), &call.str(1)).unwrap_or_else(|_| time::zero())))
+        Ok(moment_value(parse_time(&call.str(0), &call.str(1)).unwrap_or_else(|_| time::zero())))
     }),
-    fixed("mustToDate", &[Str, Str], |call| time::parse(&call.str(0), &call.str(1)).map(moment_value).or_else(failure)),
+    fixed("mustToDate", &[Str, Str], |call| parse_time(&call.str(0), &call.str(1)).map(moment_value).or_else(failure)),
     fixed("unixEpoch", &[Time], |call| match call.any(0) {
-        Value::Time(moment) => Ok(moment.timestamp().as_second().to_string().into()),
+        Value::Time(moment) => Ok(time::unix(moment, 1_000_000_000).to_string().into()),
         _ => Ok("".into()),
     }),
 ];

@@ -63,7 +63,7 @@ fn write(out: &mut String, value: &Value, style: Style, depth: usize) -> Result<
             Some(inner) => write(out, &inner, style, depth)?,
             None => {
                 let fields = inner.fields();
-                match inner.text().filter(|_| fields.is_empty()) {
+                match inner.text().filter(|_| inner.is_text()) {
                     Some(text) => string(out, text.as_bytes(), style.html),
                     None => object(out, fields.iter().map(|(name, value)| (*name, value)), style, depth)?,
                 }
@@ -145,14 +145,49 @@ fn string(out: &mut String, text: &[u8], html: bool) {
 
 /// `json.Unmarshal` of a text into `interface {}`: numbers become `float64`.
 pub(crate) fn decode(text: &[u8]) -> Result<Value, String> {
-    let mut reader = Reader { text, at: 0 };
+    let (value, problem) = decode_all(text)?;
+    problem.map_or(Ok(value), Err)
+}
+
+/// The value of a text with what is wrong with it though it is JSON: numbers that are too large are nothing.
+fn decode_all(text: &[u8]) -> Result<(Value, Option<String>), String> {
+    let mut reader = Reader { text, at: 0, problem: None };
     reader.space();
     let value = reader.value(0)?;
     reader.space();
     match reader.peek() {
-        None => Ok(value),
+        None => Ok((value, reader.problem)),
         Some(byte) => Err(unexpected(byte, "after top-level value")),
     }
+}
+
+/// Helm's `fromJson`: a map, and what is wrong as its `Error`, beside what could be read.
+pub(crate) fn decode_map(text: &[u8]) -> Map {
+    let (map, problem) = match decode_all(text) {
+        Ok((Value::Map(map), problem)) => (map, problem),
+        // A number alone that is too large was not even to be a number.
+        Ok((_, Some(_))) => (Map::new(Entries::new()), into_map(Value::Float(0.0)).err()),
+        Ok((other, None)) => match into_map(other) {
+            Ok(map) => (map, None),
+            Err(problem) => (Map::new(Entries::new()), Some(problem)),
+        },
+        Err(problem) => (Map::new(Entries::new()), Some(problem)),
+    };
+    if let Some(problem) = problem {
+        map.set("Error", problem.into());
+    }
+    map
+}
+
+/// Helm's `fromJsonArray`: a list, or what is wrong as its only element.
+pub(crate) fn decode_list(text: &[u8]) -> Value {
+    let list = match decode_all(text) {
+        Ok((list @ Value::List(_), None)) => Ok(list),
+        Ok((Value::List(_), Some(problem))) | Err(problem) => Err(problem),
+        Ok((_, Some(_))) => into_list(Value::Float(0.0)),
+        Ok((other, None)) => into_list(other),
+    };
+    list.unwrap_or_else(|problem| Value::list(vec![problem.into()]))
 }
 
 /// What Go calls the JSON type of a value.
@@ -205,6 +240,8 @@ fn unexpected(byte: u8, context: &str) -> String {
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
+    /// The first number that was too large.
+    problem: Option<String>,
 }
 
 impl Reader<'_> {
@@ -285,7 +322,11 @@ impl Reader<'_> {
         let text = String::from_utf8_lossy(&self.text[start..self.at]);
         match text.parse::<f64>() {
             Ok(number) if number.is_finite() => Ok(Value::Float(number)),
-            _ => Err(format!("json: cannot unmarshal number {text} into Go value of type float64")),
+            _ => {
+                let problem = format!("json: cannot unmarshal number {text} into Go value of type float64");
+                self.problem.get_or_insert(problem);
+                Ok(Value::Nil)
+            }
         }
     }
 

@@ -7,6 +7,8 @@
 mod cases;
 mod certificates;
 mod cipher;
+#[cfg(test)]
+mod corners;
 mod crypto;
 mod dates;
 mod decimal;

@@ -1,6 +1,8 @@
 //! TOML as Helm reads and writes it.
 
-use crate::charts::template::{Entries, Map, Value, format_float};
+use crate::charts::template::{Element, Entries, Map, Value, format_float};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// Writes a map as BurntSushi's encoder does: values before tables, tables indented by their depth.
 pub(super) fn encode(value: &Value) -> Result<String, String> {
@@ -23,23 +25,32 @@ pub(super) fn decode(text: &str) -> Result<Map, String> {
         super::toml_words::problem(text).unwrap_or_else(|| format!("toml: {}", error.message()))
     };
     let table: toml::Table = toml::from_str(text).map_err(read)?;
-    match from_toml(&toml::Value::Table(table)) {
-        Value::Map(map) => Ok(map),
-        _ => Ok(Map::new(Entries::new())),
-    }
+    let places = DeTable::parse(text).map_err(read)?;
+    Ok(Map::new(entries_of(&table, Some(places.get_ref()))))
 }
 
-fn from_toml(value: &toml::Value) -> Value {
+fn entries_of(table: &toml::Table, places: Option<&DeTable<'_>>) -> Entries {
+    let place = |key: &str| places.and_then(|places| places.get(key));
+    table.iter().map(|(key, value)| (key.as_str().into(), from_toml(value, place(key)))).collect()
+}
+
+/// A value; where it stands tells rows of `[[tables]]`, which have a type of their own, from lists in brackets.
+fn from_toml(value: &toml::Value, place: Option<&Spanned<DeValue<'_>>>) -> Value {
     match value {
         toml::Value::String(text) => text.as_str().into(),
         toml::Value::Integer(number) => Value::int64(*number),
         toml::Value::Float(number) => Value::Float(*number),
         toml::Value::Boolean(truth) => (*truth).into(),
         toml::Value::Datetime(moment) => time(moment),
-        toml::Value::Array(items) => Value::list(items.iter().map(from_toml).collect()),
-        toml::Value::Table(entries) => {
-            Value::map_from(entries.iter().map(|(key, value)| (key.as_str(), from_toml(value))))
+        toml::Value::Array(items) => {
+            let places = place.and_then(|place| place.get_ref().as_array());
+            let item = |at: usize| places.and_then(|places| places.get(at));
+            // All of such rows stand where the header of the first one does.
+            let is_rows = item(0).zip(place).is_some_and(|(first, all)| first.span() == all.span());
+            let element = if is_rows { Element::Maps } else { Element::Any };
+            Value::list_of(element, items.iter().enumerate().map(|(at, one)| from_toml(one, item(at))).collect())
         }
+        toml::Value::Table(table) => Value::map(entries_of(table, place.and_then(|place| place.get_ref().as_table()))),
     }
 }
 
@@ -54,9 +65,9 @@ fn time(moment: &toml::value::Datetime) -> Value {
         (Some(toml::value::Offset::Custom { minutes }), ..) => {
             jiff::tz::Offset::from_seconds(i32::from(minutes) * 60).ok().map(jiff::tz::Offset::to_time_zone)
         }
-        (None, Some(_), Some(_)) => jiff::tz::TimeZone::posix("<datetime-local>0").ok(),
-        (None, Some(_), None) => jiff::tz::TimeZone::posix("<date-local>0").ok(),
-        _ => jiff::tz::TimeZone::posix("<time-local>0").ok(),
+        (None, Some(_), Some(_)) => crate::charts::template::time::named_zone("datetime-local", 0),
+        (None, Some(_), None) => crate::charts::template::time::named_zone("date-local", 0),
+        _ => crate::charts::template::time::named_zone("time-local", 0),
     };
     let civil = jiff::civil::Date::new(date.0, date.1, date.2)
         .and_then(|date| Ok(date.to_datetime(jiff::civil::Time::new(clock.0, clock.1, clock.2, clock.3)?)));
@@ -189,7 +200,7 @@ fn inline(out: &mut String, value: &Value, depth: usize) -> Result<(), String> {
             let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
             out.push_str(&format!("[{}]", numbers.join(", ")));
         }
-        Value::Object(object) if object.text().is_some() => out.push_str(&quoted(&object.text().unwrap_or_default())),
+        Value::Object(object) if object.is_text() => out.push_str(&quoted(&object.text().unwrap_or_default())),
         other => return Err(format!("unsupported type: {}", other.type_name())),
     }
     Ok(())

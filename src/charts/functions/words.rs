@@ -184,19 +184,29 @@ fn pascal_case(text: &str) -> String {
     let letters: Vec<char> = text.chars().collect();
     let mut out = String::new();
     let Some(start) = letters.iter().position(|letter| !is_connector(*letter)) else {
-        return text.to_string();
+        // Of connectors alone the last one counts twice.
+        return letters.iter().chain(letters.last()).collect();
     };
     out.extend(&letters[..start]);
+    // The capitals behind the first one of a word are none.
+    let mut in_capitals = letters[start].is_uppercase();
     let mut current = upper(letters[start]);
     for &next in &letters[start + 1..] {
         let before = current;
         current = next;
-        if is_connector(current) && is_connector(before) {
-            out.push(before);
-        } else if is_connector(before) {
-            current = upper(current);
-        } else {
-            out.push(before);
+        match (is_connector(before), is_connector(current)) {
+            (true, true) => out.push(before),
+            (true, false) => {
+                in_capitals = current.is_uppercase();
+                current = upper(current);
+            }
+            (false, _) => {
+                in_capitals &= current.is_uppercase();
+                if in_capitals {
+                    current = lower(current);
+                }
+                out.push(before);
+            }
         }
     }
     out.push(current);

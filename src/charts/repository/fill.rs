@@ -50,9 +50,13 @@ impl Filling<'_> {
         let Some(lock) = chart.lock.clone() else { return self.update().await };
         let mut wanted = chart.metadata.dependencies.clone();
         let file = File::load(&self.settings.repository_config)?.unwrap_or_default();
-        self.repositories(&mut wanted, &file)?;
         let v1 = chart.metadata.api_version == "v1";
-        if digest(&wanted, &lock.dependencies) != lock.digest {
+        // Helm 2 took the digest of what is asked for as it is written.
+        let is_helm_2 = v1 && helm_2_digest(&wanted) == lock.digest;
+        self.repositories(&mut wanted, &file)?;
+        let asked = chart.metadata.has_dependencies.then_some(&*wanted);
+        let found = lock.has_dependencies.then_some(&*lock.dependencies);
+        if digest(asked, found) != lock.digest && !is_helm_2 {
             return problem(if v1 {
                 "the lock file (requirements.lock) is out of sync with the dependencies file (requirements.yaml). Please \
                  update the dependencies"
@@ -81,7 +85,7 @@ impl Filling<'_> {
     pub async fn update(&self) -> Result<(), Error> {
         let chart = self.load()?;
         let mut wanted = chart.metadata.dependencies.clone();
-        if wanted.is_empty() {
+        if !chart.metadata.has_dependencies {
             return Ok(());
         }
         let file = File::load(&self.settings.repository_config)?.unwrap_or_default();
@@ -96,11 +100,14 @@ impl Filling<'_> {
         self.refresh(&file).await;
         let mut locked = self.resolve(&wanted, &names).await?;
         self.download(&mut locked, &entries).await?;
-        let digest = digest(&wanted, &locked);
+        let digest = digest(Some(&wanted), Some(&locked));
         if chart.lock.as_ref().is_some_and(|old| old.digest == digest) {
             return Ok(());
         }
-        self.write_lock(Lock { generated: super::super::now(), digest, dependencies: locked }, &chart.metadata)
+        self.write_lock(
+            Lock { generated: super::super::now(), digest, dependencies: locked, has_dependencies: true },
+            &chart.metadata,
+        )
     }
 
     async fn refresh(&self, file: &File) {
@@ -394,10 +401,19 @@ fn local_path(url: &str, chart: &Path) -> Result<PathBuf, Error> {
     problem(format!("directory {} not found", super::super::chart::archive::clean(&path.display().to_string())))
 }
 
-/// The digest of what is asked for and what was found, as Helm makes it from Go's JSON.
-pub fn digest(wanted: &[Dependency], locked: &[Dependency]) -> String {
+/// The digest of what is asked for and what was found, as Helm makes it from Go's JSON; no list is not an empty one.
+pub fn digest(wanted: Option<&[Dependency]>, locked: Option<&[Dependency]>) -> String {
+    json_digest(&(wanted, locked))
+}
+
+/// The digest of what is asked for as Helm 2 made it.
+fn helm_2_digest(wanted: &[Dependency]) -> String {
+    json_digest(&BTreeMap::from([("dependencies", wanted)]))
+}
+
+fn json_digest(value: &impl serde::Serialize) -> String {
     // Dependencies always have a JSON form.
-    let text = serde_json::to_string(&(wanted, locked)).unwrap_or_default();
+    let text = serde_json::to_string(value).unwrap_or_default();
     // Go writes these three as escapes.
     let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
     format!("sha256:{}", cache::digest(text.as_bytes()))
@@ -417,8 +433,16 @@ mod tests {
             ..Dependency::default()
         };
         assert_eq!(
-            digest(&[one("0.1.0")], &[one("0.1.0")]),
+            digest(Some(&[one("0.1.0")]), Some(&[one("0.1.0")])),
             "sha256:fb239e836325c5fa14b29d1540a13b7d3ba13151b67fe719f820e0ef6d66aaaf"
         );
+    }
+
+    #[test]
+    fn an_empty_list_of_dependencies_has_a_digest_of_its_own() {
+        // What `helm dependency update` writes for `dependencies: []`.
+        let empty = digest(Some(&[]), Some(&[]));
+        assert_eq!(empty, "sha256:643d5437104296e21d906ecb15b2c96ad278f20cfc4af53b12bb6069bd853726");
+        assert_ne!(digest(None, Some(&[])), empty);
     }
 }

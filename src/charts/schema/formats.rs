@@ -1,7 +1,7 @@
 //! `format`: what texts should look like, with the words of Helm's validator for those that do not.
 
 use crate::charts::functions::{checked_url, expression, path_unescaped};
-use crate::charts::template::{quote, time};
+use crate::charts::template::{parse_time, quote};
 
 /// A format.
 pub struct Format {
@@ -340,7 +340,7 @@ fn unquoted_local(local: &str) -> Checked {
 }
 
 fn date(text: &str) -> Checked {
-    time::parse("2006-01-02", text).map(|_| ())
+    parse_time("2006-01-02", text).map(|_| ())
 }
 
 /// Numbers with colons between them.

@@ -205,7 +205,7 @@ fn less_or_equal(call: &Call<'_>) -> Result<Value, Failure> {
 
 fn length(value: &Value) -> Result<Value, Failure> {
     let count = match &*value.underlying() {
-        Value::Nil => return failure("len of nil pointer"),
+        Value::Nil => return failure("reflect: call of reflect.Value.Type on zero Value"),
         Value::Str(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
         Value::List(list) => list.len(),

@@ -83,6 +83,9 @@ impl<'t> State<'t> {
         if matches!(name, "and" | "or") {
             return self.logical(dot, &callee, words, last);
         }
+        if name == "len" {
+            return self.length(dot, function, place, words, last);
+        }
         let base = self.arguments(dot, &callee, words, last)?;
         let result = if name == "call" {
             super::builtins::call(&words.get(1).map(|word| self.show(word)).unwrap_or_default(), &self.stack[base..])
@@ -91,6 +94,30 @@ impl<'t> State<'t> {
         };
         self.stack.truncate(base);
         self.result(result, place, name)
+    }
+
+    /// `len` tells an element that is nil from nothing at all, which a value alone does not show.
+    fn length(
+        &mut self,
+        dot: &Slot,
+        function: &'static Function,
+        place: Place<'t>,
+        words: &'t [Word],
+        last: Option<Slot>,
+    ) -> Result<Slot, Error> {
+        let callee = Callee { name: function.name, parameters: function.parameters, variadic: false };
+        self.count(&callee, words.len().saturating_sub(1), last.is_some())?;
+        let slot = match (last, words.last()) {
+            (Some(last), _) => self.checked(last, Type::Reflect)?,
+            (None, Some(word)) => self.typed_argument(dot, Type::Reflect, word)?,
+            (None, None) => Slot::default(),
+        };
+        let result = if slot.boxed && slot.value.is_nil() {
+            Err(Error::new("len of nil pointer"))
+        } else {
+            (function.run)(&Call { arguments: std::slice::from_ref(&slot.value), engine: self.engine })
+        };
+        self.result(result, place, function.name)
     }
 
     fn result(&mut self, result: Result<Value, Error>, place: Place<'t>, name: &str) -> Result<Slot, Error> {

@@ -37,7 +37,7 @@ pub trait Host {
 
     /// The time that it is.
     fn now(&self) -> jiff::Zoned {
-        jiff::Zoned::now()
+        jiff::Timestamp::now().to_zoned(super::time::local())
     }
 
     /// Fills a buffer with randomness fit for secrets.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::error::Error;
 use super::function::{Failure, Method, Type, failure};
+use super::location::Location;
 use super::time;
 use super::value::{IntType, Map, MapKind, Value};
 
@@ -112,14 +113,11 @@ fn of_time(moment: &Rc<jiff::Zoned>, name: &str, arguments: &[Value]) -> Result<
     };
     let time_value = |moment: jiff::Zoned| Value::Time(Rc::new(moment));
     let duration = |nanoseconds: i64| Value::Int(nanoseconds, IntType::Duration);
-    let nanoseconds = moment.timestamp().as_nanosecond();
     Ok(match name {
         "Add" => time_value(time::add(moment, number(0))),
         "AddDate" => {
-            let span = jiff::Span::new().try_years(number(0)).and_then(|span| span.try_months(number(1)));
-            let span = span.and_then(|span| span.try_days(number(2)));
-            let moved = span.and_then(|span| moment.checked_add(span));
-            time_value(moved.map_err(|error| Error::new(error.to_string()))?)
+            let moved = time::add_date(moment, number(0), number(1), number(2));
+            time_value(moved.ok_or_else(|| Error::new("time: year out of range"))?)
         }
         "After" => (**moment > *other).into(),
         "Before" => (**moment < *other).into(),
@@ -132,7 +130,7 @@ fn of_time(moment: &Rc<jiff::Zoned>, name: &str, arguments: &[Value]) -> Result<
         },
         "GoString" => time::go_source(moment).into(),
         "IsDST" => moment.time_zone().to_offset_info(moment.timestamp()).dst().is_dst().into(),
-        "Location" => time::location(moment).into(),
+        "Location" => Value::Object(Rc::new(Location(time::location(moment)))),
         "MarshalJSON" => Value::Bytes(format!("\"{}\"", time::rfc3339(moment)).into_bytes().into()),
         "MarshalText" => Value::Bytes(time::rfc3339(moment).into_bytes().into()),
         "Hour" => Value::from(i64::from(moment.hour())),
@@ -151,10 +149,10 @@ fn of_time(moment: &Rc<jiff::Zoned>, name: &str, arguments: &[Value]) -> Result<
         "String" => time::go_string(moment).into(),
         "Sub" => duration(time::between(&other, moment)),
         "UTC" => time_value(moment.with_time_zone(jiff::tz::TimeZone::UTC)),
-        "Unix" => Value::int64(moment.timestamp().as_second()),
-        "UnixMicro" => Value::int64((nanoseconds / 1_000) as i64),
-        "UnixMilli" => Value::int64((nanoseconds / 1_000_000) as i64),
-        "UnixNano" => Value::int64(nanoseconds as i64),
+        "Unix" => Value::int64(time::unix(moment, 1_000_000_000)),
+        "UnixMicro" => Value::int64(time::unix(moment, 1_000)),
+        "UnixMilli" => Value::int64(time::unix(moment, 1_000_000)),
+        "UnixNano" => Value::int64(time::unix(moment, 1)),
         "Weekday" => Value::Int(time::weekday(moment), IntType::Weekday),
         "Year" => Value::from(i64::from(moment.year())),
         "YearDay" => Value::from(i64::from(moment.day_of_year())),

@@ -1,5 +1,7 @@
 //! Go's `time`: layouts, durations, and how both are written.
 
+use std::sync::OnceLock;
+
 use jiff::civil::Weekday;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Zoned};
@@ -8,7 +10,7 @@ use super::value::{IntType, UintType, Value};
 
 /// The parts of a layout, as Go's reference time `Mon Jan 2 15:04:05 MST 2006` spells them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Part<'l> {
+pub(super) enum Part<'l> {
     Literal(&'l str),
     LongMonth,
     Month,
@@ -53,13 +55,13 @@ enum Part<'l> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Pad {
+pub(super) enum Pad {
     None,
     Space,
     Zero,
 }
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -73,10 +75,10 @@ const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(super) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// What a layout may contain, longest first where one begins another.
-const PARTS: &[(&str, Part<'static>)] = &[
+pub(super) const PARTS: &[(&str, Part<'static>)] = &[
     ("January", Part::LongMonth),
     ("Jan", Part::Month),
     ("Monday", Part::LongWeekday),
@@ -113,7 +115,7 @@ const PARTS: &[(&str, Part<'static>)] = &[
 ];
 
 /// Splits a layout.
-fn parts(layout: &str) -> Vec<Part<'_>> {
+pub(super) fn parts(layout: &str) -> Vec<Part<'_>> {
     let mut parts = Vec::new();
     let mut literal = 0;
     let mut at = 0;
@@ -167,7 +169,8 @@ fn padded(number: i64, pad: Pad, width: usize) -> String {
     match pad {
         Pad::None => number.to_string(),
         Pad::Space => format!("{number:>width$}"),
-        Pad::Zero => format!("{number:0width$}"),
+        // The sign does not count.
+        Pad::Zero => format!("{}{:0width$}", if number < 0 { "-" } else { "" }, number.unsigned_abs()),
     }
 }
 
@@ -196,7 +199,7 @@ fn part_text(time: &Zoned, part: Part<'_>) -> String {
         Part::Minute { zero: pad } => padded(time.minute().into(), zero(pad), 2),
         Part::Second { zero: pad } => padded(time.second().into(), zero(pad), 2),
         Part::LongYear => padded(time.year().into(), Pad::Zero, 4),
-        Part::Year => padded(i64::from(time.year().rem_euclid(100)), Pad::Zero, 2),
+        Part::Year => padded(i64::from(time.year().abs() % 100), Pad::Zero, 2),
         Part::HalfUpper => if time.hour() >= 12 { "PM" } else { "AM" }.to_string(),
         Part::HalfLower => if time.hour() >= 12 { "pm" } else { "am" }.to_string(),
         Part::ZoneName => zone_name(time),
@@ -232,15 +235,10 @@ fn zone_name(time: &Zoned) -> String {
     if time.time_zone() == &TimeZone::UTC {
         return "UTC".into();
     }
-    let info = time.time_zone().to_offset_info(time.timestamp());
-    let name = info.abbreviation();
-    if name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        return name.to_string();
+    if time.time_zone().to_fixed_offset().is_ok() {
+        return zone_text(time.offset().seconds(), false, false, 2);
     }
-    let seconds = time.offset().seconds();
-    // Zones of the database may be called `+03`; one that is only an offset is written out.
-    let is_short = seconds % 3600 == 0 && time.time_zone().iana_name().is_some();
-    zone_text(seconds, false, false, if is_short { 1 } else { 2 })
+    time.time_zone().to_offset_info(time.timestamp()).abbreviation().to_string()
 }
 
 /// Days since Sunday.
@@ -265,9 +263,56 @@ pub fn zone(name: &str) -> Option<TimeZone> {
     }
 }
 
-/// The zone of this machine.
+/// The zone of this machine. It is never the same as UTC, even where its clock is: Go tells them apart.
 pub fn local() -> TimeZone {
-    TimeZone::system()
+    machine().zone.clone()
+}
+
+/// Units of so many nanoseconds since 1970, as far as they are complete.
+pub fn unix(time: &Zoned, unit: i128) -> i64 {
+    // Of the years up to 9999 even the nanoseconds of today fit.
+    time.timestamp().as_nanosecond().div_euclid(unit) as i64
+}
+
+/// `Time.AddDate`: days that a month does not have count on into the next one.
+pub fn add_date(time: &Zoned, years: i64, months: i64, days: i64) -> Option<Zoned> {
+    let months = i64::from(time.month()) - 1 + months;
+    let year = i64::from(time.year()).checked_add(years)?.checked_add(months.div_euclid(12))?;
+    let first = jiff::civil::Date::new(i16::try_from(year).ok()?, months.rem_euclid(12) as i8 + 1, 1).ok()?;
+    let days = jiff::Span::new().try_days(i64::from(time.day()) - 1 + days).ok()?;
+    first.checked_add(days).ok()?.to_datetime(time.time()).to_zoned(time.time_zone().clone()).ok()
+}
+
+/// The zone of this machine, and what Go calls it.
+struct Machine {
+    zone: TimeZone,
+    name: String,
+}
+
+fn machine() -> &'static Machine {
+    static MACHINE: OnceLock<Machine> = OnceLock::new();
+    MACHINE.get_or_init(|| Machine::of(std::env::var("TZ").ok().as_deref()))
+}
+
+impl Machine {
+    /// What `TZ` names, or, without it, what the system is set to.
+    fn of(wanted: Option<&str>) -> Self {
+        const SYSTEM: &str = "/etc/localtime";
+        let file = |path: &str| std::fs::read(path).ok().and_then(|data| TimeZone::tzif(path, &data).ok());
+        let path = wanted.map_or(SYSTEM, |wanted| wanted.strip_prefix(':').unwrap_or(wanted));
+        let found = match path {
+            "" | "UTC" => None,
+            path if path.starts_with('/') => file(path),
+            name => TimeZone::get(name).ok(),
+        };
+        let name = match (&found, path) {
+            (None, _) => "UTC",
+            (_, SYSTEM) => "Local",
+            (_, path) => path,
+        };
+        let zone = found.filter(|zone| *zone != TimeZone::UTC).or_else(|| TimeZone::posix("UTC0").ok());
+        Machine { zone: zone.unwrap_or(TimeZone::UTC), name: name.to_string() }
+    }
 }
 
 /// `Time.String`.
@@ -402,31 +447,15 @@ pub fn between(from: &Zoned, to: &Zoned) -> i64 {
     i64::try_from(nanoseconds).unwrap_or(if nanoseconds < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// The fields of a text that is being read.
-#[derive(Default)]
-struct Reading {
-    year: Option<i64>,
-    month: Option<i64>,
-    day: Option<i64>,
-    year_day: Option<i64>,
-    hour: i64,
-    minute: i64,
-    second: i64,
-    nanosecond: i64,
-    afternoon: Option<bool>,
-    offset: Option<i32>,
-    zone: Option<String>,
-}
-
 /// `Time.GoString`.
 pub fn go_source(time: &Zoned) -> String {
     let (date, clock) = (time.date(), time.time());
     let month = named_integer(date.month().into(), IntType::Month).unwrap_or_default();
     let numbers = format!("{}, {}, {}, {}", clock.hour(), clock.minute(), clock.second(), time.subsec_nanosecond());
-    let zone = match location(time).as_str() {
-        "UTC" => "time.UTC".to_string(),
-        "Local" => "time.Local".to_string(),
-        name => format!("time.Location({})", super::quote::quote(name.as_bytes(), false)),
+    let zone = match time.time_zone() {
+        zone if *zone == TimeZone::UTC => "time.UTC".to_string(),
+        zone if *zone == local() => "time.Local".to_string(),
+        _ => format!("time.Location({})", super::quote::quote(location(time).as_bytes(), false)),
     };
     format!("time.Date({}, time.{month}, {}, {numbers}, {zone})", date.year(), date.day())
 }
@@ -435,235 +464,59 @@ pub fn go_source(time: &Zoned) -> String {
 pub fn location(time: &Zoned) -> String {
     match time.time_zone() {
         zone if *zone == TimeZone::UTC => "UTC".into(),
-        zone if *zone == local() => "Local".into(),
-        zone => zone.iana_name().unwrap_or_default().to_string(),
+        zone if *zone == local() => machine().name.clone(),
+        zone if zone.to_fixed_offset().is_ok() => String::new(),
+        // Made for a name that came with the time.
+        zone => zone.to_offset_info(time.timestamp()).abbreviation().to_string(),
     }
+}
+
+/// A zone of some name that is always so far from UTC; without a name it is the offset alone.
+pub fn named_zone(name: &str, seconds: i32) -> Option<TimeZone> {
+    if name.is_empty() {
+        return Offset::from_seconds(seconds).ok().map(TimeZone::fixed);
+    }
+    // POSIX counts to the west.
+    let sign = if seconds > 0 { '-' } else { '+' };
+    let size = seconds.abs();
+    TimeZone::posix(&format!("<{name}>{sign}{}:{:02}:{:02}", size / 3600, size / 60 % 60, size % 60)).ok()
 }
 
 /// The fields of a time without a monotonic clock: nanoseconds, seconds since the year one, and where its zone is kept.
 pub fn fields(time: &Zoned) -> [Value; 3] {
-    let seconds = time.timestamp().as_second() - zero().timestamp().as_second();
+    let seconds = unix(time, 1_000_000_000) - unix(&zero(), 1_000_000_000);
     let nanoseconds = u64::try_from(time.subsec_nanosecond()).unwrap_or_default();
     [Value::Uint(nanoseconds, UintType::Uint64), Value::int64(seconds), Value::from(0)]
 }
 
-/// `time.ParseInLocation` with the machine's zone.
-pub fn parse(layout: &str, text: &str) -> Result<Zoned, String> {
-    let mut reading = Reading::default();
-    let mut rest = text;
-    let list = parts(layout);
-    for (index, part) in list.iter().enumerate() {
-        let fraction_next = matches!(list.get(index + 1), Some(Part::Fraction { .. }));
-        match read_part(&mut reading, *part, rest, fraction_next) {
-            Ok(next) => rest = next,
-            Err(Some(field)) => return Err(format!("parsing time {}: {field} out of range", quoted(text))),
-            Err(None) => {
-                let element = part_layout(*part, layout);
-                let message = format!(
-                    "parsing time {} as {}: cannot parse {} as {}",
-                    quoted(text),
-                    quoted(layout),
-                    quoted(rest),
-                    quoted(&element)
-                );
-                return Err(message);
-            }
-        }
-    }
-    if !rest.is_empty() {
-        return Err(format!("parsing time {}: extra text: {}", quoted(text), quoted(rest)));
-    }
-    assemble(reading).map_err(|field| format!("parsing time {}: {field} out of range", quoted(text)))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// A text as Go's `time` quotes it: everything but printable ASCII as bytes.
-fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for byte in text.bytes() {
-        match byte {
-            b'"' | b'\\' => out.extend(['\\', byte as char]),
-            b' '..=b'\x7f' => out.push(byte as char),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
-        }
+    #[test]
+    fn dates_are_counted_on_as_go_counts() {
+        let date = |text: &str| super::super::moment::parse("2006-01-02", text).unwrap();
+        let moved =
+            |text: &str, months: i64, days: i64| format(&add_date(&date(text), 0, months, days).unwrap(), "2006-01-02");
+        assert_eq!(moved("2021-01-31", 1, 0), "2021-03-03");
+        assert_eq!(moved("2000-01-01", -19, 140), "1998-10-19");
+        assert_eq!(moved("2020-03-01", 0, -1), "2020-02-29");
+        assert_eq!(moved("0000-01-01", -14, -293), "-0002-01-12");
     }
-    out.push('"');
-    out
-}
 
-/// The text of a part of a layout.
-fn part_layout(part: Part<'_>, layout: &str) -> String {
-    match part {
-        Part::Literal(text) => text.to_string(),
-        Part::Fraction { digits, trim, separator } => {
-            format!("{separator}{}", if trim { "9" } else { "0" }.repeat(digits))
-        }
-        part => PARTS.iter().find(|(_, other)| *other == part).map_or(layout, |(text, _)| text).to_string(),
+    #[test]
+    fn seconds_before_1970_are_counted_down_to_the_whole_one() {
+        let moment = super::super::moment::parse("2006-01-02T15:04:05.000Z07:00", "1969-12-31T23:59:59.500Z").unwrap();
+        assert_eq!(unix(&moment, 1_000_000_000), -1);
+        assert_eq!(unix(&moment, 1_000_000), -500);
     }
-}
 
-fn digits(text: &str, least: usize, most: usize) -> Result<(i64, &str), Option<&'static str>> {
-    let count = text.bytes().take(most).take_while(u8::is_ascii_digit).count();
-    if count < least {
-        return Err(None);
+    #[test]
+    fn the_zone_of_the_machine_is_called_as_go_calls_it() {
+        let name = |wanted: &str| Machine::of(Some(wanted)).name;
+        assert_eq!(name("Europe/Berlin"), "Europe/Berlin");
+        assert_eq!(name(":Europe/Berlin"), "Europe/Berlin");
+        assert_eq!([name(""), name("UTC"), name("No/Where"), name("/no/where")], ["UTC"; 4]);
+        assert_ne!(Machine::of(Some("UTC")).zone, TimeZone::UTC);
     }
-    Ok((text[..count].parse().map_err(|_| None)?, &text[count..]))
-}
-
-fn name<'t>(text: &'t str, names: &[&str], length: Option<usize>) -> Result<(i64, &'t str), Option<&'static str>> {
-    for (index, name) in names.iter().enumerate() {
-        let name = &name[..length.unwrap_or(name.len())];
-        if text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {
-            return Ok((index as i64, &text[name.len()..]));
-        }
-    }
-    Err(None)
-}
-
-fn ranged(number: i64, low: i64, high: i64, field: &'static str) -> Result<i64, Option<&'static str>> {
-    if (low..=high).contains(&number) { Ok(number) } else { Err(Some(field)) }
-}
-
-fn read_part<'t>(
-    reading: &mut Reading,
-    part: Part<'_>,
-    text: &'t str,
-    fraction_next: bool,
-) -> Result<&'t str, Option<&'static str>> {
-    let least = |zero: bool| if zero { 2 } else { 1 };
-    match part {
-        Part::Literal(literal) => return text.strip_prefix(literal).ok_or(None),
-        Part::LongMonth => {
-            let (month, rest) = name(text, &MONTHS, None)?;
-            reading.month = Some(month + 1);
-            return Ok(rest);
-        }
-        Part::Month => {
-            let (month, rest) = name(text, &MONTHS, Some(3))?;
-            reading.month = Some(month + 1);
-            return Ok(rest);
-        }
-        Part::LongWeekday => return Ok(name(text, &WEEKDAYS, None)?.1),
-        Part::Weekday => return Ok(name(text, &WEEKDAYS, Some(3))?.1),
-        Part::HalfUpper | Part::HalfLower => {
-            let (afternoon, rest) = name(text, &["AM", "PM"], None)?;
-            reading.afternoon = Some(afternoon == 1);
-            return Ok(rest);
-        }
-        Part::ZoneName => {
-            let length = text.bytes().take_while(u8::is_ascii_uppercase).count();
-            if !(3..=5).contains(&length) {
-                return Err(None);
-            }
-            reading.zone = Some(text[..length].to_string());
-            return Ok(&text[length..]);
-        }
-        Part::Zone { z, colon, parts } => return read_zone(reading, text, z, colon, parts),
-        Part::Fraction { trim, .. } => {
-            if trim && !text.starts_with(['.', ',']) {
-                return Ok(text);
-            }
-            return read_fraction(reading, text);
-        }
-        _ => {}
-    }
-    let (number, rest) = match part {
-        Part::LongYear => digits(text, 4, 4)?,
-        Part::Year => digits(text, 2, 2)?,
-        Part::NumberMonth { zero } | Part::Hour12 { zero } | Part::Minute { zero } | Part::Second { zero } => {
-            digits(text, least(zero), 2)?
-        }
-        Part::Day { pad } => digits(text.trim_start_matches(' '), least(pad == Pad::Zero), 2)?,
-        Part::YearDay { .. } => digits(text.trim_start_matches(' '), 1, 3)?,
-        _ => digits(text, 1, 2)?,
-    };
-    match part {
-        Part::LongYear => reading.year = Some(number),
-        Part::Year => reading.year = Some(if number >= 69 { number + 1900 } else { number + 2000 }),
-        Part::NumberMonth { .. } => reading.month = Some(ranged(number, 1, 12, "month")?),
-        Part::Day { .. } => reading.day = Some(number),
-        Part::YearDay { .. } => reading.year_day = Some(number),
-        Part::Hour => reading.hour = ranged(number, 0, 23, "hour")?,
-        Part::Hour12 { .. } => reading.hour = ranged(number, 0, 12, "hour")?,
-        Part::Minute { .. } => reading.minute = ranged(number, 0, 59, "minute")?,
-        _ => {
-            reading.second = ranged(number, 0, 59, "second")?;
-            if !fraction_next
-                && rest.starts_with(['.', ','])
-                && rest[1..].starts_with(|next: char| next.is_ascii_digit())
-            {
-                return read_fraction(reading, rest);
-            }
-        }
-    }
-    Ok(rest)
-}
-
-fn read_fraction<'t>(reading: &mut Reading, text: &'t str) -> Result<&'t str, Option<&'static str>> {
-    let after = text.strip_prefix(['.', ',']).ok_or(None)?;
-    let count = after.bytes().take_while(u8::is_ascii_digit).count();
-    if count == 0 {
-        return Err(None);
-    }
-    reading.nanosecond = format!("{:0<9}", &after[..count.min(9)]).parse().map_err(|_| None)?;
-    Ok(&after[count..])
-}
-
-fn read_zone<'t>(
-    reading: &mut Reading,
-    text: &'t str,
-    z: bool,
-    colon: bool,
-    parts: u8,
-) -> Result<&'t str, Option<&'static str>> {
-    if z && let Some(rest) = text.strip_prefix('Z') {
-        reading.offset = Some(0);
-        return Ok(rest);
-    }
-    let sign = match text.as_bytes().first() {
-        Some(b'+') => 1,
-        Some(b'-') => -1,
-        _ => return Err(None),
-    };
-    let mut rest = &text[1..];
-    let mut seconds = 0;
-    for (index, scale) in [3600, 60, 1].into_iter().take(usize::from(parts)).enumerate() {
-        if index > 0 && colon {
-            rest = rest.strip_prefix(':').ok_or(None)?;
-        }
-        let (number, next) = digits(rest, 2, 2)?;
-        seconds += number as i32 * scale;
-        rest = next;
-    }
-    reading.offset = Some(sign * seconds);
-    Ok(rest)
-}
-
-fn assemble(reading: Reading) -> Result<Zoned, &'static str> {
-    let mut hour = reading.hour;
-    match reading.afternoon {
-        Some(true) if hour < 12 => hour += 12,
-        Some(false) if hour == 12 => hour = 0,
-        _ => {}
-    }
-    let year = reading.year.unwrap_or(0) as i16;
-    let (month, day) = (reading.month.unwrap_or(1) as i8, reading.day.unwrap_or(1));
-    let day = i8::try_from(day).map_err(|_| "day")?;
-    let mut date = jiff::civil::Date::new(year, month, day).map_err(|_| "day")?;
-    if let Some(year_day) = reading.year_day {
-        date = date.with().day_of_year(year_day as i16).build().map_err(|_| "day-of-year")?;
-    }
-    let time =
-        jiff::civil::Time::new(hour as i8, reading.minute as i8, reading.second as i8, reading.nanosecond as i32)
-            .map_err(|_| "hour")?;
-    let zone = match (reading.offset, reading.zone.as_deref()) {
-        (Some(0), _) | (None, Some("UTC")) => TimeZone::UTC,
-        (Some(seconds), _) => {
-            let here = local();
-            let fixed = TimeZone::fixed(Offset::from_seconds(seconds).map_err(|_| "time zone offset")?);
-            let moment = date.to_datetime(time).to_zoned(fixed.clone()).map_err(|_| "year")?;
-            if here.to_offset(moment.timestamp()).seconds() == seconds { here } else { fixed }
-        }
-        _ => local(),
-    };
-    date.to_datetime(time).to_zoned(zone).map_err(|_| "year")
 }

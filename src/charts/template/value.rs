@@ -336,6 +336,11 @@ pub trait Object {
         None
     }
 
+    /// Whether encoders write it as what its `String` method says.
+    fn is_text(&self) -> bool {
+        self.text().is_some() && self.fields().is_empty()
+    }
+
     /// Itself, for functions that know the type.
     fn as_any(&self) -> &dyn std::any::Any;
 }
@@ -495,7 +500,7 @@ impl Value {
             Value::Time(time) => super::time::rfc3339(time).into(),
             Value::Object(object) => {
                 let fields = object.fields();
-                match (object.underlying(), object.text().filter(|_| fields.is_empty())) {
+                match (object.underlying(), object.text().filter(|_| object.is_text())) {
                     (Some(inner), _) => inner.to_json(),
                     (None, Some(text)) => text.into(),
                     (None, None) => {

@@ -20,15 +20,18 @@ const DEEPEST: usize = 1000;
 const WIDTH: usize = 80;
 /// The longest key that is written in one line with its value.
 const SIMPLE_KEY: usize = 128;
+/// From here on a reader may not find the end of a key.
+const LONG_KEY: usize = 1000;
 
-/// Writes a value as a document.
-pub(super) fn emit(value: &Value, dialect: Dialect) -> Result<String, String> {
-    let mut emitter = Emitter { out: String::new(), column: 0, whitespace: true, indention: true, dialect };
+/// Writes a value as a document; whether it has something in it that a reader may not take from JSON.
+pub(super) fn emit(value: &Value, dialect: Dialect) -> Result<(String, bool), String> {
+    let mut emitter =
+        Emitter { out: String::new(), column: 0, whitespace: true, indention: true, dialect, is_odd: false };
     emitter.node(value, None, Context::Root, 0)?;
     if emitter.column > 0 {
         emitter.out.push('\n');
     }
-    Ok(emitter.out)
+    Ok((emitter.out, emitter.is_odd))
 }
 
 /// What a node is a part of.
@@ -46,6 +49,7 @@ struct Emitter {
     whitespace: bool,
     indention: bool,
     dialect: Dialect,
+    is_odd: bool,
 }
 
 /// How a scalar may be written.
@@ -117,6 +121,9 @@ impl Emitter {
                 literal(self, &text);
             }
             Value::Complex(..) => return Err("json: unsupported type: complex128".into()),
+            Value::Str(text) if self.dialect == Dialect::V3 && std::str::from_utf8(text).is_err() => {
+                self.binary(text, indent, context);
+            }
             Value::Str(text) => self.string(&text.as_str(), indent, context),
             Value::Bytes(_) if self.dialect == Dialect::V2 => {
                 self.string(value.to_json().as_str().unwrap_or_default(), indent, context)
@@ -215,6 +222,7 @@ impl Emitter {
         let indent = indent.map_or(0, |indent| indent + 2);
         for (key, value) in entries {
             self.indent(indent);
+            self.is_odd |= key.len() > LONG_KEY || key.contains('\u{85}');
             if !key.contains(is_break) && key.len() <= SIMPLE_KEY {
                 self.string(key, Some(indent), Context::Key);
                 self.indicator(":", false, false, false);
@@ -242,8 +250,22 @@ impl Emitter {
         self.scalar(text, style, indent, context);
     }
 
+    /// A text that is none, as its bytes.
+    fn binary(&mut self, bytes: &[u8], indent: Option<usize>, context: Context) {
+        use base64::Engine;
+        const LINE: usize = 70;
+        let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+        self.indicator("!!binary", true, false, false);
+        if text.len() <= LINE {
+            return self.scalar(&text, Style::Plain, indent, context);
+        }
+        let lines: Vec<&str> = text.as_bytes().chunks(LINE).filter_map(|line| std::str::from_utf8(line).ok()).collect();
+        self.scalar(&(lines.join("\n") + "\n"), Style::Literal, indent, context);
+    }
+
     fn scalar(&mut self, text: &str, wanted: Style, indent: Option<usize>, context: Context) {
         let looks = Looks::of(text, self.dialect);
+        self.is_odd |= looks.special;
         if looks.multiline && self.dialect == Dialect::V2 && text.contains('\u{85}') {
             return self.string(&next_lines_folded(text), indent, context);
         }
@@ -485,6 +507,8 @@ fn is_word(text: &str) -> bool {
 /// What the letters of a text allow.
 struct Looks {
     multiline: bool,
+    /// It has letters that cannot be printed.
+    special: bool,
     plain: bool,
     single: bool,
     block: bool,
@@ -493,10 +517,10 @@ struct Looks {
 impl Looks {
     fn of(text: &str, dialect: Dialect) -> Self {
         if text.is_empty() {
-            return Looks { multiline: false, plain: true, single: true, block: false };
+            return Looks { multiline: false, special: false, plain: true, single: true, block: false };
         }
         if is_word(text) {
-            return Looks { multiline: false, plain: true, single: true, block: true };
+            return Looks { multiline: false, special: false, plain: true, single: true, block: true };
         }
         let mut indicators = text.starts_with("---") || text.starts_with("...");
         let (mut line_breaks, mut special, mut tabs) = (false, false, false);
@@ -540,6 +564,7 @@ impl Looks {
         let unfit = space_break || special;
         Looks {
             multiline: line_breaks,
+            special,
             plain: !(edges || break_space || unfit || tabs || line_breaks || indicators),
             single: !(break_space || unfit || tabs),
             block: !(text.ends_with(' ') || unfit),

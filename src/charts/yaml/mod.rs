@@ -9,6 +9,7 @@ mod resolve;
 mod scalars;
 mod scanner;
 
+use crate::charts::functions::json;
 use crate::charts::template::Value;
 
 /// A value as YAML; nothing if it has no JSON form (a not-a-number, a map that holds itself).
@@ -18,12 +19,20 @@ pub fn encode(value: &Value) -> String {
 
 /// A value as YAML, with the newline at the end.
 pub fn try_encode(value: &Value) -> Result<String, String> {
-    emitter::emit(value, emitter::Dialect::V2).map_err(|problem| format!("error marshaling into JSON: {problem}"))
+    let (text, is_odd) = emitter::emit(value, emitter::Dialect::V2)
+        .map_err(|problem| format!("error marshaling into JSON: {problem}"))?;
+    if is_odd {
+        // On its way the value was JSON, which is read as YAML: what cannot be read then is not written.
+        reader::read(&json::encode(value, JSON)?, reader::Numbers::Floats)?;
+    }
+    Ok(text)
 }
+
+const JSON: json::Style = json::Style { html: true, pretty: false };
 
 /// A value as go-yaml v3 writes it with two spaces of indentation: lists are indented, floats stay floats.
 pub fn encode_pretty(value: &Value) -> String {
-    emitter::emit(value, emitter::Dialect::V3).unwrap_or_default()
+    emitter::emit(value, emitter::Dialect::V3).map(|(text, _)| text).unwrap_or_default()
 }
 
 /// The first document of a text; every number is a `float64`.

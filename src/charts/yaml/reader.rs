@@ -32,8 +32,24 @@ pub(super) fn read(text: &str, numbers: Numbers) -> Result<Value, String> {
         handles: HashMap::new(),
         nodes: 0,
         aliased: 0,
+        problem: None,
     };
-    reader.document()
+    let value = reader.document()?;
+    match reader.problem {
+        Some((_, problem)) => Err(problem),
+        None => Ok(value),
+    }
+}
+
+/// The steps after parsing in which Helm's reader finds something wrong with a document that can be parsed.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Step {
+    /// What a node means.
+    Decode,
+    /// YAML's keys become JSON's.
+    Convert,
+    /// Numbers become JSON's.
+    Write,
 }
 
 /// A node.
@@ -79,6 +95,8 @@ struct Reader<'t> {
     handles: HashMap<String, String>,
     nodes: usize,
     aliased: usize,
+    /// What will be said if the document can be parsed to its end: the first problem of the earliest step.
+    problem: Option<(Step, String)>,
 }
 
 fn error<T>(problem: &str, mark: Mark) -> Result<T, String> {
@@ -148,8 +166,15 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
+    /// Keeps a problem that is told once the document is parsed.
+    fn note(&mut self, step: Step, problem: impl Into<String>) {
+        if self.problem.as_ref().is_none_or(|(known, _)| step < *known) {
+            self.problem = Some((step, problem.into()));
+        }
+    }
+
     /// Counts a node and refuses documents that are mostly aliases.
-    fn count(&mut self, nodes: usize, aliased: usize) -> Result<(), String> {
+    fn count(&mut self, nodes: usize, aliased: usize) {
         self.nodes += nodes;
         self.aliased += aliased;
         let ratio = match self.nodes {
@@ -158,9 +183,8 @@ impl<'t> Reader<'t> {
             nodes => 0.99 - 0.89 * (nodes as f64 - 400_000.0) / 3_600_000.0,
         };
         if self.aliased > 100 && self.nodes > 1000 && self.aliased as f64 / self.nodes as f64 > ratio {
-            return Err("yaml: document contains excessive aliasing".into());
+            self.note(Step::Decode, "yaml: document contains excessive aliasing");
         }
-        Ok(())
     }
 
     fn tag(&self, tag: &Tag, mark: Mark) -> Result<String, String> {
@@ -181,7 +205,7 @@ impl<'t> Reader<'t> {
         if depth > DEEPEST {
             return error("exceeded max depth of 10000", self.peek()?.1);
         }
-        self.count(1, 0)?;
+        self.count(1, 0);
         let (mut anchor, mut tag) = (None, None);
         loop {
             match self.peek()? {
@@ -191,14 +215,12 @@ impl<'t> Reader<'t> {
                     return self.alias(name);
                 }
                 (Token::Anchor(name), _) if anchor.is_none() => anchor = Some(*name),
-                (Token::Tag(found), mark) if tag.is_none() => {
-                    let found = found.clone();
-                    tag = Some(self.tag(&found, mark)?);
-                }
+                (Token::Tag(found), mark) if tag.is_none() => tag = Some((found.clone(), mark)),
                 _ => break,
             }
             self.scanner.next()?;
         }
+        let tag = tag.map(|(tag, mark)| self.tag(&tag, mark)).transpose()?;
         let before = self.nodes;
         if let Some(name) = anchor {
             self.anchors.insert(name, None);
@@ -224,15 +246,21 @@ impl<'t> Reader<'t> {
             Token::BlockEntry if indentless => return self.indentless_sequence(depth).map(Node::of),
             Token::Scalar(..) => {
                 let (Token::Scalar(text, plain), _) = self.scanner.next()? else { return Ok(Node::of(Value::Nil)) };
-                return self.scalar(text, plain, tag);
+                return Ok(self.scalar(text, plain, tag));
             }
             Token::SequenceStart => Self::flow_sequence,
             Token::MappingStart => Self::flow_mapping,
             Token::BlockSequenceStart if block => Self::block_sequence,
             Token::BlockMappingStart if block => Self::block_mapping,
-            _ if marked => return self.scalar("".into(), true, tag),
+            _ if marked => return Ok(self.scalar("".into(), true, tag)),
             // A document may be empty.
-            Token::StreamEnd | Token::DocumentStart | Token::DocumentEnd if depth == 0 => {
+            Token::StreamEnd
+            | Token::DocumentStart
+            | Token::DocumentEnd
+            | Token::VersionDirective(..)
+            | Token::TagDirective(_)
+                if depth == 0 =>
+            {
                 return Ok(Node::of(Value::Nil));
             }
             _ => return error("did not find expected node content", mark),
@@ -246,20 +274,26 @@ impl<'t> Reader<'t> {
             return Err(format!("yaml: unknown anchor '{name}' referenced"));
         };
         let Some((value, size)) = anchored else {
-            return Err(format!("yaml: anchor '{name}' value contains itself"));
+            self.note(Step::Decode, format!("yaml: anchor '{name}' value contains itself"));
+            return Ok(Node::of(Value::Nil));
         };
-        self.count(size, size)?;
-        Ok(Node::of(copy(&value)))
+        self.count(size, size);
+        // Nothing will come of a document with a problem of this step, so it need not grow.
+        let is_lost = matches!(self.problem, Some((Step::Decode, _)));
+        Ok(Node::of(if is_lost { Value::Nil } else { copy(&value) }))
     }
 
-    fn scalar(&mut self, text: Cow<'t, str>, plain: bool, tag: Option<&str>) -> Result<Node, String> {
+    fn scalar(&mut self, text: Cow<'t, str>, plain: bool, tag: Option<&str>) -> Node {
         let merge = plain && text == "<<" && (tag.is_none() || tag == Some("!"));
         let short = tag.map(|tag| tag.strip_prefix(PREFIX).map_or_else(|| tag.to_string(), |name| format!("!!{name}")));
         let resolved = match short.as_deref() {
             None if plain => resolve(&text, true),
             None | Some("!" | "!!str" | "!!binary") => Scalar::Str,
             Some("!!int" | "!!float" | "!!bool" | "!!null" | "!!timestamp") => {
-                typed(&text, short.as_deref().unwrap_or_default())?
+                typed(&text, short.as_deref().unwrap_or_default()).unwrap_or_else(|problem| {
+                    self.note(Step::Decode, problem);
+                    Scalar::Null
+                })
             }
             Some(_) => Scalar::Str,
         };
@@ -272,7 +306,8 @@ impl<'t> Reader<'t> {
             Scalar::Uint(number) => Value::Uint(number, crate::charts::template::UintType::Uint64),
             Scalar::Float(number) if !number.is_finite() => {
                 let shown = format_float(number, 'g', None);
-                return Err(format!("json: unsupported value: {shown}"));
+                self.note(Step::Write, format!("json: unsupported value: {shown}"));
+                Value::Nil
             }
             Scalar::Float(number) => Value::Float(number),
             Scalar::Merge | Scalar::Timestamp => Value::from(&*text),
@@ -280,12 +315,15 @@ impl<'t> Reader<'t> {
                 let bare: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
                 match base64::engine::general_purpose::STANDARD.decode(bare) {
                     Ok(bytes) => Value::from(bytes),
-                    Err(_) => return Err("yaml: !!binary value contains invalid base64 data".into()),
+                    Err(_) => {
+                        self.note(Step::Decode, "yaml: !!binary value contains invalid base64 data");
+                        Value::Nil
+                    }
                 }
             }
             Scalar::Str => Value::from(&*text),
         };
-        Ok(Node { value, scalar: resolved, merge })
+        Node { value, scalar: resolved, merge }
     }
 
     fn block_sequence(&mut self, depth: usize) -> Result<Value, String> {
@@ -330,6 +368,7 @@ impl<'t> Reader<'t> {
             } else {
                 return error("did not find expected key", mark);
             };
+            self.check_key(&key);
             let value = if self.take(&Token::Value)? {
                 match self.peek()?.0 {
                     Token::Key | Token::Value | Token::BlockEnd => Value::Nil,
@@ -338,7 +377,7 @@ impl<'t> Reader<'t> {
             } else {
                 Value::Nil
             };
-            insert(&map, key, value)?;
+            self.insert(&map, key, value);
         }
     }
 
@@ -364,8 +403,9 @@ impl<'t> Reader<'t> {
                     Token::Value | Token::FlowEntry | Token::SequenceEnd => self.nothing(),
                     _ => self.node(depth + 1, false, false)?,
                 };
+                self.check_key(&key);
                 let value = self.flow_value(depth, &Token::SequenceEnd)?;
-                insert(&map, key, value)?;
+                self.insert(&map, key, value);
                 items.push(map.into());
             } else {
                 items.push(self.node(depth + 1, false, false)?.value);
@@ -403,18 +443,40 @@ impl<'t> Reader<'t> {
                     Token::Value | Token::FlowEntry | Token::MappingEnd => self.nothing(),
                     _ => self.node(depth + 1, false, false)?,
                 }
-            } else if matches!(self.peek()?.0, Token::Value) {
-                self.nothing()
             } else {
                 // A key without a value.
                 let key = self.node(depth + 1, false, false)?;
-                insert(&map, key, Value::Nil)?;
+                self.check_key(&key);
+                self.insert(&map, key, Value::Nil);
                 continue;
             };
+            self.check_key(&key);
             let value = self.flow_value(depth, &Token::MappingEnd)?;
-            insert(&map, key, value)?;
+            self.insert(&map, key, value);
         }
         Ok(map.into())
+    }
+
+    /// Only a scalar can be a key.
+    fn check_key(&mut self, key: &Node) {
+        if matches!(key.value, Value::Map(_) | Value::List(_)) {
+            self.note(Step::Decode, format!("yaml: invalid map key: {}", go_syntax(&key.value)));
+        }
+    }
+
+    /// Puts an entry into a map; `<<` takes the entries of other maps.
+    fn insert(&mut self, map: &Map, key: Node, value: Value) {
+        if key.merge {
+            if let Err(problem) = merge(map, &value) {
+                self.note(Step::Decode, problem);
+            }
+            return;
+        }
+        if key.value.is_nil() {
+            let shown = go_syntax(&value);
+            self.note(Step::Convert, format!("unsupported map key of type: %!s(<nil>), key: <nil>, value: {shown}"));
+        }
+        map.set(key.key(), value);
     }
 }
 
@@ -436,24 +498,6 @@ fn typed(text: &str, tag: &str) -> Result<Scalar, String> {
         return Err(format!("yaml: cannot decode {kind} `{text}` as a {tag}"));
     }
     Ok(resolved)
-}
-
-/// Puts an entry into a map; `<<` takes the entries of other maps.
-fn insert(map: &Map, key: Node, value: Value) -> Result<(), String> {
-    if key.merge {
-        return merge(map, &value);
-    }
-    match &key.value {
-        Value::Map(_) => return Err(format!("yaml: invalid map key: {}", go_syntax(&key.value))),
-        Value::List(_) => return Err(format!("yaml: invalid map key: {}", go_syntax(&key.value))),
-        Value::Nil => {
-            let shown = go_syntax(&value);
-            return Err(format!("unsupported map key of type: %!s(<nil>), key: <nil>, value: {shown}"));
-        }
-        _ => {}
-    }
-    map.set(key.key(), value);
-    Ok(())
 }
 
 fn go_syntax(value: &Value) -> String {

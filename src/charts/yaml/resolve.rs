@@ -117,7 +117,7 @@ fn is_timestamp(text: &str) -> bool {
     }
     const LAYOUTS: [&str; 4] =
         ["2006-1-2T15:4:5.999999999Z07:00", "2006-1-2t15:4:5.999999999Z07:00", "2006-1-2 15:4:5.999999999", "2006-1-2"];
-    LAYOUTS.iter().any(|layout| crate::charts::template::time::parse(layout, text).is_ok())
+    LAYOUTS.iter().any(|layout| crate::charts::template::parse_time(layout, text).is_ok())
 }
 
 /// Numbers to the base 60, which YAML 1.1 has and go-yaml quotes.

@@ -53,6 +53,8 @@ const KEY_REACH: usize = 1024;
 struct SimpleKey {
     possible: bool,
     required: bool,
+    /// Whether its token is held back until it is known whether it is a key.
+    awaited: bool,
     token: usize,
     mark: Mark,
 }
@@ -131,15 +133,13 @@ impl<'t> Scanner<'t> {
     }
 
     fn needs_more(&mut self) -> Scanned<bool> {
-        if self.ended {
-            return Ok(false);
-        }
         if self.tokens.is_empty() {
-            return Ok(true);
+            return Ok(!self.ended);
         }
         for index in 0..self.keys.len() {
-            if self.keys[index].possible && self.keys[index].token == self.taken {
-                return self.key_is_valid(index);
+            let key = self.keys[index];
+            if key.possible && key.awaited && key.token == self.taken {
+                return Ok(self.key_is_valid(index)? && !self.ended);
             }
         }
         Ok(false)
@@ -317,7 +317,8 @@ impl<'t> Scanner<'t> {
         let required = self.flow == 0 && self.indent == self.mark.column as isize;
         if self.key_allowed {
             self.forget_key()?;
-            let key = SimpleKey { possible: true, required, token: self.taken + self.tokens.len(), mark: self.mark };
+            let token = self.taken + self.tokens.len();
+            let key = SimpleKey { possible: true, required, awaited: true, token, mark: self.mark };
             if let Some(last) = self.keys.last_mut() {
                 *last = key;
             }
@@ -340,9 +341,15 @@ impl<'t> Scanner<'t> {
         self.indents.push(self.indent);
         self.indent = column as isize;
         match token {
-            Some(token) => self.tokens.insert(token - self.taken, (kind, mark)),
+            Some(token) => self.push_before(token, kind, mark),
             None => self.tokens.push_back((kind, mark)),
         }
+    }
+
+    /// Puts a token before another one, or last if that one is gone already.
+    fn push_before(&mut self, token: usize, kind: Token<'t>, mark: Mark) {
+        let at = token.checked_sub(self.taken).unwrap_or(self.tokens.len());
+        self.tokens.insert(at, (kind, mark));
     }
 
     fn unroll(&mut self, column: isize) {
@@ -370,7 +377,8 @@ impl<'t> Scanner<'t> {
 
     fn flow_start(&mut self, token: Token<'t>) -> Scanned<()> {
         self.save_key()?;
-        self.keys.push(SimpleKey::default());
+        let inner = SimpleKey { token: self.taken + self.tokens.len(), ..SimpleKey::default() };
+        self.keys.push(inner);
         self.flow += 1;
         if self.flow > 10_000 {
             return self.error("exceeded max depth of 10000");
@@ -386,7 +394,12 @@ impl<'t> Scanner<'t> {
         self.forget_key()?;
         if self.flow > 0 {
             self.flow -= 1;
-            self.keys.pop();
+            let inner = self.keys.pop().unwrap_or_default();
+            // The library forgets here by the number of the last token that could have been a key inside; where there was
+            // none, that is the number of the bracket, which therefore cannot be a key.
+            if let Some(outer) = self.keys.last_mut().filter(|outer| outer.token == inner.token) {
+                outer.awaited = false;
+            }
         }
         self.key_allowed = false;
         let mark = self.mark;
@@ -429,7 +442,7 @@ impl<'t> Scanner<'t> {
         let last = self.keys.len() - 1;
         if self.key_is_valid(last)? {
             let key = self.keys[last];
-            self.tokens.insert(key.token - self.taken, (Token::Key, key.mark));
+            self.push_before(key.token, Token::Key, key.mark);
             self.roll(key.mark.column, Some(key.token), Token::BlockMappingStart, key.mark);
             self.keys[last].possible = false;
             self.key_allowed = false;

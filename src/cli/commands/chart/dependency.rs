@@ -85,7 +85,7 @@ fn list(flags: &ListFlags, scope: &Scope) -> Outcome {
     let path = clean(flags.chart.as_deref().unwrap_or("."));
     let chart = Chart::load(Path::new(&path))?;
     let wanted = &chart.metadata.dependencies;
-    if wanted.is_empty() {
+    if !chart.metadata.has_dependencies {
         scope.print(&format!("WARNING: no dependencies at {}\n", clean(&format!("{path}/charts"))));
         return Ok(());
     }

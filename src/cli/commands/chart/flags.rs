@@ -192,7 +192,7 @@ impl ChartOptions {
                 let download = self.download();
                 let located = scope.wait(repository::locate(&wanted, &download, &scope.settings, &trust))?;
                 if let Some(origin) = located.origin {
-                    eprintln!("{origin}");
+                    super::aside(format_args!("{origin}"));
                 }
                 Ok(located.path)
             }

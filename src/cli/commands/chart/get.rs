@@ -1,5 +1,6 @@
 //! `get`: what is known of a release.
 
+use super::fields;
 use super::printing::{self, Show};
 use super::session::Session;
 use super::table::Format;
@@ -75,7 +76,7 @@ impl Revision {
 pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let text = match arguments.what {
         What::All { revision, template: Some(template) } if !template.is_empty() => {
-            let release = go_names(&serde_json::to_value(revision.find("all", scope)?)?);
+            let release = fields::of(&revision.find("all", scope)?)?;
             render_text("_", &template, &Value::map_from([("Release", release)]), &Offline)?
         }
         What::All { revision, .. } => {
@@ -123,30 +124,6 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     Ok(())
 }
 
-/// Tables of a record whose keys are the user's and not fields of Helm's.
-const PLAIN: &[&str] = &["config", "values", "annotations", "labels", "import-values"];
-
-/// A record under the names that Helm's Go types give its fields: `Info.FirstDeployed`, `Chart.Metadata.APIVersion`.
-fn go_names(record: &Json) -> Value {
-    match record {
-        Json::Object(fields) => Value::map_from(fields.iter().map(|(key, value)| {
-            let value = if PLAIN.contains(&key.as_str()) { Value::from_json(value) } else { go_names(value) };
-            (go_name(key), value)
-        })),
-        Json::Array(items) => Value::list(items.iter().map(go_names).collect()),
-        other => Value::from_json(other),
-    }
-}
-
-fn go_name(key: &str) -> String {
-    let upper = |word: &str| match word {
-        "apiVersion" => "APIVersion".to_string(),
-        "url" => "URL".to_string(),
-        word => word[..1].to_ascii_uppercase() + &word[1..],
-    };
-    key.split(['_', '-']).filter(|word| word.is_ascii() && !word.is_empty()).map(upper).collect()
-}
-
 fn metadata_text(metadata: &Metadata) -> String {
     let set = |map: &std::collections::BTreeMap<String, String>| {
         map.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
@@ -172,25 +149,4 @@ fn metadata_text(metadata: &Metadata) -> String {
         ("APPLY_METHOD", method),
     ];
     rows.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_template_sees_a_release_under_the_names_of_gos_fields() {
-        let record = json!({
-            "name": "web",
-            "info": {"first_deployed": "now", "status": "deployed"},
-            "chart": {"metadata": {"apiVersion": "v2", "version": "1.2.3"}},
-            "config": {"some_key": {"in-ner": 1}},
-            "apply_method": "ssa",
-        });
-        let text = "{{.Release.Name}} {{.Release.Info.Status}} {{.Release.Info.FirstDeployed}} {{.Release.Chart.Metadata.APIVersion}} \
-                    {{.Release.Config.some_key}} {{.Release.ApplyMethod}} {{.Release.Info.Notes}}.";
-        let told = render_text("_", text, &Value::map_from([("Release", go_names(&record))]), &Offline).unwrap();
-        assert_eq!(told, "web deployed now v2 map[in-ner:1] ssa .");
-    }
 }

@@ -118,7 +118,7 @@ impl Common {
         source.skip_schema = self.skip_schema_validation;
         source.enable_dns = self.enable_dns;
         source.hide_secret = self.hide_secret;
-        source.warn = |text| eprintln!("{text}");
+        source.warn = |text| super::aside(format_args!("{text}"));
         source.post_renderer = post_renderer(self.post_renderer.as_deref(), &self.post_renderer_args);
         Ok(source)
     }
@@ -180,6 +180,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let failed = |Problem(text)| Problem(format!("INSTALLATION FAILED: {text}"));
     let mut options = Options::default();
     arguments.writing.apply(&mut options)?;
+    options.server_side = operate::only_switch(arguments.writing.server_side.as_deref())?;
     arguments.waiting.apply(&mut options)?;
     arguments.common.apply(&mut options)?;
     options.create_namespace = arguments.create_namespace;

@@ -8,6 +8,7 @@ mod create;
 mod dependency;
 mod diff;
 mod env;
+mod fields;
 mod flags;
 mod get;
 mod graph;
@@ -162,7 +163,7 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
     match crate::charts::template::on_stack(|| run_words(rest.to_vec(), None)) {
         Ok(exit) => Some(exit),
         Err(error) => {
-            eprintln!("Error: {error}");
+            aside(format_args!("Error: {error}"));
             Some(Exit::Failure)
         }
     }
@@ -180,16 +181,21 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
     };
     crate::charts::chart::tell_links(|link, resolved| {
         let what = "found symbolic link in path. Contents of linked file included and used";
-        eprintln!("level=INFO msg={what:?} path={} resolved={}", logged(link), logged(resolved));
+        aside(format_args!("level=INFO msg={what:?} path={} resolved={}", logged(link), logged(resolved)));
     });
     let scope = Scope::new(globals, profile);
     match dispatch(command, &scope) {
         Ok(()) => Exit::Success,
         Err(Problem(text)) => {
-            eprintln!("Error: {text}");
+            aside(format_args!("Error: {text}"));
             Exit::Failure
         }
     }
+}
+
+/// Says a line beside the output. That nobody listens any more is no error of ours.
+fn aside(line: impl std::fmt::Display) {
+    std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes()).ok();
 }
 
 /// A path as Go's log has it: quoted if a reader could take it for more than one word.
@@ -218,7 +224,7 @@ fn parse(words: Vec<OsString>) -> Result<(Globals, Option<Command>), Exit> {
         let globals = Helm::from_arg_matches_mut(&mut matches)?.globals;
         let name = matches.subcommand_name().map(str::to_string);
         let command = name.is_some().then(|| Command::from_arg_matches_mut(&mut matches)).transpose()?;
-        usage::old_flags(name.as_deref().unwrap_or_default(), &words).for_each(|line| eprintln!("{line}"));
+        usage::old_flags(name.as_deref().unwrap_or_default(), &words).for_each(|line| aside(format_args!("{line}")));
         Ok((globals, command))
     });
     parsed.map_err(|error| match usage::said(&error, whole(), &words) {
@@ -228,7 +234,7 @@ fn parse(words: Vec<OsString>) -> Result<(Globals, Option<Command>), Exit> {
             Exit::Success
         }
         usage::Said::Problem(text) => {
-            eprintln!("Error: {text}");
+            aside(format_args!("Error: {text}"));
             Exit::Failure
         }
     })

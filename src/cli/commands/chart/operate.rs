@@ -85,6 +85,15 @@ impl Writing {
     }
 }
 
+/// The word behind `--server-side` where it can only be a switch.
+pub fn only_switch(word: Option<&str>) -> Result<Option<bool>, Problem> {
+    let read = word.map(|word| {
+        super::go_bool(word)
+            .map_err(|why| Problem(format!("invalid argument {word:?} for \"--server-side\" flag: {why}")))
+    });
+    read.transpose()
+}
+
 /// The word behind `--dry-run`.
 pub fn dry_run(word: &str) -> Result<DryRun, Problem> {
     Ok(match word {
@@ -92,16 +101,18 @@ pub fn dry_run(word: &str) -> Result<DryRun, Problem> {
         "client" => DryRun::Client,
         "server" => DryRun::Server,
         "unset" => {
-            eprintln!("level=WARN msg=\"--dry-run is deprecated and should be replaced with '--dry-run=client'\"");
+            super::aside(format_args!(
+                "level=WARN msg=\"--dry-run is deprecated and should be replaced with '--dry-run=client'\""
+            ));
             DryRun::Client
         }
         other => match super::go_bool(other) {
             Ok(is_on) => {
                 let (word, run) = if is_on { ("client", DryRun::Client) } else { ("none", DryRun::None) };
-                eprintln!(
+                super::aside(format_args!(
                     "level=WARN msg=\"boolean '--dry-run={is_on}' flag is deprecated and must be replaced with \
                      '--dry-run={word}'\""
-                );
+                ));
                 run
             }
             Err(_) => {
@@ -158,6 +169,14 @@ mod tests {
         }
         let Problem(told) = duration("1x", "timeout").unwrap_err();
         assert_eq!(told, "invalid argument \"1x\" for \"--timeout\" flag: time: unknown unit \"x\" in duration \"1x\"");
+    }
+
+    #[test]
+    fn an_install_knows_no_method_of_applying_from_before() {
+        assert_eq!(only_switch(Some("F")).ok(), Some(Some(false)));
+        let Problem(told) = only_switch(Some("auto")).unwrap_err();
+        let why = "strconv.ParseBool: parsing \"auto\": invalid syntax";
+        assert_eq!(told, format!("invalid argument \"auto\" for \"--server-side\" flag: {why}"));
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn login(flags: LoginFlags, scope: &Scope) -> Outcome {
     };
     scope.wait(repository::check_login(host, &download))?;
     repository::login(host, &username, &password, &scope.settings.registry_config)?;
-    eprintln!("Login Succeeded");
+    super::aside("Login Succeeded");
     Ok(())
 }
 

@@ -207,7 +207,7 @@ fn list(flags: &ListFlags, scope: &Scope) -> Outcome {
     // What cannot be read has no repositories, as in Helm.
     let file = RepositoryFile::load(&scope.settings.repository_config).unwrap_or_default().unwrap_or_default();
     if file.repositories.is_empty() && flags.output == Format::Table {
-        eprintln!("no repositories to show");
+        super::aside("no repositories to show");
         return Ok(());
     }
     let entries = file.repositories.iter();

@@ -147,7 +147,7 @@ impl Scope {
 
     /// Says something on stderr, in the form of Helm's log.
     pub fn log(&self, level: &str, text: &str) {
-        eprintln!("level={level} msg={text:?}");
+        super::aside(format_args!("level={level} msg={text:?}"));
     }
 
     /// Runs what waits for the network. Set up only here, so that other commands start without it.

@@ -189,14 +189,14 @@ impl Live {
         let shown = self.shown.lock();
         let why = shown.tree.iter().filter(|node| !node.reasons.is_empty()).cloned().collect::<Vec<_>>();
         if has_failed && !why.is_empty() {
-            eprintln!("{}", tree_text(&why, usize::MAX));
+            super::aside(format_args!("{}", tree_text(&why, usize::MAX)));
         }
     }
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| super::aside(format_args!("{line}"))),
+            None => super::aside(format_args!("{line}")),
         }
     }
 }

@@ -154,6 +154,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     if let Some(timeout) = &arguments.install.timeout {
         operate::duration(timeout, "timeout")?;
     }
+    operate::only_switch(arguments.install.server_side.as_deref())?;
     let dry_run = operate::dry_run(&arguments.dry_run)?;
     if dry_run == DryRun::None {
         let word = &arguments.dry_run;
@@ -187,7 +188,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
             if let Some(post) = arguments.install.post_renderer() {
                 (rendered.manifests, rendered.hooks) = source::post_render(&rendered, &post)?;
             }
-            rendered.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            rendered.warnings.iter().for_each(|warning| super::aside(format_args!("{warning}")));
             let shown = arguments.show(&rendered, &name, scope);
             memory::leave(rendered);
             shown
@@ -238,7 +239,7 @@ pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) ->
                            build' to fetch missing dependencies";
             return Err(Problem(format!("{problem}: {error}")));
         }
-        let say = |text: &str| eprintln!("{text}");
+        let say = |text: &str| super::aside(format_args!("{text}"));
         options.reaching.fill(path, scope, &say)?;
         chart = Chart::open(path).map_err(|error| format!("failed reloading chart after repo update: {error}"))?;
     }

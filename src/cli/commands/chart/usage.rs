@@ -24,6 +24,11 @@ pub fn said(error: &Error, whole: Command, words: &[OsString]) -> Said {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Said::Help(error.to_string()),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Said::Help(command.render_help().to_string()),
+        // A command of ours, so that a name after it is taken for a mistake and not for a wish for help.
+        ErrorKind::InvalidSubcommand if path.iter().any(|word| word == "diff") => {
+            let word = context(ContextKind::InvalidSubcommand);
+            Said::Problem(format!("unknown command {word:?} for \"helm diff\"\nRun 'helm diff --help' for usage."))
+        }
         ErrorKind::InvalidSubcommand if path.len() > 1 => Said::Help(command.render_help().to_string()),
         ErrorKind::InvalidSubcommand => {
             let word = context(ContextKind::InvalidSubcommand);
@@ -65,7 +70,7 @@ fn named(whole: Command, words: &[OsString]) -> (Vec<String>, Command) {
     for word in words.iter().skip(1).filter_map(|word| word.to_str()) {
         let Some(next) = command.find_subcommand(word) else { continue };
         path.push(next.get_name().to_string());
-        command = next.clone();
+        command = next.clone().bin_name(path.join(" "));
     }
     (path, command)
 }
@@ -151,6 +156,7 @@ mod tests {
             ("helm repo list x", "\"helm repo list\" accepts no arguments\n\nUsage:  helm repo list [flags]"),
             ("helm env a b", "\"helm env\" accepts at most 1 argument\n\nUsage:  helm env [flags]"),
             ("helm nope", "unknown command \"nope\" for \"helm\"\nRun 'helm --help' for usage."),
+            ("helm diff web", "unknown command \"web\" for \"helm diff\"\nRun 'helm diff --help' for usage."),
             ("helm list --nope", "unknown flag: --nope"),
             ("helm template a b --set", "flag needs an argument: --set"),
             ("helm template a b -f", "flag needs an argument: 'f' in -f"),
@@ -162,7 +168,7 @@ mod tests {
     #[test]
     fn a_command_that_only_has_others_below_it_is_help() {
         for text in ["helm get", "helm get nope", "helm repo", "helm repo foo", "helm search"] {
-            assert!(matches!(told(text), Said::Help(text) if text.contains("Usage")), "{text}");
+            assert!(matches!(told(text), Said::Help(text) if text.contains("Usage: helm ")), "{text}");
         }
     }
 
