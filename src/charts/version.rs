@@ -248,10 +248,11 @@ fn alternative(text: &str) -> Result<Vec<Term>, Problem> {
     let mut terms = Vec::new();
     scan.spaces();
     loop {
-        terms.push(term(&mut scan).ok_or_else(improper)??);
+        // Whether it is a constraint at all comes before what is wrong with its versions.
+        terms.push(term(&mut scan).ok_or_else(improper)?);
         let spaces = scan.spaces();
         if scan.rest.is_empty() {
-            return Ok(terms);
+            return terms.into_iter().collect();
         }
         match scan.rest.strip_prefix(',') {
             Some(rest) => scan.rest = rest,

@@ -32,6 +32,11 @@ impl Decimal {
         Decimal { digits, exponent: exponent.parse::<i32>().unwrap_or(0) - places }
     }
 
+    /// The same digits with the point elsewhere, which may be farther than a float reaches.
+    fn shifted(self, places: i32) -> Self {
+        Decimal { exponent: self.exponent + places, ..self }
+    }
+
     /// The float next to it.
     pub fn to_float(self) -> f64 {
         format!("{}e{}", self.digits, self.exponent).parse().unwrap_or(0.0)
@@ -64,7 +69,7 @@ impl Decimal {
         let exact = self.digits.checked_mul(other.digits);
         Ok(match exact {
             Some(digits) => Decimal { digits, exponent: self.exponent + other.exponent },
-            None => Self::shortest(self.to_float() * other.to_float()),
+            None => Self::shortest(self.digits as f64 * other.digits as f64).shifted(self.exponent + other.exponent),
         })
     }
 
@@ -81,8 +86,14 @@ impl Decimal {
                 below = 10i128.checked_pow(shift.unsigned_abs()).and_then(|power| other.digits.checked_mul(power))
             }
         }
-        let (Some(above), Some(below)) = (above, below) else {
-            return Ok(Self::shortest(self.to_float() / other.to_float()));
+        let (above, below) = match (above, below) {
+            (Some(above), Some(below)) => (above, below),
+            // So small that none of its places is left.
+            (_, None) => return Ok(Decimal { digits: 0, exponent: 0 }),
+            (None, _) => {
+                let quotient = Self::shortest(self.digits as f64 / other.digits as f64);
+                return Ok(quotient.shifted(self.exponent - other.exponent));
+            }
         };
         let (mut digits, rest) = (above / below, above % below);
         if rest.unsigned_abs() * 2 >= below.unsigned_abs() {

@@ -215,21 +215,22 @@ impl<'p> Translator<'p> {
     fn repeat(&mut self, length: usize) -> Result<(), String> {
         let start = self.rest;
         let operator = self.take(length);
+        if let Some(counts) = operator.strip_prefix('{') {
+            let counts: Vec<&str> = counts.trim_end_matches('}').split(',').filter(|count| !count.is_empty()).collect();
+            // A number that is too long for a machine is too large as well.
+            let numbers: Vec<usize> = counts.iter().map(|count| count.parse().unwrap_or(usize::MAX)).collect();
+            if numbers.iter().any(|count| *count > 1000) || numbers.len() == 2 && numbers[0] > numbers[1] {
+                return Err(format!("invalid repeat count: `{operator}`"));
+            }
+        }
         let lazy = if self.rest.starts_with('?') { self.take(1) } else { "" };
         let shown = &start[..length + lazy.len()];
-        if !self.repeatable {
-            return Err(format!("missing argument to repetition operator: `{shown}`"));
-        }
         if let Some(before) = self.repeated {
             let both = &before[..before.len() - self.rest.len()];
             return Err(format!("invalid nested repetition operator: `{both}`"));
         }
-        if let Some(counts) = operator.strip_prefix('{') {
-            let counts: Vec<&str> = counts.trim_end_matches('}').split(',').collect();
-            let numbers: Vec<usize> = counts.iter().filter_map(|count| count.parse().ok()).collect();
-            if numbers.iter().any(|count| *count > 1000) || numbers.len() == 2 && numbers[0] > numbers[1] {
-                return Err(format!("invalid repeat count: `{shown}`"));
-            }
+        if !self.repeatable {
+            return Err(format!("missing argument to repetition operator: `{shown}`"));
         }
         self.out.push_str(operator);
         self.out.push_str(lazy);
@@ -308,7 +309,6 @@ impl<'p> Translator<'p> {
             'B' => r"(?-u:\B)",
             'A' => r"\A",
             'z' => r"\z",
-            'C' => r"(?s:.)",
             _ => "",
         };
         if !plain.is_empty() {
@@ -325,36 +325,79 @@ impl<'p> Translator<'p> {
     fn literal_escape(&mut self, letter: char) -> Result<String, String> {
         let start = self.rest;
         match letter {
-            'a' | 'f' | 't' | 'n' | 'r' | 'v' => Ok(self.take(2).to_string()),
             'p' | 'P' => {
-                let length =
-                    if start[2..].starts_with('{') { start.find('}').map_or(start.len(), |end| end + 1) } else { 3 };
+                let length = match start[2..].chars().next() {
+                    Some('{') => start.find('}').map_or(start.len(), |end| end + 1),
+                    name => 2 + name.map_or(0, char::len_utf8),
+                };
                 let class = self.take(length).to_string();
                 match Regex::new(&class) {
                     Ok(_) => Ok(class),
                     Err(_) => Err(format!("invalid character class range: `{class}`")),
                 }
             }
-            'x' => {
-                let length =
-                    if start[2..].starts_with('{') { start.find('}').map_or(start.len(), |end| end + 1) } else { 4 };
-                Ok(self.take(length).to_string())
+            _ => self.escaped_letter().map(written),
+        }
+    }
+
+    /// The letter that an escape stands for.
+    fn escaped_letter(&mut self) -> Result<char, String> {
+        let start = self.rest;
+        self.take(1);
+        let letter = self.next_letter().unwrap_or('\\');
+        let found = match letter {
+            'a' => Some('\x07'),
+            'f' => Some('\x0c'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            't' => Some('\t'),
+            'v' => Some('\x0b'),
+            'x' => self.hexadecimal(),
+            '0'..='7' => self.octal(letter),
+            letter if letter.is_ascii() && !letter.is_ascii_alphanumeric() => Some(letter),
+            _ => None,
+        };
+        found.ok_or_else(|| format!("invalid escape sequence: `{}`", &start[..start.len() - self.rest.len()]))
+    }
+
+    fn next_letter(&mut self) -> Option<char> {
+        let letter = self.rest.chars().next()?;
+        self.take(letter.len_utf8());
+        Some(letter)
+    }
+
+    /// Up to three octal digits. One alone, other than 0, would be a reference to a group, which RE2 does not have.
+    fn octal(&mut self, first: char) -> Option<char> {
+        let is_digit = |rest: &str| rest.starts_with(|digit: char| digit.is_digit(8));
+        if first != '0' && !is_digit(self.rest) {
+            return None;
+        }
+        let mut number = first.to_digit(8)?;
+        for _ in 0..2 {
+            if is_digit(self.rest) {
+                number = number * 8 + self.next_letter()?.to_digit(8)?;
             }
-            '0'..='7' => {
-                let octal = start[1..].bytes().take(3).take_while(|byte| (b'0'..b'8').contains(byte)).count();
-                // One digit other than 0 would be a reference to a group, which RE2 does not have.
-                if letter != '0' && octal < 2 {
-                    return Err(format!("invalid escape sequence: `\\{letter}`"));
+        }
+        char::from_u32(number)
+    }
+
+    /// Two hexadecimal digits, or any number of them in braces.
+    fn hexadecimal(&mut self) -> Option<char> {
+        let first = self.next_letter()?;
+        if first != '{' {
+            let second = self.next_letter();
+            return char::from_u32(first.to_digit(16)? * 16 + second?.to_digit(16)?);
+        }
+        let mut number = None;
+        loop {
+            match self.next_letter()? {
+                '}' => return char::from_u32(number?),
+                digit => {
+                    let digit = digit.to_digit(16)?;
+                    number = Some(number.unwrap_or(0) * 16 + digit).filter(|number| *number <= 0x10_ffff);
+                    number?;
                 }
-                let number = u32::from_str_radix(&start[1..=octal], 8).unwrap_or(0);
-                self.take(1 + octal);
-                Ok(format!("\\x{{{number:x}}}"))
             }
-            letter if letter.is_ascii() && !letter.is_ascii_alphanumeric() => {
-                self.take(2);
-                Ok(escaped(letter))
-            }
-            letter => Err(format!("invalid escape sequence: `\\{letter}`")),
         }
     }
 
@@ -376,69 +419,66 @@ impl<'p> Translator<'p> {
                 break;
             }
             first = false;
-            let before = self.rest;
-            match letter {
-                '[' if self.rest.starts_with("[:") && self.rest.contains(":]") => {
-                    let length = self.rest.find(":]").unwrap_or(0) + 2;
-                    out.push_str(self.take(length));
-                }
-                '\\' => out.push_str(&self.class_escape(start)?),
-                '-' => {
-                    self.take(1);
-                    let end = self.rest.starts_with(']') || out == "[" || out == "[^" || out.ends_with("\\-");
-                    out.push_str(if end { "\\-" } else { "-" });
-                }
-                letter => {
-                    self.take(letter.len_utf8());
-                    out.push_str(&escaped(letter));
-                }
+            let group = if letter == '\\' { self.group_escape()? } else { None };
+            if let Some(group) = group {
+                out.push_str(&group);
+            } else if self.rest.starts_with("[:") && self.rest.contains(":]") {
+                let length = self.rest.find(":]").unwrap_or(0) + 2;
+                out.push_str(self.take(length));
+            } else {
+                self.range(start, &mut out)?;
             }
-            self.check_range(before, letter)?;
         }
         self.atom(&out);
         Ok(())
     }
 
-    fn class_escape(&mut self, start: &str) -> Result<String, String> {
-        let Some(letter) = self.rest[1..].chars().next() else {
-            return Err(format!("missing closing ]: `{start}`"));
-        };
-        let plain = match letter {
-            'd' => "0-9",
-            'D' => "[^0-9]",
-            'w' => "0-9A-Za-z_",
-            'W' => "[^0-9A-Za-z_]",
-            's' => r"\t\n\x0c\r ",
-            'S' => r"[^\t\n\x0c\r ]",
-            _ => return self.literal_escape(letter),
+    /// An escape within a class that stands for more than one letter.
+    fn group_escape(&mut self) -> Result<Option<String>, String> {
+        let plain = match self.rest[1..].chars().next() {
+            Some('d') => "0-9",
+            Some('D') => "[^0-9]",
+            Some('w') => "0-9A-Za-z_",
+            Some('W') => "[^0-9A-Za-z_]",
+            Some('s') => r"\t\n\x0c\r ",
+            Some('S') => r"[^\t\n\x0c\r ]",
+            Some(letter @ ('p' | 'P')) => return self.literal_escape(letter).map(Some),
+            _ => return Ok(None),
         };
         self.take(2);
-        Ok(plain.to_string())
+        Ok(Some(plain.to_string()))
     }
 
-    /// A range whose end comes before its start.
-    fn check_range(&self, before: &str, low: char) -> Result<(), String> {
-        let mut letters = before.chars().skip(1);
-        if low == '\\' || low == '-' || letters.next() != Some('-') {
+    /// A letter of a class, or two with all that are between them.
+    fn range(&mut self, class: &str, out: &mut String) -> Result<(), String> {
+        let start = self.rest;
+        let low = self.class_letter(class)?;
+        out.push_str(&written(low));
+        if self.rest.len() < 2 || !self.rest.starts_with('-') || self.rest[1..].starts_with(']') {
             return Ok(());
         }
-        match letters.next() {
-            Some(high) if high != ']' && high != '\\' && high < low => {
-                Err(format!("invalid character class range: `{low}-{high}`"))
-            }
-            _ => Ok(()),
+        self.take(1);
+        let high = self.class_letter(class)?;
+        if high < low {
+            return Err(format!("invalid character class range: `{}`", &start[..start.len() - self.rest.len()]));
+        }
+        out.push('-');
+        out.push_str(&written(high));
+        Ok(())
+    }
+
+    fn class_letter(&mut self, class: &str) -> Result<char, String> {
+        match self.rest.as_bytes() {
+            [b'\\'] => Err("trailing backslash at end of expression: ``".into()),
+            [b'\\', ..] => self.escaped_letter(),
+            _ => self.next_letter().ok_or_else(|| format!("missing closing ]: `{class}`")),
         }
     }
 }
 
-/// A letter that stands for itself, in and out of classes.
-fn escaped(letter: char) -> String {
-    if letter.is_ascii_punctuation()
-        && !matches!(letter, '<' | '>' | '_' | '"' | '\'' | '/' | ',' | ';' | ':' | '=' | '!' | '@' | '%' | '`')
-    {
-        return format!("\\{letter}");
-    }
-    letter.to_string()
+/// A letter by its number where it could mean something else.
+fn written(letter: char) -> String {
+    if letter.is_alphanumeric() { letter.to_string() } else { format!("\\x{{{:x}}}", u32::from(letter)) }
 }
 
 /// The length of `{n}`, `{n,}` or `{n,m}` at the start of a text.
