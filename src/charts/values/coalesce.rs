@@ -163,18 +163,18 @@ impl Coalesce<'_> {
 
     /// The parent's globals go into a subchart's table and win there.
     fn globals(&mut self, table: &mut Map, parent: &Map, prefix: &str) {
-        let mut globals = match table.get(GLOBAL) {
-            None => Map::new(),
-            Some(Value::Object(_)) => match table.remove(GLOBAL) {
-                Some(Value::Object(globals)) => globals,
-                _ => return,
-            },
-            Some(_) => return self.warn(format!("skipping globals because destination {GLOBAL} is not a table.")),
+        if table.get(GLOBAL).is_some_and(|own| !own.is_object()) {
+            return self.warn(format!("skipping globals because destination {GLOBAL} is not a table."));
+        }
+        if parent.get(GLOBAL).is_some_and(|from| !from.is_object()) {
+            return self.warn(format!("skipping globals because source {GLOBAL} is not a table."));
+        }
+        let mut globals = match table.remove(GLOBAL) {
+            Some(Value::Object(globals)) => globals,
+            _ => Map::new(),
         };
-        match parent.get(GLOBAL) {
-            None => {}
-            Some(Value::Object(from)) => self.fill_globals(&mut globals, from, prefix),
-            Some(_) => self.warn(format!("skipping globals because source {GLOBAL} is not a table.")),
+        if let Some(Value::Object(from)) = parent.get(GLOBAL) {
+            self.fill_globals(&mut globals, from, prefix);
         }
         table.insert(GLOBAL.to_string(), Value::Object(globals));
     }

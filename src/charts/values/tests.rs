@@ -128,3 +128,10 @@ fn paths_lead_to_tables_and_values() {
     assert!(table(&values, "a.b").is_some());
     assert!(table(&values, "a.x").is_none());
 }
+
+#[test]
+fn globals_that_are_no_table_leave_a_subchart_as_it_is() {
+    let inner = chart("inner", json!({"global": "own"}), vec![]);
+    let outer = chart("outer", json!({"global": "x"}), vec![inner]);
+    assert_eq!(coalesced(&outer, json!({})), json!({"global": "x", "inner": {"global": "own"}}));
+}
