@@ -40,7 +40,8 @@ impl Files {
             table.insert(base.into(), text(data));
         }
         let table = Value::Map(Map::of(MapKind::Of(Element::Str), table));
-        super::yaml::encode(&table).trim_end_matches('\n').into()
+        let text = super::yaml::encode(&table);
+        text.strip_suffix('\n').unwrap_or(&text).into()
     }
 }
 

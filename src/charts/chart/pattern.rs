@@ -166,8 +166,9 @@ fn alternatives(chars: &[char], at: &mut usize, depth: usize) -> Option<Part> {
     let mut all = Vec::new();
     loop {
         all.push(parse(chars, at, depth + 1)?);
-        let end = *chars.get(*at)?;
-        *at += 1;
+        // Braces need not be closed.
+        let end = chars.get(*at).copied().unwrap_or('}');
+        *at = chars.len().min(*at + 1);
         if end == '}' {
             return Some(Part::Either(all));
         }
@@ -250,7 +251,10 @@ mod tests {
             ("a[x-z]", "ay", true),
             ("files/*.{yaml,yml}", "files/a.yml", true),
             ("a\\*", "a*", true),
-            ("a{b", "anything/at all", true),
+            ("a{b", "ab", true),
+            ("a{b", "anything/at all", false),
+            ("{a.txt,{b.txt", "b.txt", true),
+            ("a[b", "anything/at all", true),
         ] {
             assert_eq!(Glob::new(pattern).matches(name), wanted, "{pattern} {name}");
         }

@@ -279,7 +279,7 @@ impl<'p> Translator<'p> {
                 Ok(())
             }
             Some(_) => Err(format!("invalid or unsupported Perl syntax: `{}`", shown(3 + flags))),
-            None => Err("missing argument to repetition operator: `?`".to_string()),
+            None => Err(format!("invalid or unsupported Perl syntax: `{start}`")),
         }
     }
 

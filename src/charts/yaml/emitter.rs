@@ -381,9 +381,11 @@ impl Emitter {
         self.indicator("\"", true, false, false);
         let mut spaces = false;
         let last = text.len().saturating_sub(1);
+        // The library takes every letter for the mark if the first one is.
+        let is_marked = text.starts_with('\u{feff}');
         let mut letters = text.char_indices().peekable();
         while let Some((index, letter)) = letters.next() {
-            if !is_printable(letter) || is_break(letter) || matches!(letter, '\u{feff}' | '"' | '\\') {
+            if is_marked || !is_printable(letter) || is_break(letter) || matches!(letter, '\u{feff}' | '"' | '\\') {
                 let escaped = escape(letter);
                 self.out.push_str(&escaped);
                 self.column += escaped.len();
