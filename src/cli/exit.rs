@@ -3,6 +3,7 @@
 //! Source: minikube `pkg/minikube/reason/exitcodes.go`.
 
 use crate::cluster;
+use crate::config::Problem;
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -97,10 +98,13 @@ impl Exit {
     }
 
     /// Amounts that are too small have codes of their own.
-    fn of_wanted(problems: &[crate::config::Problem]) -> Self {
+    fn of_wanted(problems: &[Problem]) -> Self {
         match problems.first().map(|problem| problem.what.as_str()) {
             Some("memory") => Exit::Code(23),
             Some("cpus") => Exit::Code(29),
+            Some("driver") if problems.iter().any(Problem::needs_new_cluster) => {
+                Exit::Named(81, "GUEST_DRIVER_MISMATCH")
+            }
             _ => Exit::Usage,
         }
     }
@@ -140,6 +144,16 @@ impl From<Exit> for ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_driver_than_a_cluster_has_is_a_reason_of_its_own() {
+        let there = crate::config::Wanted::named("one").resolve(&[]).unwrap();
+        let mut wanted = crate::config::Wanted::named("one");
+        wanted.set("driver", vec!["docker".into()]);
+        let error = cluster::Error::Wanted(wanted.over(&there).unwrap_err());
+        assert_eq!((Exit::of(&error).code(), Exit::of(&error).id()), (81, "GUEST_DRIVER_MISMATCH"));
+        assert!(error.hint("one", true).starts_with("coracle delete -p one"));
+    }
 
     #[test]
     fn a_driver_that_cannot_be_used_keeps_its_own_reason() {

@@ -97,6 +97,9 @@ impl Error {
             Error::Wanted(problems) if problems.iter().any(|one| one.what.starts_with("snapshot")) => {
                 format!("coracle snapshot save -p {profile} before-the-upgrade")
             }
+            Error::Wanted(problems) if problems.iter().all(Problem::needs_new_cluster) => {
+                format!("coracle delete -p {profile}, and what is in it is gone; then coracle start -p {profile} again")
+            }
             Error::Wanted(_) => "coracle start --help".to_string(),
             Error::Driver(drivers::Error::Taken { what, .. }) if what.starts_with("network") => {
                 format!("ip address; then coracle start -p {profile} --subnet=NETWORK that nobody has")
@@ -270,10 +273,7 @@ impl Cluster {
         if self.unpause()? {
             say("letting go on what was paused");
         }
-        if self.home.files().exists() {
-            // The user's files for nodes, as they are now.
-            self.hand_down_profile().await?;
-        }
+        self.refresh_surroundings(say).await?;
         // One that was made to run again by its engine, or just now, needs a moment.
         ready::wait(&self.context()?, &self.profile).await?;
         if !self.has_forwarder() {

@@ -6,7 +6,8 @@
 
 use super::life::{Cluster, Error};
 use crate::base::atomic;
-use crate::drivers::Say;
+use crate::config::paths::TRUSTED_NAMES;
+use crate::drivers::{self, Say};
 use crate::pki::trust;
 use std::collections::BTreeSet;
 use std::io;
@@ -35,8 +36,30 @@ struct Authorities {
 }
 
 impl Cluster {
-    /// Writes what the node is to trust where its driver takes it from.
-    pub(super) fn hand_over_trust(&self, say: Say<'_>) -> Result<(), Error> {
+    /// Gives a node that runs what its machine and the user's files for nodes are now, as its start does.
+    pub async fn refresh_surroundings(&self, say: Say<'_>) -> Result<(), Error> {
+        let is_other = self.hand_over_trust(say)?;
+        self.hand_down_profile().await?;
+        if !is_other {
+            return Ok(());
+        }
+        say("giving the node the authorities that are trusted now");
+        if let Err(error) = self.play(&["node-trust"]) {
+            // A node of an older coracle does not know how. The next start is to try again.
+            std::fs::remove_file(self.paths().trust().join(TRUSTED_NAMES)).ok();
+            let cause = crate::base::causes::chain(&error);
+            let again = format!("coracle stop -p {name}; coracle start -p {name}", name = self.profile.name);
+            say(&format!("other authorities reach the node when it starts again ({again}): {cause}"));
+            return Ok(());
+        }
+        // It reads them when it begins; pods run on.
+        self.renew_server().await
+    }
+
+    /// Writes what the node is to trust where its driver takes it from, and tells which of the user's files it cannot have;
+    /// `true` if it is to trust something else than before.
+    pub(super) fn hand_over_trust(&self, say: Say<'_>) -> Result<bool, Error> {
+        self.tell_hidden(say)?;
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let found = gather(
             BUNDLES.iter().map(Path::new),
@@ -48,6 +71,17 @@ impl Cluster {
             say,
         );
         found.write(&self.paths().trust()).map_err(Error::io("cannot hand authorities over to the node"))
+    }
+
+    fn tell_hidden(&self, say: Say<'_>) -> Result<(), Error> {
+        let files = self.home.files();
+        let hidden = drivers::hidden_files(&files);
+        let hidden = hidden.map_err(Error::io(format!("cannot look into {}", files.display())))?;
+        let trusted = files.join(CERTIFICATES);
+        for path in hidden.iter().filter(|path| !(path.starts_with(&trusted) && is_certificate(path))) {
+            say(&format!("{} is not taken over: a node has that folder of its machine, read-only", path.display()));
+        }
+        Ok(())
     }
 }
 
@@ -93,16 +127,22 @@ fn gather<'a>(
 /// Files of certificates in a folder, by name. Links are the names that OpenSSL looks for, and lead to other files.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_certificate =
-        |path: &PathBuf| path.extension().is_some_and(|end| ENDS.iter().any(|one| end.eq_ignore_ascii_case(one)));
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_certificate).collect();
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_certificate(path)).collect();
     found.sort();
     found
 }
 
+fn is_certificate(path: &Path) -> bool {
+    path.extension().is_some_and(|end| ENDS.iter().any(|one| end.eq_ignore_ascii_case(one)))
+}
+
 impl Authorities {
-    /// One bundle of all, and a file for each that is not the machine's own; what was there before and is not now goes.
-    fn write(&self, folder: &Path) -> io::Result<()> {
+    /// One bundle of all, and a file for each that is not the machine's own; what was there before and is not now goes. `true`
+    /// if it is something else than before.
+    fn write(&self, folder: &Path) -> io::Result<bool> {
+        let (bundle, list) = (folder.join("ca-certificates.crt"), folder.join(TRUSTED_NAMES));
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let before = (read(&bundle), read(&list));
         let own = folder.join("own");
         if own.exists() {
             std::fs::remove_dir_all(&own)?;
@@ -111,16 +151,17 @@ impl Authorities {
         for (name, text) in &self.own {
             atomic::write(&own.join(format!("{name}.pem")), text.as_bytes(), 0o644)?;
         }
+        let names: String = self.own.iter().map(|(name, _)| format!("{name}.pem\n")).collect();
+        atomic::write(&list, names.as_bytes(), 0o644)?;
         let all: String =
             self.machine.iter().chain(self.own.iter().map(|(_, text)| text)).map(String::as_str).collect();
-        let bundle = folder.join("ca-certificates.crt");
         match all.is_empty() {
             // What the node finds by itself is as good.
-            true if bundle.exists() => std::fs::remove_file(&bundle),
-            true => Ok(()),
-            false if std::fs::read(&bundle).is_ok_and(|there| there == all.as_bytes()) => Ok(()),
-            false => atomic::write(&bundle, all.as_bytes(), 0o644),
+            true if bundle.exists() => std::fs::remove_file(&bundle)?,
+            false if before.0 != all => atomic::write(&bundle, all.as_bytes(), 0o644)?,
+            _ => {}
         }
+        Ok(before != (all, names))
     }
 }
 
@@ -152,11 +193,12 @@ mod tests {
         assert_eq!(of_folder(&at("nowhere")).unwrap(), Vec::<String>::new());
         let names: Vec<&str> = found.own.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["named", "corp-0", "corp-1"]);
-        found.write(&at("trust")).unwrap();
+        assert!(found.write(&at("trust")).unwrap());
+        assert!(!found.write(&at("trust")).unwrap(), "the same as before");
         let bundle = std::fs::read_to_string(at("trust/ca-certificates.crt")).unwrap();
         assert_eq!(bundle, ["machine", "proxy", "one", "two"].map(certificate).concat());
         assert_eq!(std::fs::read_to_string(at("trust/own/corp-1.pem")).unwrap(), certificate("two"));
-        Authorities::default().write(&at("trust")).unwrap();
+        assert!(Authorities::default().write(&at("trust")).unwrap());
         assert!(!at("trust/own/corp-1.pem").exists() && !at("trust/ca-certificates.crt").exists());
     }
 }

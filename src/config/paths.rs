@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Beside the authorities of [`NodePaths::trust`]: the names of the files of those that are not the machine's own, one a line.
+pub const TRUSTED_NAMES: &str = "names";
+
 /// The node's folders below one root: `/` in a node, a temporary folder in tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodePaths {

@@ -36,6 +36,16 @@ pub struct Problem {
     pub why: String,
 }
 
+/// What is told of a setting that only a new cluster can have.
+const NEEDS_NEW: &str = "cannot change; delete the cluster to have another";
+
+impl Problem {
+    /// Whether only a new cluster can have what was asked for.
+    pub fn needs_new_cluster(&self) -> bool {
+        self.why.ends_with(NEEDS_NEW)
+    }
+}
+
 /// How many clusters fit side by side: one number decides all addresses of a cluster.
 const SLOTS: u8 = 32;
 
@@ -102,7 +112,7 @@ impl Wanted {
         self.put(&mut after, &mut problems);
         let changes = changes(profile, &after);
         for change in changes.iter().filter(|change| change.effect == Effect::New) {
-            let why = format!("is `{}` and cannot change; delete the cluster to have another", change.before.join(","));
+            let why = format!("is `{}` and {NEEDS_NEW}", change.before.join(","));
             problems.push(Problem { what: change.key.into(), why });
         }
         if problems.is_empty() { Ok((after, changes)) } else { Err(problems) }

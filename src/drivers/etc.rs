@@ -3,7 +3,7 @@
 use crate::base::disk;
 use crate::config::{NodePaths, Profile};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Where a node has programs of its own, as links to the executable. Commands find them first: those of the machine would look
 /// for a systemd, a `sudoers` and a runtime's socket that no node has.
@@ -16,8 +16,11 @@ pub fn with_stand_ins(path: &str) -> String {
     if path.is_empty() { STAND_INS.into() } else { format!("{STAND_INS}:{path}") }
 }
 
+/// Folders of a node over which those of its machine stand, read-only: the programs that `coracle ssh` finds there.
+pub const OF_MACHINE: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "etc/ssl"];
+
 /// Where programs look for resolvers; a link to the file that changes.
-const RESOLV_CONF: &str = "resolv.conf";
+pub const RESOLV_CONF: &str = "resolv.conf";
 
 /// Writes the files below `root`.
 pub fn write(root: &Path, profile: &Profile, resolvers: &str) -> io::Result<()> {
@@ -62,13 +65,50 @@ fn link(path: &Path, target: &Path) -> io::Result<()> {
     std::os::unix::fs::symlink(target, path)
 }
 
-/// Copies the user's files for nodes to below `root`: folders, files with their modes, and links.
+/// Whether a path, relative to the root of a node, is hidden there by a folder of the machine's.
+pub fn is_hidden(path: &Path) -> bool {
+    OF_MACHINE.iter().any(|folder| path.starts_with(folder))
+}
+
+/// The user's files for nodes that no node can have, because a folder of the machine's stands there.
+pub fn hidden(files: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in OF_MACHINE {
+        gather(&files.join(folder), &mut found)?;
+    }
+    Ok(found)
+}
+
+/// Everything below `path` that is no folder, or `path` itself.
+fn gather(path: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            for entry in disk::entries(path)? {
+                gather(&entry.path(), found)?;
+            }
+        }
+        Ok(_) => found.push(path.to_path_buf()),
+        // There is none.
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// Copies the user's files for nodes to below `root`: folders, files with their modes, and links; not those that are hidden.
 pub fn copy_files(from: &Path, root: &Path) -> io::Result<()> {
-    for entry in disk::entries(from)? {
-        let (kind, target) = (entry.file_type()?, root.join(entry.file_name()));
+    copy_below(from, root, Path::new(""))
+}
+
+fn copy_below(from: &Path, root: &Path, below: &Path) -> io::Result<()> {
+    for entry in disk::entries(&from.join(below))? {
+        let (kind, below) = (entry.file_type()?, below.join(entry.file_name()));
+        let target = root.join(&below);
+        if is_hidden(&below) {
+            continue;
+        }
         if kind.is_dir() {
             std::fs::create_dir_all(&target)?;
-            copy_files(&entry.path(), &target)?;
+            copy_below(from, root, &below)?;
         } else if kind.is_symlink() {
             if target.symlink_metadata().is_ok() {
                 std::fs::remove_file(&target)?;
@@ -110,6 +150,16 @@ mod tests {
         copy_files(&at("files"), &at("root")).unwrap();
         copy_files(&at("files"), &at("root")).unwrap();
         copy_files(&at("nowhere"), &at("root")).unwrap();
+        for name in ["usr/share", "etc/ssl"] {
+            std::fs::create_dir_all(at("files").join(name)).unwrap();
+        }
+        std::fs::write(at("files/usr/share/x"), "x").unwrap();
+        std::fs::write(at("files/etc/ssl/openssl.cnf"), "x").unwrap();
+        std::fs::write(at("files/lib"), "x").unwrap();
+        copy_files(&at("files"), &at("root")).unwrap();
+        assert!(!at("root/usr").exists() && !at("root/etc/ssl").exists() && !at("root/lib").exists());
+        let left = ["files/usr/share/x", "files/lib", "files/etc/ssl/openssl.cnf"].map(at);
+        assert_eq!(hidden(&at("files")).unwrap(), left);
         let mode = std::fs::metadata(at("root/etc/test/link")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o750);
     }

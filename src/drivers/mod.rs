@@ -211,6 +211,11 @@ pub trait Driver: Sync {
     fn enter(&self, machine: &Machine, argv: &[String]) -> Result<std::process::Command, Error>;
 }
 
+/// The user's files for nodes that no node can have, because a folder of its machine's stands there.
+pub fn hidden_files(files: &Path) -> std::io::Result<Vec<PathBuf>> {
+    etc::hidden(files)
+}
+
 /// Every driver, best first.
 pub static DRIVERS: &[&dyn Driver] = &[&native::Native, &docker::Docker::ANY, &docker::Docker::PODMAN];
 

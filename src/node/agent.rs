@@ -26,7 +26,7 @@ use kube::Api;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Grace of a container whose pod is not known any more and that kept no other.
@@ -63,9 +63,12 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
     let (orders, evictions) = mpsc::unbounded_channel();
     let watching = tokio::spawn(pressure::watch(node.clone(), orders, shutdown.clone()));
     let files = tokio::spawn(static_pods::follow(node.clone(), node.pods.changes(), shutdown.clone()));
+    let (tell_adopted, adopted) = oneshot::channel();
     let serving = {
         let (node, shutdown) = (node.clone(), shutdown.clone());
         async move {
+            // Until then nothing true can be said of pods; clients wait in the socket. It ends only with the agent.
+            adopted.await.ok();
             match listener {
                 Some(listener) => server::serve(node, listener, shutdown).await,
                 None => std::future::pending().await,
@@ -76,7 +79,7 @@ pub async fn run(mut setup: Setup, shutdown: Shutdown) -> Result<(), Error> {
         Agent { node: node.clone(), own: own_object(&node), evictions, workers: HashMap::new(), tasks: JoinSet::new() };
     let result = tokio::select! {
         () = shutdown.wait() => Ok(()),
-        () = agent.follow() => Ok(()),
+        () = agent.follow(tell_adopted) => Ok(()),
         result = serving => result,
     };
     alive.abort();
@@ -138,7 +141,8 @@ struct Agent {
 }
 
 impl Agent {
-    async fn follow(&mut self) {
+    /// Tells when everything that an earlier agent left has its worker.
+    async fn follow(&mut self, adopted: oneshot::Sender<()>) {
         let selection = Selection { labels: String::new(), fields: format!("spec.nodeName={}", self.node.name) };
         let pods: Cache<Pod> = Cache::start(Api::all(self.node.client.clone()), selection);
         pods.ready().await;
@@ -147,6 +151,8 @@ impl Agent {
         self.adopt(&pods, sandboxes, containers);
         // Also where there are none.
         self.node.pods.tell();
+        // Nobody waits for it when the agent ends at this moment.
+        adopted.send(()).ok();
         let mut changes = pods.changes();
         loop {
             tokio::select! {
@@ -220,7 +226,14 @@ impl Agent {
         let node = self.node.clone();
         let work = match is_mirror {
             true => mirrors::keep(node, pod, receiver).boxed(),
-            false => Worker::new(node, pod, receiver, found, refused).run().boxed(),
+            false => {
+                let worker = Worker::new(node, pod, receiver, found, refused);
+                if !is_over {
+                    // With the containers that were found, of which others may ask at once.
+                    worker.tell_node();
+                }
+                worker.run().boxed()
+            }
         };
         self.workers.insert(uid.clone(), Handle { inbox });
         self.tasks.spawn(work.map(|()| uid));

@@ -206,4 +206,50 @@ fn a_proxy_on_the_loopback_is_not_passed_on() {
     std::fs::write(files.join("later"), "aye\n").unwrap();
     cluster.coracle("start").ok();
     assert_eq!(cluster.coracle("ssh cat /etc/later").ok(), "aye\n", "a second start brings new files");
+    running_nodes_trust(&cluster);
+}
+
+/// Authorities come to a node that runs, and go, with a start and with `apply`; and files that it cannot have are named.
+fn running_nodes_trust(cluster: &Cluster) {
+    let home = cluster.profile_folder().ancestors().nth(2).unwrap().to_path_buf();
+    let (certificates, programs) = (home.join("certs"), home.join("files/usr/share"));
+    std::fs::create_dir_all(&certificates).unwrap();
+    std::fs::create_dir_all(&programs).unwrap();
+    coracle::base::crypto::install();
+    Authority::load_or_create(cluster.folder(), "late", "Harbour Late").unwrap();
+    std::fs::copy(cluster.folder().join("late.crt"), certificates.join("late.crt")).unwrap();
+    std::fs::write(programs.join("harbour"), "x").unwrap();
+    cluster.kubectl("run stays --image=coracle.local/hello").ok();
+    cluster.kubectl("wait --for=condition=Ready pod/stays --timeout=120s").ok();
+    let started = cluster.coracle("start");
+    let told = format!("{}{}", started.out, started.err);
+    assert!(told.contains("files/usr/share/harbour is not taken over"), "{told}");
+    assert!(!told.contains("1232.pem is not"), "{told}");
+    started.ok();
+    let late = std::fs::read_to_string(certificates.join("late.crt")).unwrap();
+    let line = late.lines().nth(1).unwrap();
+    let trusted = || cluster.coracle("ssh cat /etc/ssl/certs/ca-certificates.crt").ok().contains(line);
+    assert!(trusted());
+    assert!(cluster.coracle("ssh cat /etc/ssl/certs/late.pem").ok().contains(line));
+    std::fs::remove_file(certificates.join("late.crt")).unwrap();
+    let file = cluster.folder().join("same.toml");
+    std::fs::write(&file, "").unwrap();
+    cluster.coracle(&format!("apply -f {}", file.display())).ok();
+    assert!(!trusted());
+    assert_eq!(cluster.coracle("ssh ls /etc/ssl/certs/late.pem").code, 2, "it is gone");
+    let restarts = "get pod stays -o jsonpath={.status.containerStatuses[0].restartCount}";
+    assert_eq!(cluster.kubectl(restarts).ok(), "0");
+}
+
+#[test]
+fn a_node_in_a_container_that_runs_has_new_authorities_and_resolvers_after_a_start() {
+    let Some(cluster) = super::docker::wanted("boxlate") else { return };
+    let cluster = cluster.at_home();
+    cluster.coracle("start --driver=docker").ok();
+    let resolvers = || cluster.coracle("ssh cat /etc/resolv.conf").ok();
+    let before = resolvers();
+    cluster.coracle("ssh -- cp /etc/hostname /etc/coracle/resolvers/resolv.conf").ok();
+    assert_ne!(resolvers(), before);
+    running_nodes_trust(&cluster);
+    assert_eq!(resolvers(), before, "as the machine has them");
 }

@@ -72,6 +72,20 @@ fn a_node_without_its_link_or_forwarder_has_them_again_after_start() {
 }
 
 #[test]
+fn whoever_asks_the_node_right_after_its_server_was_killed_is_answered() {
+    let Some(cluster) = Cluster::started("asked") else { return };
+    remember(&cluster);
+    let init = cluster.init();
+    for _ in 0..5 {
+        until("the server is killed", || kill_server(init));
+        let log = cluster.kubectl("logs deployment/web").ok();
+        assert!(log.contains("listening on port 8080"), "{log}");
+        assert!(kill_server(init));
+        cluster.kubectl("exec deployment/web -- /coracle version").ok();
+    }
+}
+
+#[test]
 fn a_cluster_comes_back_after_a_power_cut() {
     let Some(cluster) = Cluster::started("dark") else { return };
     remember(&cluster);

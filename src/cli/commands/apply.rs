@@ -56,6 +56,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
         cluster.settle().map_err(failure)?;
         start_or_undo(&cluster, false, &|text| steps.step(text)).await?;
     }
+    cluster.refresh_surroundings(&|text| steps.step(text)).await.map_err(failure)?;
     content::drop_addons(&cluster, &before).await?;
     content::bring(&cluster, &|text| steps.step(text), context).await?;
     cluster.save().map_err(failure)?;

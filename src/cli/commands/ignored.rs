@@ -1,6 +1,7 @@
 //! Flags of `minikube start` that mean nothing here: scripts may go on to give them, and are told why nothing comes of it.
 
 use super::super::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Why flags of other drivers mean nothing.
@@ -81,7 +82,28 @@ const FLAGS: &[(&str, bool, &str)] = &[
 ];
 
 /// Values that minikube knows, of flags that are checked though they mean nothing.
-const VALUES: &[(&str, &[&str])] = &[("container-runtime", &["", "auto", "docker", "cri-o", "crio", "containerd"])];
+const VALUES: &[(&str, &[&str])] = &[
+    ("container-runtime", &["", "auto", "docker", "cri-o", "crio", "containerd"]),
+    (
+        "wait",
+        &[
+            "",
+            "all",
+            "none",
+            "true",
+            "false",
+            "apiserver",
+            "system_pods",
+            "default_sa",
+            "apps_running",
+            "node_ready",
+            "kubelet",
+            "extra",
+        ],
+    ),
+];
+/// Flags of which several values may be given, with commas between.
+const LISTS: &[&str] = &["wait"];
 
 /// Those that were given.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +135,12 @@ impl clap::Args for Ignored {
         FLAGS.iter().fold(command, |command, (name, has_value, _)| {
             let mut flag = Arg::new(*name).long(*name).hide(true);
             if let Some((_, values)) = VALUES.iter().find(|(known, _)| known == name) {
-                flag = flag.value_parser(clap::builder::PossibleValuesParser::new(values.iter().copied()));
+                // That nothing may be given helps nobody who reads what may be.
+                let values = values.iter().map(|value| PossibleValue::new(*value).hide(value.is_empty()));
+                flag = flag.value_parser(PossibleValuesParser::new(values));
+            }
+            if LISTS.contains(name) {
+                flag = flag.value_delimiter(',');
             }
             command.arg(match has_value {
                 // `--preload` and `--preload=false` are both said.
@@ -125,5 +152,31 @@ impl clap::Args for Ignored {
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args;
+
+    #[test]
+    fn what_start_may_wait_for_is_checked_and_listed() {
+        let parsed = |words: &[&str]| {
+            Ignored::augment_args(Command::new("start")).try_get_matches_from([&["start"], words].concat())
+        };
+        for good in [
+            &["--wait=all"][..],
+            &["--wait=apiserver,system_pods"],
+            &["--wait"],
+            &["--wait=false"],
+            &["--wait", "none"],
+            &["--wait="],
+            &["--preload=false"],
+        ] {
+            assert!(parsed(good).is_ok(), "{good:?}");
+        }
+        let refused = parsed(&["--wait=apiserver,foo"]).unwrap_err().to_string();
+        assert!(refused.contains("'foo'") && refused.contains("[possible values: all, none, true,"), "{refused}");
     }
 }

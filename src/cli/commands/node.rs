@@ -77,6 +77,9 @@ pub enum Part {
     /// Becomes PID 1 of a node (Docker driver)
     #[command(hide = true)]
     NodeContainer,
+    /// Takes the machine's resolvers, in a node that runs (Docker driver)
+    #[command(hide = true)]
+    NodeResolvers,
     /// Adds this machine's routes to a cluster's addresses (Docker driver)
     #[command(hide = true)]
     NodeRoutes {
@@ -108,6 +111,9 @@ pub enum Part {
     /// Ends the server, which PID 1 starts again, in the node
     #[command(hide = true)]
     NodeRestartServer,
+    /// Shows the node's programs the authorities that were handed over last, in the node
+    #[command(hide = true)]
+    NodeTrust,
     /// Writes a file or folder to stdout, in the node
     #[command(hide = true)]
     NodePack { source: PathBuf },
@@ -155,6 +161,7 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
             native::launch::launch(&profile, &mark, &root)?;
         }
         Part::NodeLink { profile_json, pid } => native::launch::link(&serde_json::from_str(&profile_json)?, pid)?,
+        Part::NodeResolvers => docker::inside::take_resolvers()?,
         Part::NodeContainer => match docker::inside::main()? {},
         Part::NodeRoutes { profile_json } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
@@ -176,6 +183,7 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
                 rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
             }
         }
+        Part::NodeTrust => boot::trust::install()?,
         Part::NodePack { source } => boot::copy::pack(&source, std::io::stdout().lock())?,
         Part::NodeUnpack { target, name } => boot::copy::unpack(std::io::stdin().lock(), &target, &name)?,
         Part::NodeMount { read_only, pid, source, target } => {

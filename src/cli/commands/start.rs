@@ -540,7 +540,9 @@ async fn prepare(cluster: &mut Cluster, wanted: &Wanted, context: &Context) -> R
         let now = after.clone().with_content_of(&cluster.profile);
         let made = cluster.change(now, &changes).await.map_err(failure)?;
         if made == Made::AtStart && is_up && !cluster.wants_another_node() {
-            context.printer.warn("some of it holds when the cluster starts the next time: coracle stop; coracle start");
+            let option = super::option(&wanted.name, &context.home.active());
+            let again = format!("coracle stop{option}; coracle start{option}");
+            context.printer.warn(format!("some of it holds when the cluster starts the next time: {again}"));
         }
     }
     Ok((after, changes))

@@ -52,7 +52,9 @@ async fn once(arguments: &Arguments, context: &Context) -> Result<Exit, Failure>
         _ => context.printer.data(text(&status)),
     }
     if matches!(status.kubeconfig, status::Word::Misconfigured) && status.host == status::Word::Running {
-        context.printer.say("your kubeconfig does not point at this cluster: coracle update-context");
+        let option = super::option(&context.profile, &context.home.active());
+        let what = "your kubeconfig does not point at this cluster";
+        context.printer.say(format!("{what}: coracle update-context{option}"));
     }
     if let Some(detail) = status.detail {
         context.printer.say(format!("`{}`: {detail}", status.name));

@@ -25,7 +25,7 @@ pub const STOP_SECONDS: i32 = 40;
 /// Devices that a node hands on to pods, where the machine has them.
 const DEVICES: &[&str] = &["/dev/fuse", "/dev/kvm", "/dev/net/tun"];
 /// Folders of the machine that the node sees, read-only: the programs that `coracle ssh` finds there.
-pub(super) const HOST_FOLDERS: &[&str] = &["/usr", "/etc/ssl"];
+const HOST_FOLDERS: &[&str] = &["/usr", "/etc/ssl"];
 /// Where all state of a node is; a named volume.
 pub const STATE: &str = "/var";
 

@@ -23,6 +23,17 @@ fn has_own_cgroups(memberships: &str) -> bool {
     memberships.lines().all(|line| line.splitn(3, ':').nth(2) == Some("/"))
 }
 
+/// Takes the machine's resolvers that the driver has put into a node that runs.
+pub fn take_resolvers() -> io::Result<()> {
+    let resolvers = std::fs::read_to_string(RESOLVERS)?;
+    let file = NodePaths::default().resolvers().join(etc::RESOLV_CONF);
+    match std::fs::read_to_string(&file).is_ok_and(|there| there == resolvers) {
+        true => Ok(()),
+        // Those who watch the folder see the file come.
+        false => crate::base::atomic::write(&file, resolvers.as_bytes(), 0o644),
+    }
+}
+
 /// Becomes PID 1 of the node; returns only when it cannot.
 pub fn main() -> io::Result<Infallible> {
     native::limits::lift();

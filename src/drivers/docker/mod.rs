@@ -18,7 +18,7 @@ mod leftovers;
 mod network;
 
 use super::native::{self, links};
-use super::{Driver, Error, Health, Machine, MachineState, Say};
+use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
 use crate::base::{disk, resolvers};
 use crate::config::NodePaths;
 use crate::config::values::Port;
@@ -34,7 +34,7 @@ use futures::TryStreamExt;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock};
 use tokio::sync::Mutex;
 
@@ -199,7 +199,11 @@ impl Driver for Docker {
     }
 
     async fn hand_down(&self, machine: &Machine) -> Result<(), Error> {
-        upload(&self.engine().await?, machine).await
+        upload(&self.engine().await?, machine).await?;
+        // An engine does not write the file that the node shows as its own. A node of an older coracle takes it at its start.
+        let words = ["/coracle", "node-resolvers"].map(String::from);
+        let mut taking = tokio::process::Command::from(self.enter(machine, &words)?);
+        taking.stdin(Stdio::null()).output().await.map(drop).map_err(Error::io("cannot run a command in the node"))
     }
 
     async fn published(&self, machine: &Machine) -> Result<Vec<Port>, Error> {
@@ -461,8 +465,7 @@ fn files(machine: &Machine) -> io::Result<Vec<u8>> {
 /// Adds a file or folder of the user's, but for what the machine's own folders stand over in the node: those are read-only, and
 /// certificates among it come another way.
 fn add_files(builder: &mut tar::Builder<Vec<u8>>, from: &Path, to: &Path) -> io::Result<()> {
-    let is_bound = |folder: &&str| Path::new("/").join(to).starts_with(folder);
-    if container::HOST_FOLDERS.iter().any(is_bound) {
+    if etc::is_hidden(to) {
         return Ok(());
     }
     if !std::fs::symlink_metadata(from)?.is_dir() {

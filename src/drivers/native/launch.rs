@@ -11,9 +11,6 @@ use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::Command;
 
-/// Folders of the host that a node sees, read-only: the programs that `coracle ssh` finds there.
-const HOST_FOLDERS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "etc/ssl"];
-
 /// Every namespace of a node.
 const NODE_NAMESPACES: UnshareFlags = UnshareFlags::NEWNS
     .union(UnshareFlags::NEWNET)
@@ -128,7 +125,7 @@ fn build_root(root: &Path, profile: &Profile) -> io::Result<()> {
     etc::write(root, profile, &resolvers::of_this_machine())?;
     let executable = std::env::current_exe()?;
     bind_file(&executable, &root.join("coracle"), MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV)?;
-    for folder in HOST_FOLDERS {
+    for folder in etc::OF_MACHINE {
         bind_host_folder(root, folder)?;
     }
     for folder in ["proc", "sys", "dev", "run", "tmp", "var/lib", "var/log", "root", ".host"] {

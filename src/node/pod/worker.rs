@@ -466,7 +466,7 @@ impl Worker {
     }
 
     /// What others of this node may know of the pod.
-    fn tell_node(&self) {
+    pub fn tell_node(&self) {
         let folder = messages::log_folder(&self.node, &self.pod);
         let attempt = |one: &Container| Attempt {
             id: one.id.clone(),
