@@ -37,6 +37,11 @@ pub fn leave<T>(value: T) {
     }
 }
 
+/// Gives memory that was freed back to the kernel, after much of it was.
+pub fn trim() {
+    sys::trim();
+}
+
 /// Waits until this process has settled, then lets go of what only its start needed.
 pub async fn settle() {
     tokio::time::sleep(SETTLED).await;

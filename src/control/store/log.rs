@@ -40,8 +40,8 @@ pub struct File {
     length: u64,
     /// Up to here the file's blocks are there and hold zeros.
     reserved: u64,
-    /// Length after the last time that it was written anew.
-    compact: u64,
+    /// What lives in it, in bytes.
+    pub(super) living: u64,
     /// How long the last sync took.
     pub(super) last_sync: Duration,
 }
@@ -63,7 +63,7 @@ impl File {
         file.set_len(length).map_err(unreadable)?;
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(unreadable)?;
         let last_sync = Duration::ZERO;
-        Ok((Self { path, file, length, reserved: length, compact: length, last_sync }, tables))
+        Ok((Self { path, file, length, reserved: length, living: tables.size(), last_sync }, tables))
     }
 
     /// Appends a record and syncs. On an error the file is as before, unless even that fails.
@@ -95,7 +95,7 @@ impl File {
 
     /// Whether most of the file is history.
     pub fn is_bloated(&self) -> bool {
-        self.length > SMALL && self.length > self.compact * 2
+        self.length > SMALL && self.length > self.living * 2
     }
 
     /// Writes the file anew from what lives.
@@ -120,7 +120,7 @@ impl File {
         file.try_lock()?;
         fs::rename(&fresh, &self.path)?;
         fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-        (self.file, self.length, self.reserved, self.compact) = (file, length, length, length);
+        (self.file, self.length, self.reserved, self.living) = (file, length, length, tables.size());
         Ok(())
     }
 }
@@ -147,6 +147,15 @@ pub fn encode(out: &mut Vec<u8>, revision: u64, changes: &[Change]) {
     let (length, sum) = (payload.len() as u32, crc32fast::hash(payload));
     out[start..start + 4].copy_from_slice(&length.to_le_bytes());
     out[start + 4..start + HEADER].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// How long a record of this object alone is: what it takes in a file that was written anew.
+pub fn size(entry: &Entry) -> u64 {
+    let text = |text: &str| 4 + text.len();
+    let pairs = |pairs: &Pairs| 4 + pairs.iter().map(|(key, value)| text(key) + text(value)).sum::<usize>();
+    let key = text(&entry.key.resource) + text(&entry.key.namespace) + text(&entry.key.name);
+    let selection = pairs(&entry.selection.labels) + pairs(&entry.selection.fields);
+    (HEADER + LEAST + 1 + 8 + key + selection + 4 + entry.bytes.len()) as u64
 }
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -193,6 +193,13 @@ struct Tables {
     by_resource: HashMap<Arc<str>, Table>,
 }
 
+impl Tables {
+    /// What all objects take in the file, in bytes.
+    fn size(&self) -> u64 {
+        self.by_resource.values().map(Table::size).sum()
+    }
+}
+
 /// The embedded store: cheap to clone.
 #[derive(Clone)]
 pub struct Store {

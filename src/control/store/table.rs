@@ -1,6 +1,6 @@
 //! The objects of one resource in memory, and its bounded log of changes.
 
-use super::{Entry, Error, Event, Happened};
+use super::{Entry, Error, Event, Happened, log};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -13,6 +13,8 @@ const REMEMBERED: usize = 1024;
 struct Objects {
     by_namespace: BTreeMap<Box<str>, BTreeMap<Box<str>, Arc<Entry>>>,
     count: usize,
+    /// What they take in the file, in bytes.
+    size: u64,
 }
 
 impl Objects {
@@ -26,8 +28,10 @@ impl Objects {
             Some(names) => names,
             None => self.by_namespace.entry(namespace.into()).or_default(),
         };
+        self.size += log::size(&entry);
         let before = names.insert(name, entry);
         self.count += usize::from(before.is_none());
+        self.size -= before.as_deref().map_or(0, log::size);
         before
     }
 
@@ -38,6 +42,7 @@ impl Objects {
             self.by_namespace.remove(namespace);
         }
         self.count -= 1;
+        self.size -= log::size(&before);
         Some(before)
     }
 
@@ -74,6 +79,11 @@ impl Table {
 
     pub fn len(&self) -> usize {
         self.objects.count
+    }
+
+    /// What the objects take in the file, in bytes.
+    pub fn size(&self) -> u64 {
+        self.objects.size
     }
 
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {

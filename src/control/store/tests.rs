@@ -183,3 +183,36 @@ async fn a_file_written_anew_holds_what_lives_and_the_revision() {
     let store = Store::open(folder.path()).unwrap();
     assert_eq!((store.revision(), store.get(&key("a")).unwrap().revision), (9, 4));
 }
+
+#[tokio::test]
+async fn a_file_is_worth_writing_anew_once_most_of_it_is_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut file, mut tables) = log::File::open(folder.path()).unwrap();
+    let megabyte = "x".repeat(1 << 20);
+    let mut table = Table::new(0);
+    let pairs = |key: &str, value: &str| Pairs::from([(key.into(), value.into())]);
+    let selection = Selection { labels: pairs("app", "web"), fields: pairs("metadata.name", "a") };
+    for number in 0..20 {
+        let key = key(&number.to_string());
+        let entry = Entry { key, revision: number, bytes: megabyte.clone().into(), selection: selection.clone() };
+        let mut record = Vec::new();
+        log::encode(&mut record, number, &[log::Change { entry: &entry, is_delete: false }]);
+        assert_eq!(log::size(&entry), record.len() as u64);
+        file.append(&record).unwrap();
+        table.load(Arc::new(entry));
+    }
+    tables.by_resource.insert("configmaps".into(), table);
+    file.living = tables.size();
+    assert!(!file.is_bloated(), "everything in it lives");
+    for number in 0..15 {
+        tables.by_resource.get_mut("configmaps").unwrap().unload("default", &number.to_string());
+    }
+    file.living = tables.size();
+    assert!(file.is_bloated());
+    file.rewrite(&tables).unwrap();
+    assert!(!file.is_bloated());
+    assert_eq!(tables.size() >> 20, 5);
+    drop(file);
+    let (file, again) = log::File::open(folder.path()).unwrap();
+    assert_eq!((file.living, again.size()), (tables.size(), tables.size()));
+}

@@ -202,6 +202,8 @@ impl Turn<'_> {
         if let Err(error) = file.rewrite(&self.desk.shared.tables.read()) {
             tracing::warn!(%error, "cannot write the store's file anew");
         }
+        // As much went from memory as from the file.
+        crate::base::memory::trim();
     }
 
     fn batch(&mut self, requests: Vec<Request>) {
@@ -210,7 +212,10 @@ impl Turn<'_> {
             return;
         }
         match self.file.as_mut().map(|file| file.append(&record)) {
-            Some(Ok(())) => self.show(accepted),
+            Some(Ok(())) => {
+                let living = self.show(accepted);
+                self.file.iter_mut().for_each(|file| file.living = living);
+            }
             Some(Err(error)) => refuse(accepted, error),
             // Nobody's turn is over before it ends; answers that are dropped say that the store is closed.
             None => {}
@@ -261,8 +266,8 @@ impl Turn<'_> {
         (accepted, record)
     }
 
-    /// Makes durable changes visible to readers, then wakes watchers, then answers.
-    fn show(&self, accepted: Vec<Accepted>) {
+    /// Makes durable changes visible to readers, then wakes watchers, then answers. Tells what lives now, in bytes of the file.
+    fn show(&self, accepted: Vec<Accepted>) -> u64 {
         let mut touched = BTreeSet::new();
         let mut tables = self.desk.shared.tables.write();
         let loaded = tables.revision;
@@ -276,10 +281,12 @@ impl Turn<'_> {
         // Who is woken reads at once.
         let tables = RwLockWriteGuard::downgrade(tables);
         touched.iter().filter_map(|resource| tables.by_resource.get(resource)).for_each(Table::tell);
+        let living = tables.size();
         drop(tables);
         for Accepted { entries, answer } in accepted {
             answer.send(Ok(entries.into_iter().map(|(entry, _)| entry).collect())).ok();
         }
+        living
     }
 }
 
