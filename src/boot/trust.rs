@@ -113,8 +113,8 @@ mod tests {
         std::fs::write(at("own/a.pem"), "nonsense").unwrap();
         std::fs::write(at("bundle"), "all").unwrap();
         let own = certificates(folder.path()).unwrap();
-        lay_out(&own, &at("bundle"), &at("names"), &at("share")).unwrap();
-        let mut there: Vec<String> = std::fs::read_dir(at("names"))
+        lay_out(&own, &at("bundle"), &at("shown"), &at("share")).unwrap();
+        let mut there: Vec<String> = std::fs::read_dir(at("shown"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();

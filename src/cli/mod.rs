@@ -184,7 +184,7 @@ pub fn main() -> ExitCode {
     let log = match arguments.klog.folder.as_deref().map(|folder| open_log(folder, &word)).transpose() {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("error: cannot write to --log_dir: {error}");
+            printer::aside(format_args!("error: cannot write to --log_dir: {error}"));
             return Exit::Failure.into();
         }
     };

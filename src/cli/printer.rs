@@ -145,6 +145,11 @@ fn talk(text: &str, aloud: bool) {
     };
 }
 
+/// Says a line beside the output. That nobody listens any more is no error of ours.
+pub fn aside(line: impl std::fmt::Display) {
+    writeln!(std::io::stderr(), "{line}").ok();
+}
+
 /// Progress of one command.
 pub struct Steps {
     bar: Option<ProgressBar>,

@@ -26,7 +26,7 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
         _ => return None,
     };
     Some(played.unwrap_or_else(|why| {
-        eprintln!("{name}: {why}");
+        super::printer::aside(format_args!("{name}: {why}"));
         Exit::Failure
     }))
 }

@@ -66,7 +66,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
             Some(value) => context.printer.data(value),
             None => {
                 // The words that scripts look for.
-                eprintln!("Error: specified key could not be found in config");
+                crate::cli::printer::aside("Error: specified key could not be found in config");
                 return Ok(Exit::Usage);
             }
         },

@@ -40,6 +40,7 @@ mod verify;
 mod version;
 
 use super::super::flags::{go_bool, switches};
+use super::super::printer::aside;
 use super::super::tree::{self, Tree};
 use super::super::{Context, Exit, Failure};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -191,11 +192,6 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
             Exit::Failure
         }
     }
-}
-
-/// Says a line beside the output. That nobody listens any more is no error of ours.
-fn aside(line: impl std::fmt::Display) {
-    std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes()).ok();
 }
 
 /// A path as Go's log has it: quoted if a reader could take it for more than one word.
