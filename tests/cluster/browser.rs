@@ -1,6 +1,7 @@
 //! A browser for tests: Chromium without a screen, driven by WebDriver through chromedriver.
 
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,10 +28,15 @@ const FLAGS: &[&str] = &[
 pub struct Browser {
     driver: Child,
     session: String,
+    /// What the browser said of errors, but for requests that it ended because the networks changed.
+    said: RefCell<Vec<String>>,
     client: reqwest::Client,
     runtime: tokio::runtime::Runtime,
     _data: tempfile::TempDir,
 }
+
+/// Why a browser ends its requests when the machine's networks change: clusters of other tests start and go.
+const CHANGED: &str = "ERR_NETWORK_CHANGED";
 
 impl Browser {
     /// Starts one; nothing, with a word, where there is none.
@@ -50,7 +56,8 @@ impl Browser {
         coracle::base::crypto::install();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut browser = Self { driver, session: format!("http://127.0.0.1:{port}"), client, runtime, _data: data };
+        let session = format!("http://127.0.0.1:{port}");
+        let mut browser = Self { driver, session, said: RefCell::default(), client, runtime, _data: data };
         let data = format!("--user-data-dir={}", browser._data.path().display());
         let flags: Vec<&str> = FLAGS.iter().copied().chain([data.as_str()]).collect();
         let wanted = json!({"browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": flags}});
@@ -70,10 +77,16 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Goes to an address.
+    /// Goes to an address, and again where a part of the page could not be loaded because the networks changed.
     #[track_caller]
     pub fn open(&self, url: &str) {
-        self.call(reqwest::Method::POST, "/url", &json!({"url": url}));
+        let go = |url: &str| self.call(reqwest::Method::POST, "/url", &json!({"url": url}));
+        go(url);
+        while self.listen() {
+            // Another fragment alone loads nothing.
+            go("about:blank");
+            go(url);
+        }
     }
 
     /// Goes to a place of the page.
@@ -135,9 +148,18 @@ impl Browser {
     /// What the browser said of errors: of scripts, of the policy, of requests that failed.
     #[track_caller]
     pub fn complaints(&self) -> Vec<String> {
+        self.listen();
+        self.said.take()
+    }
+
+    /// Keeps what the browser said of errors since the last call; whether it ended requests because the networks changed.
+    fn listen(&self) -> bool {
         let said = self.call(reqwest::Method::POST, "/se/log", &json!({"type": "browser"}));
         let said = said.as_array().cloned().unwrap_or_default();
-        said.iter().filter(|one| one["level"] == "SEVERE").map(|one| one["message"].to_string()).collect()
+        let severe = said.iter().filter(|one| one["level"] == "SEVERE").map(|one| one["message"].to_string());
+        let (ended, others): (Vec<String>, Vec<String>) = severe.partition(|said| said.contains(CHANGED));
+        self.said.borrow_mut().extend(others);
+        !ended.is_empty()
     }
 
     /// The same without those that hold one of the words, `|` between them.

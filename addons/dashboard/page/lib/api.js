@@ -43,10 +43,25 @@ export function headers(accept, type) {
   return all;
 }
 
+/** How often what only reads is asked again where no answer came, and after how many milliseconds. */
+const AGAIN = { times: 3, pause: 100 };
+
+/** Asks. A browser ends its requests when the machine's networks change, as they do when a cluster starts or is deleted. */
+async function ask(path, options) {
+  for (let left = options.method === "GET" ? AGAIN.times : 0; ; left--) {
+    try {
+      return await fetch(path, options);
+    } catch (error) {
+      if (left === 0 || options.signal?.aborted) throw error;
+      await new Promise((done) => setTimeout(done, AGAIN.pause));
+    }
+  }
+}
+
 /** One request; the answer as it came, if it is none of a failure. */
 export async function send(path, { method = "GET", body, type, accept, signal } = {}) {
   const options = { method, body, signal, headers: headers(accept, body === undefined ? undefined : type ?? "application/json") };
-  const answer = await fetch(path, { ...options, credentials: "omit", cache: "no-store" });
+  const answer = await ask(path, { ...options, credentials: "omit", cache: "no-store" });
   if (answer.ok) return answer;
   let status = null;
   const text = await answer.text();
