@@ -137,7 +137,7 @@ fn a_killed_server_comes_back_with_everything() {
     // The server is PID 1's child in the node; its own /proc has no other `coracle server`.
     let kill = r"for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/coracle server'; then kill -9 ${p#/proc/}; fi; done";
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_coracle"))
-        .args(["-p", "killed", "ssh", "--", "/bin/sh", "-c", kill])
+        .args(["-p", "killed", "ssh", "--", kill])
         .env("CORACLE_HOME", cluster.profile_folder().parent().unwrap().parent().unwrap())
         .output()
         .unwrap();

@@ -65,6 +65,11 @@ fn a_script_reads_events_bits_and_words() {
     let idle = cluster.coracle("ssh sudo systemctl is-active crio");
     assert_eq!((idle.code, idle.out.as_str()), (3, "inactive\n"), "{}", idle.err);
     assert_eq!(cluster.coracle("ssh -- nosuchcommand").code, 127);
+    assert_eq!(
+        cluster.coracle("ssh -- echo a | tr a b; exit 3").out,
+        "b\n",
+        "the words are a line for the node's shell"
+    );
     assert!(
         std::fs::read_to_string(cluster.profile_folder().join("config.json")).unwrap().contains("\"APIServerPort\"")
     );

@@ -17,14 +17,14 @@ pub struct Arguments {
     command: Vec<String>,
 }
 
-/// Runs it and hands its exit code on. One word with blanks is a line for the shell, as ssh has it.
+/// Runs it and hands its exit code on. The words are one line for the node's shell, as ssh and minikube have it.
 pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failure> {
     let cluster = super::open_up(context).await?;
     super::check_node(&cluster, arguments.node.as_deref())?;
     let failure = |error| cluster_failure(error, &context.profile);
     let argv = match arguments.command.as_slice() {
-        [line] if line.contains(' ') => vec!["/bin/sh".into(), "-c".into(), line.clone()],
-        words => words.to_vec(),
+        [] => Vec::new(),
+        words => vec!["/bin/sh".into(), "-c".into(), words.join(" ")],
     };
     let machine = cluster.machine().map_err(failure)?;
     let status = cluster.driver.enter(&machine, &argv).map_err(|error| failure(error.into()))?.status()?;
