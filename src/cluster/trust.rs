@@ -39,21 +39,31 @@ impl Cluster {
     /// Gives a node that runs what its machine and the user's files for nodes are now, as its start does.
     pub async fn refresh_surroundings(&self, say: Say<'_>) -> Result<(), Error> {
         let is_other = self.hand_over_trust(say)?;
+        let refreshed = self.bring_surroundings(is_other, say).await;
+        if !matches!(refreshed, Ok(true)) {
+            // The node may not have them yet: the next start is to try again.
+            std::fs::remove_file(self.paths().trust().join(TRUSTED_NAMES)).ok();
+        }
+        refreshed.map(drop)
+    }
+
+    /// `false` where the node will have other authorities when it starts again.
+    async fn bring_surroundings(&self, is_other: bool, say: Say<'_>) -> Result<bool, Error> {
         self.hand_down_profile().await?;
         if !is_other {
-            return Ok(());
+            return Ok(true);
         }
         say("giving the node the authorities that are trusted now");
         if let Err(error) = self.play(&["node-trust"]) {
-            // A node of an older coracle does not know how. The next start is to try again.
-            std::fs::remove_file(self.paths().trust().join(TRUSTED_NAMES)).ok();
+            // A node of an older coracle does not know how.
             let cause = crate::base::causes::chain(&error);
             let again = format!("coracle stop -p {name}; coracle start -p {name}", name = self.profile.name);
             say(&format!("other authorities reach the node when it starts again ({again}): {cause}"));
-            return Ok(());
+            return Ok(false);
         }
         // It reads them when it begins; pods run on.
-        self.renew_server().await
+        self.renew_server().await?;
+        Ok(true)
     }
 
     /// Writes what the node is to trust where its driver takes it from, and tells which of the user's files it cannot have;

@@ -142,8 +142,11 @@ impl Upstream {
                     return Ok(response);
                 }
                 Err(mut failed) => match failed.take_message() {
-                    // The pod closed a connection that waited: nothing was lost.
-                    Some(back) if !is_new => request = back,
+                    // The pod closed a connection that was there: nothing was lost, and it is not asked again.
+                    Some(back) if !is_new => {
+                        self.shared.lock().remove(target);
+                        request = back;
+                    }
                     Some(back) => return Err(unsent(back, &io::Error::other(failed.into_error()))),
                     None => return Err(Failure::Broken(crate::base::causes::chain(failed.error()))),
                 },
@@ -155,11 +158,7 @@ impl Upstream {
     fn known(&self, target: &Target) -> Option<Sender> {
         match target.protocol.is_http2() {
             true => {
-                let mut shared = self.shared.lock();
-                let open = shared.get(target).filter(|sender| !sender.is_closed()).cloned();
-                if open.is_none() {
-                    shared.remove(target);
-                }
+                let open = self.shared.lock().get(target).filter(|sender| !sender.is_closed()).cloned();
                 open.map(Sender::Shared)
             }
             false => self.waiting(target).map(Sender::Plain),
