@@ -3,7 +3,8 @@
 use super::commands;
 use crate::addons::CATALOG;
 use crate::cluster::Cluster;
-use crate::config::Home;
+use crate::config::{Home, Preferences};
+use crate::drivers::DRIVERS;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 use std::ffi::OsString;
@@ -100,6 +101,22 @@ pub fn addons() -> ArgValueCandidates {
     })
 }
 
+/// Names of drivers.
+pub fn drivers() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(DRIVERS.iter().map(|driver| driver.name().to_string()).collect()))
+}
+
+/// Names of what `config` sets.
+pub fn preferences() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(Preferences::names().map(String::from).collect()))
+}
+
+/// Names of snapshots of the cluster that the line names, or the active one.
+pub fn snapshots() -> ArgValueCandidates {
+    let names = || Some(cluster()?.snapshots().ok()?.into_iter().map(|snapshot| snapshot.name).collect());
+    ArgValueCandidates::new(move || candidates(names().unwrap_or_default()))
+}
+
 /// Names of services in the namespace `default` of the cluster that the line names, or the active one.
 pub fn services() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(services_now().unwrap_or_default()))
@@ -109,13 +126,18 @@ fn candidates(names: Vec<String>) -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
 
-fn services_now() -> Option<Vec<String>> {
-    use kube::ResourceExt;
+/// The cluster that the line names, or the active one.
+fn cluster() -> Option<Cluster> {
     let home = Home::from_environment();
     let words: Vec<String> = std::env::args().collect();
     let named = named_profile(&words).or_else(|| std::env::var("CORACLE_PROFILE").ok());
     let named = named.filter(|name| !name.is_empty());
-    let cluster = Cluster::open(&home, &named.unwrap_or_else(|| home.active())).ok()?;
+    Cluster::open(&home, &named.unwrap_or_else(|| home.active())).ok()
+}
+
+fn services_now() -> Option<Vec<String>> {
+    use kube::ResourceExt;
+    let cluster = cluster()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let asking = async {
         let client = commands::client(&cluster).await.ok()?;

@@ -102,7 +102,7 @@ impl Exit {
         match problems.first().map(|problem| problem.what.as_str()) {
             Some("memory") => Exit::Code(23),
             Some("cpus") => Exit::Code(29),
-            Some("driver") if problems.iter().any(Problem::needs_new_cluster) => {
+            Some("driver") if problems.iter().any(|problem| problem.needs_new_cluster) => {
                 Exit::Named(81, "GUEST_DRIVER_MISMATCH")
             }
             _ => Exit::Usage,

@@ -97,7 +97,7 @@ impl Error {
             Error::Wanted(problems) if problems.iter().any(|one| one.what.starts_with("snapshot")) => {
                 format!("coracle snapshot save -p {profile} before-the-upgrade")
             }
-            Error::Wanted(problems) if problems.iter().all(Problem::needs_new_cluster) => {
+            Error::Wanted(problems) if problems.iter().all(|problem| problem.needs_new_cluster) => {
                 format!("coracle delete -p {profile}, and what is in it is gone; then coracle start -p {profile} again")
             }
             Error::Wanted(_) => "coracle start --help".to_string(),

@@ -83,11 +83,12 @@ impl Cluster {
         std::fs::remove_file(&path).map_err(Error::io(format!("cannot remove {}", path.display())))
     }
 
-    fn snapshot_file(&self, name: &str) -> Result<PathBuf, Error> {
+    /// Where a snapshot of that name is, or would be.
+    pub fn snapshot_file(&self, name: &str) -> Result<PathBuf, Error> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
-            let why = "a name is letters, digits, `-`, `_` and `.`".to_string();
-            return Err(Error::Wanted(vec![crate::config::Problem { what: format!("snapshot `{name}`"), why }]));
+            let why = "a name is letters, digits, `-`, `_` and `.`";
+            return Err(Error::Wanted(vec![crate::config::Problem::new(format!("snapshot `{name}`"), why)]));
         }
         Ok(self.home.snapshots(&self.profile.name).join(format!("{name}{END}")))
     }

@@ -69,7 +69,7 @@ impl Preferences {
     pub fn is_known(key: &str) -> Result<(), Problem> {
         match OTHERS.contains(&key) || IDLE.contains(&key) || settings::find(key).is_some() {
             true => Ok(()),
-            false => Err(Problem { what: key.into(), why: unknown(key) }),
+            false => Err(Problem::new(key, unknown(key))),
         }
     }
 

@@ -34,15 +34,20 @@ pub struct Problem {
     /// The flag or field.
     pub what: String,
     pub why: String,
+    /// Whether only a new cluster can have what was asked for.
+    pub needs_new_cluster: bool,
 }
 
-/// What is told of a setting that only a new cluster can have.
-const NEEDS_NEW: &str = "cannot change; delete the cluster to have another";
-
 impl Problem {
-    /// Whether only a new cluster can have what was asked for.
-    pub fn needs_new_cluster(&self) -> bool {
-        self.why.ends_with(NEEDS_NEW)
+    /// What no cluster can have.
+    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into(), needs_new_cluster: false }
+    }
+
+    /// What this cluster cannot have, as it has something else.
+    fn fixed(what: &str, before: &[String]) -> Self {
+        let why = format!("is `{}` and cannot change; delete the cluster to have another", before.join(","));
+        Self { needs_new_cluster: true, ..Self::new(what, why) }
     }
 }
 
@@ -84,7 +89,7 @@ impl Wanted {
     ) -> Result<Profile, Vec<Problem>> {
         let mut problems = Vec::new();
         if let Some(why) = bad_label(&self.name) {
-            problems.push(Problem { what: format!("profile `{}`", self.name), why });
+            problems.push(Problem::new(format!("profile `{}`", self.name), why));
         }
         let slot = (0..SLOTS).find(|slot| {
             let network = network(*slot);
@@ -93,14 +98,14 @@ impl Wanted {
             !is_other && !is_used(network.host_address)
         });
         if slot.is_none() {
-            problems.push(Problem { what: "profiles".into(), why: format!("there are {SLOTS} already") });
+            problems.push(Problem::new("profiles", format!("there are {SLOTS} already")));
         }
         let mut profile = usual(&self.name, network(slot.unwrap_or_default()));
         self.put(&mut profile, &mut problems);
         let meets = |other: &&Profile| meet(&other.network, &profile.network);
         if let Some(other) = others.iter().filter(|other| other.name != self.name).find(meets) {
             let why = format!("the addresses that were asked for meet those of the profile `{}`", other.name);
-            problems.push(Problem { what: "network".into(), why });
+            problems.push(Problem::new("network", why));
         }
         if problems.is_empty() { Ok(profile) } else { Err(problems) }
     }
@@ -112,8 +117,7 @@ impl Wanted {
         self.put(&mut after, &mut problems);
         let changes = changes(profile, &after);
         for change in changes.iter().filter(|change| change.effect == Effect::New) {
-            let why = format!("is `{}` and {NEEDS_NEW}", change.before.join(","));
-            problems.push(Problem { what: change.key.into(), why });
+            problems.push(Problem::fixed(change.key, &change.before));
         }
         if problems.is_empty() { Ok((after, changes)) } else { Err(problems) }
     }
@@ -123,7 +127,7 @@ impl Wanted {
         for setting in SETTINGS {
             let Some(value) = self.settings.get(setting.key) else { continue };
             if let Err(why) = setting.put(profile, value) {
-                problems.push(Problem { what: setting.key.into(), why });
+                problems.push(Problem::new(setting.key, why));
             }
         }
         if let Some(charts) = &self.charts {
@@ -154,7 +158,7 @@ pub fn changes(before: &Profile, after: &Profile) -> Vec<Change> {
 
 /// Whether one setting can have a value, whatever the rest is.
 pub fn check(key: &str, value: &[String]) -> Result<(), Problem> {
-    let problem = |why: String| Problem { what: key.into(), why };
+    let problem = |why: String| Problem::new(key, why);
     let setting = settings::find(key).ok_or_else(|| problem(unknown(key)))?;
     setting.put(&mut usual("check", network(0)), value).map_err(problem)
 }

@@ -74,8 +74,9 @@ fn fish(cluster: &Cluster, line: &str) -> String {
 }
 
 #[test]
-fn shells_offer_profiles_addons_and_services_as_they_are_now() {
+fn shells_offer_what_there_is_now() {
     let Some(cluster) = Cluster::started("harbours") else { return };
+    cluster.coracle("snapshot save calm").ok();
     cluster.kubectl("create service clusterip pier --tcp=80:8080").ok();
     type Ask = fn(&Cluster, &str) -> String;
     let shells: [(&str, Ask); 3] = [("bash", bash), ("zsh", zsh), ("fish", fish)];
@@ -85,6 +86,9 @@ fn shells_offer_profiles_addons_and_services_as_they_are_now() {
             ("coracle profile harb", "harbours"),
             ("coracle -p harbours addons enable default-st", "default-storageclass"),
             ("coracle -p harbours service pi", "pier"),
+            ("coracle -p harbours snapshot restore c", "calm"),
+            ("coracle start --driver nat", "native"),
+            ("coracle config set mem", "memory"),
             // A profile of that name would be a profile all the same.
             ("coracle -p status addons enable default-st", "default-storageclass"),
         ] {

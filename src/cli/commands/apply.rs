@@ -36,7 +36,8 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let (after, changes) = cluster.difference(&wanted).map_err(failure)?;
     print_changes(&changes, context);
     if arguments.dry_run {
-        context.printer.say(format!("{} differences; nothing was changed (--dry-run)", changes.len()));
+        let (count, ending) = (changes.len(), if changes.len() == 1 { "" } else { "s" });
+        context.printer.say(format!("{count} difference{ending}; nothing was changed (--dry-run)"));
         return Ok(Exit::Success);
     }
     super::refuse_paused(&cluster)?;

@@ -1,6 +1,6 @@
 //! `coracle config`: what every new cluster is to be like, and the cluster file of one that exists.
 
-use super::super::{Context, Exit, Failure, amounts, content, template};
+use super::super::{Context, Exit, Failure, amounts, complete, content, template};
 use crate::config::minikube::KUBERNETES;
 use crate::config::{Effect, Preferences, Wanted, file, settings};
 use crate::drivers::DRIVERS;
@@ -16,11 +16,21 @@ pub struct Arguments {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Set a value
-    Set { name: String, value: String },
+    Set {
+        #[arg(add = complete::preferences())]
+        name: String,
+        value: String,
+    },
     /// Print a value
-    Get { name: String },
+    Get {
+        #[arg(add = complete::preferences())]
+        name: String,
+    },
     /// Forget a value
-    Unset { name: String },
+    Unset {
+        #[arg(add = complete::preferences())]
+        name: String,
+    },
     /// Print every value that is set
     View {
         /// A line of fields for each: {{.ConfigKey}} {{.ConfigValue}}
@@ -29,6 +39,7 @@ enum Command {
     },
     /// Print the values that a setting can have
     Defaults {
+        #[arg(add = complete::preferences())]
         name: String,
         /// Form of the answer
         #[arg(short, long, default_value = "", value_parser = ["", "json", "yaml"])]

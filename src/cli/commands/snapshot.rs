@@ -1,6 +1,6 @@
 //! `coracle snapshot`: the state of a cluster, saved and put back.
 
-use super::super::{Context, Exit, Failure, cluster_failure};
+use super::super::{Context, Exit, Failure, cluster_failure, complete};
 use super::start::start_or_undo;
 use crate::base::Hint;
 use crate::cluster::Cluster;
@@ -22,7 +22,10 @@ enum Command {
         force: bool,
     },
     /// Put a snapshot in the place of what is there
-    Restore { name: String },
+    Restore {
+        #[arg(add = complete::snapshots())]
+        name: String,
+    },
     /// List the snapshots
     #[command(visible_alias = "ls")]
     List {
@@ -32,7 +35,10 @@ enum Command {
     },
     /// Remove a snapshot
     #[command(visible_alias = "rm")]
-    Delete { name: String },
+    Delete {
+        #[arg(add = complete::snapshots())]
+        name: String,
+    },
 }
 
 /// Does what was said.
@@ -46,6 +52,7 @@ pub async fn run(arguments: Arguments, context: &Context) -> Result<Exit, Failur
     let steps = context.printer.steps();
     match arguments.command {
         Command::Save { name, force } => {
+            cluster.snapshot_file(&name).map_err(failure)?;
             if !force && has(&cluster, &name)? {
                 let hint = format!("coracle snapshot delete {name}{}, or save it with --force", of(context));
                 let error = Hint::new(format!("there is already a snapshot `{name}`"), hint);

@@ -1,6 +1,6 @@
 //! `coracle start`.
 
-use super::super::{Context, Exit, Failure, amounts, cluster_failure, content, events};
+use super::super::{Context, Exit, Failure, amounts, cluster_failure, complete, content, events};
 use super::ignored::Ignored;
 use super::output::Output;
 use crate::base::Hint;
@@ -23,7 +23,7 @@ pub struct Arguments {
     #[arg(short, long)]
     file: Option<PathBuf>,
     /// Where the node runs
-    #[arg(short, long, alias = "vm-driver", env = "CORACLE_DRIVER")]
+    #[arg(short, long, alias = "vm-driver", env = "CORACLE_DRIVER", add = complete::drivers())]
     driver: Option<String>,
     /// Processors of the node: 2, 1500m, max, no-limit
     #[arg(long, env = "CORACLE_CPUS")]
@@ -248,8 +248,11 @@ fn wanted(arguments: &Arguments, context: &Context) -> Result<Wanted, Failure> {
 
 /// A cluster file; every mistake is in the error.
 pub fn read_file(path: &Path) -> Result<Wanted, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = format!("coracle config export > {} writes the file of a cluster that there is", path.display());
+        let error = Hint::new(format!("cannot read the cluster file {}: {error}", path.display()), hint);
+        Failure { error: error.into(), exit: Exit::Usage }
+    })?;
     let folder = std::path::absolute(path)?.parent().map(Path::to_path_buf).unwrap_or_default();
     file::parse(&text, &folder, &content::check_value).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display())).collect();
