@@ -4,30 +4,22 @@
 //! Starting runs through code and tables that idling never touches again, in every process of a node. The kernel keeps such
 //! pages mapped until memory is short; here they are let go at once. They stay in the page cache and come back when touched.
 
-use super::sys;
+use super::{hand, sys};
 use std::time::Duration;
 
 /// How long a process is given to settle.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// For a process that is over soon: small blocks come from the [`heap`](super::heap) for such; there is one heap for large ones,
-/// for which memory is taken in big steps and not given back. Call it first of all.
+/// for which memory is taken in big steps and not given back. A second [`hand`] clears memory beside the work. Call it first of all.
 ///
 /// A heap of its own for every thread, as the C library has it, grows page by page, each a call of the kernel. A process that
 /// stays keeps them: threads that share one heap wait for each other.
 pub fn brief() {
     sys::one_heap();
     super::heap::HEAP.begin();
-}
-
-/// For a thread of such a process that waits for another: takes work off it until it `is_over`.
-pub fn help(is_over: impl Fn() -> bool) {
-    super::heap::HEAP.clear_ahead(is_over);
-}
-
-/// The work of one of several threads of such a process, which is over with it.
-pub fn thread<R>(work: impl FnOnce() -> R) -> R {
-    super::heap::HEAP.thread(work)
+    let mut pages = 0..;
+    hand::begin(move || pages.next().is_some_and(|page| super::heap::HEAP.clear_ahead(page)));
 }
 
 /// Is done with something. A process that is over soon does not take it apart.

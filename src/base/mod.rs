@@ -9,6 +9,7 @@ pub mod connection;
 pub mod crypto;
 pub mod disk;
 pub mod folder_changes;
+pub mod hand;
 pub mod handed;
 pub mod heap;
 pub mod hint;
@@ -17,6 +18,7 @@ pub mod memory;
 pub mod prometheus;
 pub mod resolvers;
 pub mod shutdown;
+pub mod stack;
 mod sys;
 
 pub use claim::Claim;

@@ -3,6 +3,7 @@
 use rustix::io::FdFlags;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use tokio::io::unix::AsyncFd;
 
 /// Tells when a descriptor can be read.
@@ -28,6 +29,52 @@ pub fn forget(start: usize, end: usize) {
     // SAFETY: the caller knows the range as a mapping of a file without changed pages, so every page that is touched again is
     // read from the file as it was. Failing leaves everything as it is.
     unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED) };
+}
+
+/// Does some work on a stack of its own of so many bytes, whole pages. Address space is taken for it, memory only as far as it is
+/// used; a page that cannot be touched lies below it. Fails where there is no address space.
+pub fn on_stack<R>(size: usize, work: impl FnOnce() -> R) -> io::Result<R> {
+    let stack = Stack::new(size)?;
+    let work = AssertUnwindSafe(work);
+    // SAFETY: the stack is mapped for as long as the work takes, whole pages of which the lowest is a guard, and no panic leaves it.
+    let result = unsafe { psm::on_stack(stack.bottom.cast(), stack.size, || catch_unwind(work)) };
+    drop(stack);
+    Ok(result.unwrap_or_else(|panic| resume_unwind(panic)))
+}
+
+/// The mapping of a stack: its lowest page is a guard.
+struct Stack {
+    bottom: *mut libc::c_void,
+    size: usize,
+}
+
+impl Stack {
+    /// As much as a page is anywhere.
+    const GUARD: usize = 64 << 10;
+
+    fn new(size: usize) -> io::Result<Self> {
+        let size = size + Self::GUARD;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+        // SAFETY: a new mapping wherever the kernel likes.
+        let bottom =
+            unsafe { libc::mmap(std::ptr::null_mut(), size, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+        if bottom == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Self { bottom, size };
+        // SAFETY: the lowest pages of the new mapping, which nobody has touched.
+        match unsafe { libc::mprotect(bottom, Self::GUARD, libc::PROT_NONE) } {
+            0 => Ok(stack),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this stack's, on which nothing runs any more.
+        unsafe { libc::munmap(self.bottom, self.size) };
+    }
 }
 
 /// Gives all threads one heap, which grows in big steps and keeps what is freed.

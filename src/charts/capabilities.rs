@@ -2,6 +2,7 @@
 
 use super::template::{Element, Failure, Method, Object, Type, Value};
 use super::version::Version;
+use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -91,7 +92,7 @@ impl Default for Capabilities {
 }
 
 /// A version of Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KubeVersion {
     /// As the cluster says it: `v1.33.4-gke.1245000`.
     pub version: String,

@@ -291,7 +291,7 @@ mod tests {
                     metadata: {name: \"a\"}\n---\nkind: Odd<Kind>\nmetadata: {name: o}\n";
         let mut printed = super::super::manifests::Printed::default();
         printed.add("t/templates/a.yaml", text.into());
-        let (manifests, hooks) = super::super::manifests::sort(&printed, &mut Vec::new()).unwrap();
+        let (manifests, hooks) = super::super::manifests::sort(&mut printed, &mut Vec::new()).unwrap();
         let picture = svg("t", &Rendered { manifests, hooks, ..Rendered::default() });
         assert_eq!(picture.matches("<rect x=").count(), 5);
         assert_eq!(picture.matches("<path ").count(), 3);

@@ -5,6 +5,8 @@
 
 use super::values::{Value, Warning, Warnings};
 use super::{decode, yaml};
+use crate::base::hand::{Lent, lend};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Kinds in the order in which they are made.
@@ -113,7 +115,7 @@ const EVENTS: &[&str] = &[
 ];
 
 /// One document of a rendered file that is no hook.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The template that it comes from: `app/templates/service.yaml`.
     pub source: String,
@@ -128,7 +130,7 @@ pub struct Manifest {
 }
 
 /// One document that is applied when something happens to the release.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
     /// `metadata.name`
     pub name: String,
@@ -173,21 +175,30 @@ pub fn split(text: &str) -> Vec<&str> {
 }
 
 /// What templates printed, by path.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Printed {
     /// The texts.
     pub files: BTreeMap<String, String>,
     /// Why some of them are no text: what a reader of YAML says of their bytes.
     pub broken: BTreeMap<String, &'static str>,
+    /// What is in long ones, which somebody else reads while further templates are executed.
+    documents: BTreeMap<String, Lent<Result<Vec<Document>, String>>>,
 }
 
 impl Printed {
+    /// Shorter texts are read sooner than somebody else begins with them.
+    const LONG: usize = 256;
+
     /// Takes in what a template printed.
     pub fn add(&mut self, path: &str, bytes: Vec<u8>) {
         let text = String::from_utf8(bytes).unwrap_or_else(|error| {
             self.broken.insert(path.to_string(), yaml::octets_problem(error.as_bytes()));
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         });
+        if text.len() > Self::LONG && !path.ends_with(".txt") {
+            let text = text.clone();
+            self.documents.insert(path.to_string(), lend(move || documents(&text)));
+        }
         self.files.insert(path.to_string(), text);
     }
 
@@ -195,26 +206,30 @@ impl Printed {
     pub fn problem(&self, path: &str) -> Option<String> {
         self.broken.get(path).map(|problem| format!("error converting YAML to JSON: yaml: {problem}"))
     }
+
+    /// The documents of a file.
+    fn documents(&mut self, path: &str) -> Result<Vec<Document>, String> {
+        if let Some(problem) = self.problem(path) {
+            return Err(problem);
+        }
+        let read = self.documents.remove(path).and_then(Lent::get);
+        read.unwrap_or_else(|| documents(&self.files[path]))
+    }
 }
 
 /// Sorts rendered files into manifests and hooks, each in the order in which kinds are installed.
-pub fn sort(printed: &Printed, warnings: &mut Warnings) -> Result<(Vec<Manifest>, Vec<Hook>), String> {
+pub fn sort(printed: &mut Printed, warnings: &mut Warnings) -> Result<(Vec<Manifest>, Vec<Hook>), String> {
     let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
-    for (path, text) in &printed.files {
-        let base = path.rsplit('/').next().unwrap_or(path);
-        if base.starts_with('_') {
-            continue;
-        }
-        if let Some(problem) = printed.problem(path) {
-            return Err(format!("YAML parse error on {path}: {problem}"));
-        }
-        for document in split(text) {
-            let head = Head::read(document).map_err(|problem| format!("YAML parse error on {path}: {problem}"))?;
-            match head.hook(path, document) {
-                None => manifests.push(head.manifest(path, document)),
+    let is_partial = |path: &str| path.rsplit('/').next().unwrap_or(path).starts_with('_');
+    let paths: Vec<String> = printed.files.keys().filter(|path| !is_partial(path)).cloned().collect();
+    for path in &paths {
+        let documents = printed.documents(path).map_err(|problem| format!("YAML parse error on {path}: {problem}"))?;
+        for document in documents {
+            match document.hook(path) {
+                None => manifests.push(document.manifest(path)),
                 Some(None) => {
                     let text = "skipping unknown hooks".to_string();
-                    warnings.push(Warning::info(text).with("hookTypes", &head.annotations[HOOK]));
+                    warnings.push(Warning::info(text).with("hookTypes", &document.annotations[HOOK]));
                 }
                 Some(hook) => hooks.extend(hook),
             }
@@ -235,37 +250,43 @@ pub fn by_kind<T>(items: &mut [T], order: &[&str], kind: impl Fn(&T) -> &str) {
     });
 }
 
-/// What Helm looks at in a document.
-struct Head {
+/// A document of a rendered file, with what Helm looks at in it.
+#[derive(Default)]
+struct Document {
+    text: String,
     api_version: String,
     kind: String,
     name: String,
     annotations: BTreeMap<String, String>,
 }
 
-impl Head {
-    fn read(document: &str) -> Result<Self, String> {
-        let value = decode::yaml_of(document, &["apiVersion", "kind", "metadata"])?;
-        let mut head =
-            Self { api_version: String::new(), kind: String::new(), name: String::new(), annotations: BTreeMap::new() };
+/// The documents of a rendered file.
+fn documents(file: &str) -> Result<Vec<Document>, String> {
+    split(file).into_iter().map(Document::read).collect()
+}
+
+impl Document {
+    fn read(text: &str) -> Result<Self, String> {
+        let value = decode::yaml_of(text, &["apiVersion", "kind", "metadata"])?;
+        let mut document = Self { text: text.to_string(), ..Self::default() };
         let mut from = decode::Decoder::new(&value, "SimpleHead")?;
-        from.text("apiVersion", &mut head.api_version)?;
-        from.text("kind", &mut head.kind)?;
+        from.text("apiVersion", &mut document.api_version)?;
+        from.text("kind", &mut document.kind)?;
         if let Some(metadata) = value.as_object().and_then(|table| table.get("metadata")) {
             let mut from = decode::Decoder::new(metadata, "SimpleHead.metadata")?;
-            from.text("name", &mut head.name)?;
-            from.text_map("annotations", &mut head.annotations)?;
+            from.text("name", &mut document.name)?;
+            from.text_map("annotations", &mut document.annotations)?;
         }
-        Ok(head)
+        Ok(document)
     }
 
-    fn manifest(self, path: &str, document: &str) -> Manifest {
-        let Self { api_version, kind, name, .. } = self;
-        Manifest { source: path.to_string(), api_version, kind, name, text: document.to_string() }
+    fn manifest(self, path: &str) -> Manifest {
+        let Self { text, api_version, kind, name, .. } = self;
+        Manifest { source: path.to_string(), api_version, kind, name, text }
     }
 
     /// `None`: no hook. `Some(None)`: a hook of a kind that is not known, which is left out.
-    fn hook(&self, path: &str, document: &str) -> Option<Option<Hook>> {
+    fn hook(&self, path: &str) -> Option<Option<Hook>> {
         let wanted = self.annotations.get(HOOK)?;
         let words = |text: &str| text.split(',').map(|word| word.trim().to_lowercase()).collect::<Vec<_>>();
         let mut events = words(wanted);
@@ -282,7 +303,7 @@ impl Head {
             name: self.name.clone(),
             kind: self.kind.clone(),
             path: path.to_string(),
-            manifest: document.to_string(),
+            manifest: self.text.clone(),
             events,
             weight: self.annotations.get(HOOK_WEIGHT).and_then(|text| text.parse().ok()).unwrap_or(0),
             delete_policies: policies(HOOK_DELETE_POLICY),
@@ -348,7 +369,7 @@ mod tests {
         ] {
             let mut printed = Printed::default();
             printed.add("z/templates/a.yaml", bytes.to_vec());
-            let told = sort(&printed, &mut Warnings::new()).unwrap_err();
+            let told = sort(&mut printed, &mut Warnings::new()).unwrap_err();
             let wanted = "YAML parse error on z/templates/a.yaml: error converting YAML to JSON: yaml: ";
             assert_eq!(told, format!("{wanted}{problem}"));
         }
@@ -362,7 +383,7 @@ mod tests {
         let mut printed = Printed::default();
         printed.add("a/templates/x.yaml", text.into());
         let mut warnings = Warnings::new();
-        let (manifests, hooks) = sort(&printed, &mut warnings).unwrap();
+        let (manifests, hooks) = sort(&mut printed, &mut warnings).unwrap();
         let told = "level=INFO msg=\"skipping unknown hooks\" hookTypes=never-heard-of";
         assert_eq!(warnings.iter().map(Warning::to_string).collect::<Vec<_>>(), [told]);
         assert_eq!(manifests.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>(), ["Service"]);

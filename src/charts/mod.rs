@@ -7,7 +7,7 @@
 //! schema        values.schema.json
 //! template/     Go's text/template and its values      functions/  sprig's and Helm's functions
 //! yaml/         YAML as Helm reads and writes it        decode      from it to what charts say
-//! files, capabilities   `.Files`, `.Capabilities`         beside      two works at once
+//! files, capabilities   `.Files`, `.Capabilities`
 //! render        all templates of a tree of charts      manifests   documents, hooks, order of kinds
 //! repository/   index.yaml, downloads, OCI, caches     lint/  package  create  graph
 //! release/      releases on a cluster
@@ -21,7 +21,6 @@
 //! * Values are JSON trees ([`values::Map`]); floats stand for numbers of files, [`values::plain`] makes them whole again
 //!   for printing and for releases.
 
-mod beside;
 pub mod capabilities;
 pub mod chart;
 pub mod create;

@@ -6,7 +6,6 @@
 //! chart + given values -> dependencies -> coalesce -> schema -> templates -> documents -> manifests, hooks, notes
 //! ```
 
-use super::beside::beside;
 use super::capabilities::{Capabilities, View};
 use super::chart::{Chart, Crd, Metadata, archive};
 use super::files::Files;
@@ -14,16 +13,18 @@ use super::manifests::{self, Hook, Manifest, Printed};
 use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Parsed, Templates, Value};
 use super::values::{self, Map, Warnings};
 use super::{Error, dependencies, functions, schema, version, yaml};
+use crate::base::hand::{Lent, lend};
 use crate::base::memory;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const NOTES: &str = "NOTES.txt";
 
 /// The release that templates are rendered for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReleaseOptions {
     /// `.Release.Name`
     pub name: String,
@@ -106,25 +107,17 @@ pub fn render(
         .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
     let values = values::coalesce(chart, given.clone(), &mut warnings).map_err(Error::Values)?;
     let sources = Sources::collect(chart, &values, options, capabilities);
-    let check = || if options.skip_schema { Ok(()) } else { schema::validate(chart, &values) };
-    let reading = Reading::new(&sources);
-    if reading.is_long() {
-        // What is wrong with the values is told first, but the templates need not wait to be read.
-        let check_and_read = || {
-            let checked = check();
-            reading.read();
-            checked
-        };
-        beside(check_and_read, || reading.read()).0?;
-    } else {
-        check()?;
+    // What is wrong with the values is told first, but the templates need not wait to be read.
+    let reading = Reading::begin(&sources);
+    if !options.skip_schema {
+        schema::validate(chart, &values)?;
     }
     check_kube_version(&chart.metadata, capabilities)?;
     let templates = reading.finish()?;
     let mut printed = sources.print(&templates, host)?;
     memory::leave(templates);
     let notes = take_notes(&mut printed.files, chart.name(), options.subchart_notes);
-    let (manifests, hooks) = manifests::sort(&printed, &mut warnings)
+    let (manifests, hooks) = manifests::sort(&mut printed, &mut warnings)
         .map_err(|problem| Error::Manifest { problem, rendered: everything(&printed.files) })?;
     memory::leave((printed, sources, values));
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
@@ -167,7 +160,7 @@ fn everything(files: &BTreeMap<String, String>) -> String {
 
 /// A template of some chart, and what it is executed with.
 struct Renderable<'a> {
-    text: &'a [u8],
+    text: &'a Arc<[u8]>,
     scope: TemplateMap,
     base_path: Rc<str>,
 }
@@ -181,7 +174,7 @@ pub fn templates(
     host: &dyn Host,
 ) -> Result<Printed, Error> {
     let sources = Sources::collect(chart, values, options, capabilities);
-    sources.print(&Reading::new(&sources).finish()?, host)
+    sources.print(&Reading::begin(&sources).finish()?, host)
 }
 
 /// The templates of a tree of charts, by path.
@@ -227,59 +220,71 @@ impl<'a> Sources<'a> {
 /// What stands for bytes that are no text.
 const REPLACED: &str = "\u{fffd}";
 
-/// A template's path and text, and what was read in it.
-struct Unread<'a> {
-    path: &'a str,
-    text: &'a [u8],
-    parsed: OnceLock<Result<Parsed, template::Error>>,
+/// A template's path and text.
+struct Unread {
+    path: String,
+    text: Arc<[u8]>,
 }
 
-impl Unread<'_> {
+impl Unread {
     fn parse(&self) -> Result<Parsed, template::Error> {
-        template::parse(self.path, &template::lossy(self.text), functions::find)
+        template::parse(&self.path, &template::lossy(&self.text), functions::find)
     }
 }
 
-/// Templates that are read, by one thread or more.
-struct Reading<'a> {
+/// What was read: the template's place, and what is in it.
+type Read = Vec<(usize, Result<Parsed, template::Error>)>;
+
+/// Templates from which two take one after the other.
+struct Queue {
     /// In the order in which their definitions count.
-    unread: Vec<Unread<'a>>,
-    /// Their places, that of the longest first, so that threads are done at about the same time.
-    queue: Vec<usize>,
-    /// How many were taken from the queue.
+    unread: Vec<Unread>,
+    /// Their places, that of the longest first, so that both are done at about the same time.
+    places: Vec<usize>,
+    /// How many of these were taken.
     taken: AtomicUsize,
 }
 
-impl<'a> Reading<'a> {
-    /// Less text is read sooner than a thread begins.
+impl Queue {
+    /// Reads until everything is taken.
+    fn read(&self) -> Read {
+        let next = || self.places.get(self.taken.fetch_add(1, Ordering::Relaxed));
+        std::iter::from_fn(next).map(|place| (*place, self.unread[*place].parse())).collect()
+    }
+}
+
+/// Templates that are being read.
+struct Reading {
+    queue: Arc<Queue>,
+    /// What somebody else reads of it.
+    lent: Option<Lent<Read>>,
+}
+
+impl Reading {
+    /// Less text is read sooner than somebody else begins with it.
     const LONG: usize = 16 << 10;
 
-    fn new(sources: &'a Sources<'a>) -> Self {
-        let unread = |path| Unread { path, text: sources.0[path].text, parsed: OnceLock::new() };
+    fn begin(sources: &Sources) -> Self {
+        let unread = |path: &str| Unread { path: path.to_string(), text: sources.0[path].text.clone() };
         let unread: Vec<Unread> = order(&sources.0).into_iter().map(unread).collect();
-        let mut queue: Vec<usize> = (0..unread.len()).collect();
-        queue.sort_by_key(|place| std::cmp::Reverse(unread[*place].text.len()));
-        Self { unread, queue, taken: AtomicUsize::new(0) }
+        let is_long = unread.iter().map(|unread| unread.text.len()).sum::<usize>() > Self::LONG;
+        let mut places: Vec<usize> = (0..unread.len()).collect();
+        places.sort_by_key(|place| std::cmp::Reverse(unread[*place].text.len()));
+        let queue = Arc::new(Queue { unread, places, taken: AtomicUsize::new(0) });
+        let of_other = queue.clone();
+        Self { lent: is_long.then(|| lend(move || of_other.read())), queue }
     }
 
-    fn is_long(&self) -> bool {
-        self.unread.iter().map(|unread| unread.text.len()).sum::<usize>() > Self::LONG
-    }
-
-    /// Reads until everything is taken.
-    fn read(&self) {
-        while let Some(place) = self.queue.get(self.taken.fetch_add(1, Ordering::Relaxed)) {
-            let unread = &self.unread[*place];
-            unread.parsed.get_or_init(|| unread.parse());
-        }
-    }
-
-    /// All templates, with those that nobody has read; the first that cannot be read is the error.
+    /// All templates; the first that cannot be read is the error.
     fn finish(self) -> Result<Templates<'static>, Error> {
+        let own = self.queue.read();
+        let of_other = self.lent.and_then(Lent::get).unwrap_or_default();
+        let mut read: HashMap<usize, _> = own.into_iter().chain(of_other).collect();
         let mut set = Templates::new(functions::find);
-        for mut unread in self.unread {
-            let parsed = unread.parsed.take().filter(Result::is_ok).unwrap_or_else(|| unread.parse());
-            set.add(parsed.map_err(|error| parse_error(unread.path, &error))?);
+        for (place, unread) in self.queue.unread.iter().enumerate() {
+            // What cannot be read somewhere else, where the stack is smaller, may well be here.
+            let parsed = read.remove(&place).filter(Result::is_ok).unwrap_or_else(|| unread.parse());
+            set.add(parsed.map_err(|error| parse_error(&unread.path, &error))?);
         }
         Ok(set)
     }

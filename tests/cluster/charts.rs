@@ -1,7 +1,7 @@
 //! Releases on a real cluster: installed, upgraded, rolled back, taken away; hooks that fail, installs that are killed, and
 //! charts that are objects.
 
-use super::harness::{Cluster, Said};
+use super::harness::{self, Cluster, Said};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -247,15 +247,49 @@ fn an_uninstall_takes_dependents_along_or_leaves_them_and_waits_as_it_is_told() 
     assert!(refused.err.contains("invalid cascade value (sideways)"), "{}", refused.err);
 }
 
+/// A packed chart as chart objects have it.
+fn content(cluster: &Cluster, templates: &[(&str, &str)]) -> String {
+    use base64::Engine;
+    let site = shown(&chart(cluster, "site", templates));
+    chart_command(cluster, &format!("package {site} -d {}", shown(cluster.folder()))).ok();
+    let packed = std::fs::read(cluster.folder().join("site-1.2.3.tgz")).unwrap();
+    base64::engine::general_purpose::STANDARD.encode(packed)
+}
+
+#[test]
+fn a_chart_that_takes_all_memory_takes_none_of_the_servers() {
+    let Some(cluster) = Cluster::started("greedy") else { return };
+    let greedy = "{{ $all := list 1 }}{{ range until 60 }}{{ $all = concat $all $all }}{{ end }}";
+    let content = content(&cluster, &[("greedy.yaml", greedy)]);
+    let object = format!(
+        "apiVersion: helm.cattle.io/v1\nkind: HelmChart\nmetadata: {{name: greedy, namespace: kube-system}}\nspec:\n  \
+         chartContent: {content}\n"
+    );
+    let server = harness::server(cluster.init());
+    assert!(server.is_some());
+    cluster.kubectl_with("apply", &object).ok();
+    cluster.kubectl("wait --for=condition=Failed helmchart/greedy -n kube-system --timeout=120s").ok();
+    let why = cluster.kubectl("get helmchart greedy -n kube-system -o jsonpath={.status.conditions[*].message}").ok();
+    assert!(why.contains("rendering broke off: memory allocation of"), "{why}");
+    assert_eq!(harness::server(cluster.init()), server, "the server is the one that it was");
+    cluster.kubectl("delete helmchart greedy -n kube-system --timeout=60s").ok();
+}
+
+#[test]
+fn a_hook_without_a_name_deletes_nothing() {
+    let Some(cluster) = Cluster::started("nameless") else { return };
+    let hook = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  generateName: hook-\n  annotations: {helm.sh/hook: pre-install}\n";
+    let site = shown(&chart(&cluster, "site", &[("hook.yaml", hook), ("config.yaml", CONFIG)]));
+    cluster.kubectl("create configmap precious").ok();
+    let told = chart_command(&cluster, &format!("install web {site}"));
+    assert!(told.err.contains("failed pre-install: resource name may not be empty"), "{}", told.err);
+    cluster.kubectl("get configmap precious").ok();
+}
+
 #[test]
 fn a_chart_object_becomes_a_release() {
     let Some(cluster) = Cluster::started("chart-objects") else { return };
-    let packed = shown(&chart(&cluster, "site", &[("config.yaml", CONFIG)]));
-    let folder = shown(cluster.folder());
-    chart_command(&cluster, &format!("package {packed} -d {folder}")).ok();
-    let content = std::fs::read(cluster.folder().join("site-1.2.3.tgz")).unwrap();
-    use base64::Engine;
-    let content = base64::engine::general_purpose::STANDARD.encode(content);
+    let content = content(&cluster, &[("config.yaml", CONFIG)]);
     let object = |text: &str| {
         format!(
             "apiVersion: helm.cattle.io/v1\nkind: HelmChart\nmetadata: {{name: web, namespace: kube-system}}\nspec:\n  \

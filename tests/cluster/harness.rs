@@ -212,15 +212,19 @@ impl Drop for Cluster {
     }
 }
 
-/// Kills the server below PID 1 of a node; `false` if none runs at this moment.
-pub fn kill_server(init: i32) -> bool {
+/// The server below PID 1 of a node, if it runs at this moment.
+pub fn server(init: i32) -> Option<i32> {
     let children = std::fs::read_to_string(format!("/proc/{init}/task/{init}/children")).unwrap_or_default();
     let is_server = |pid: &i32| {
         let words = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         words.split('\0').nth(1) == Some("server")
     };
-    let server = children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_server);
-    let Some(pid) = server.and_then(rustix::process::Pid::from_raw) else { return false };
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(is_server)
+}
+
+/// Kills the server below PID 1 of a node; `false` if none runs at this moment.
+pub fn kill_server(init: i32) -> bool {
+    let Some(pid) = server(init).and_then(rustix::process::Pid::from_raw) else { return false };
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok()
 }
 

@@ -116,22 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_goes_on_with_what_the_one_before_left() {
-        let heap = begun();
-        let address = || Block::new(&heap, 64).address();
-        let taken = || std::thread::scope(|scope| scope.spawn(|| heap.thread(address)).join().unwrap());
-        let before = taken();
-        assert_eq!(taken(), before);
-    }
-
-    #[test]
     fn pages_that_are_cleared_ahead_keep_what_is_in_them() {
         let heap = begun();
         let mut blocks: Vec<Block> = (0..16).map(|_| Block::new(&heap, LARGEST)).collect();
         blocks.iter_mut().for_each(|block| block.fill(6));
-        heap.clear_ahead(|| false);
+        let cleared = (0..99).filter(|page| heap.clear_ahead(*page)).count();
         assert!(blocks.iter().all(|block| is_full_of(block, LARGEST, 6)));
-        Heap::idle().clear_ahead(|| panic!("there is nothing to clear"));
+        assert!((1..99).contains(&cleared) && !Heap::idle().clear_ahead(0), "{cleared}");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::{CLASSES, LARGEST, STEP, class, size};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ptr::null_mut;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 
 /// Address space that blocks come from. It is touched only as far as it is used.
@@ -30,42 +29,18 @@ thread_local! {
     static REST: Cell<(*mut u8, usize)> = const { Cell::new((null_mut(), 0)) };
 }
 
-/// What a thread had that is over: its bins, and what was left of its span.
-struct Left([*mut Free; CLASSES], (*mut u8, usize));
-
-// SAFETY: these are free blocks that nobody else knows of.
-unsafe impl Send for Left {}
-
 /// An allocator: the C library's until [`begin`](Heap::begin). Bins are the thread's: a thread has to do with one that began.
 pub struct Heap {
     /// Where the space begins; null as long as there is none.
     start: AtomicPtr<u8>,
     /// How much of it threads have taken.
     taken: AtomicUsize,
-    /// Free memory of the thread that was over last.
-    left: Mutex<Option<Left>>,
 }
 
 impl Heap {
     /// One that has not begun.
     pub const fn idle() -> Self {
-        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0), left: Mutex::new(None) }
-    }
-
-    /// The work of a thread that is over with it: it goes on with the free memory of one that was over before, and leaves what
-    /// it has to the next.
-    pub fn thread<R>(&self, work: impl FnOnce() -> R) -> R {
-        if let Some(Left(bins, rest)) = self.left.lock().ok().and_then(|mut left| left.take()) {
-            BINS.with(|own| own.iter().zip(bins).for_each(|(own, bin)| own.set(bin)));
-            REST.set(rest);
-        }
-        let result = work();
-        let bins = BINS.with(|own| std::array::from_fn(|class| own[class].replace(null_mut())));
-        let left = Left(bins, REST.replace((null_mut(), 0)));
-        if let Ok(mut place) = self.left.lock() {
-            *place = Some(left);
-        }
-        result
+        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0) }
     }
 
     /// From now on small blocks come from a space of its own; without address space everything stays as it is. Call it once.
@@ -88,17 +63,16 @@ impl Heap {
         self.start.store(start, Relaxed);
     }
 
-    /// Has the kernel clear the first huge pages, for a thread that has nothing else to do while another works: that one would
-    /// stand still for each. Stops between two pages when it `is_over`.
-    pub fn clear_ahead(&self, is_over: impl Fn() -> bool) {
+    /// Has the kernel clear one of the first huge pages, for a thread that has nothing else to do while another works: that one
+    /// would stand still for it. Whether there was such a page.
+    pub fn clear_ahead(&self, page: usize) -> bool {
         let start = self.start.load(Relaxed);
-        for page in 0..AHEAD {
-            if start.is_null() || is_over() {
-                return;
-            }
-            // SAFETY: touches pages of the space, none of which it changes: what is there stays. Older kernels refuse.
+        let is_ahead = page < AHEAD && !start.is_null();
+        if is_ahead {
+            // SAFETY: touches a page of the space, none of which it changes: what is there stays. Older kernels refuse.
             unsafe { libc::madvise(start.add(LEAD + page * HUGE).cast(), HUGE, libc::MADV_POPULATE_WRITE) };
         }
+        is_ahead
     }
 
     /// Whether it is no longer the C library's.

@@ -51,7 +51,11 @@ fn content_type(start: &[u8]) -> &'static str {
 
 /// The files of an archive, their names relative to the chart's folder.
 pub fn read(archive: impl Read) -> Result<Vec<File>, Error> {
-    let mut left = LARGEST_CHART;
+    read_within(archive, &mut { LARGEST_CHART })
+}
+
+/// The same of one of several archives that may have so many bytes together, of which those of this one are taken.
+pub fn read_within(archive: impl Read, left: &mut u64) -> Result<Vec<File>, Error> {
     let mut files = Vec::new();
     // The limit is on what comes out of the decompressor, headers and padding included.
     let unpacked = MultiGzDecoder::new(archive).take(2 * LARGEST_CHART);
@@ -68,7 +72,7 @@ pub fn read(archive: impl Read) -> Result<Vec<File>, Error> {
         }
         let name = inner_name(&full)?;
         let size = entry.size();
-        if size > left {
+        if size > *left {
             return Err(too_large());
         }
         if size > LARGEST_FILE {
@@ -79,8 +83,8 @@ pub fn read(archive: impl Read) -> Result<Vec<File>, Error> {
         let modified = entry.header().mtime().unwrap_or_default();
         let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         entry.read_to_end(&mut data).map_err(Error::archive)?;
-        left = left.saturating_sub(data.len() as u64);
-        if (data.len() as u64) < size || left == 0 {
+        *left = left.saturating_sub(data.len() as u64);
+        if (data.len() as u64) < size || *left == 0 {
             return Err(too_large());
         }
         files.push(File::new(name, without_mark(&data), modified));

@@ -2,10 +2,10 @@
 //!
 //! A folder is read through `.helmignore`. Links are followed, as Helm does, because charts link to shared files.
 
-use super::archive::{self, LARGEST_FILE};
+use super::archive::{self, LARGEST_CHART, LARGEST_FILE};
 use super::ignore::{self, Rules};
 use super::{Chart, File, Lock};
-use crate::charts::beside::beside;
+use crate::base::hand::{Lent, lend};
 use crate::charts::values::{Map, load_values};
 use crate::charts::{Error, decode};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ fn supported(chart: Chart) -> Result<Chart, Error> {
 
 /// The name of the file with a chart's values.
 const VALUES: &str = "values.yaml";
-/// Values of fewer bytes are read sooner than a thread begins.
+/// Values of fewer bytes are read sooner than somebody else begins with them.
 const LONG: u64 = 8 << 10;
 
 /// Values that were read before it is known whether they are the chart's.
@@ -81,9 +81,9 @@ struct Ahead {
 fn load_folder(folder: &Path) -> Result<Chart, Error> {
     let path = folder.join(VALUES);
     let is_long = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() > LONG);
-    let (ahead, files) =
-        if is_long { beside(|| read_ahead(&path), || read_folder(folder)) } else { (None, read_folder(folder)) };
-    chart(files?, ahead, 0)
+    let ahead = is_long.then(|| lend(move || read_ahead(&path)));
+    let files = read_folder(folder)?;
+    chart(files, ahead.and_then(Lent::get).flatten(), 0, &mut { LARGEST_CHART })
 }
 
 /// What cannot be read is told when it is its turn.
@@ -200,10 +200,11 @@ fn read_whole(file: &mut std::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
 
 /// A chart of files whose names are relative to it.
 pub fn load_files(files: Vec<File>) -> Result<Chart, Error> {
-    chart(files, None, 0)
+    chart(files, None, 0, &mut { LARGEST_CHART })
 }
 
-fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize) -> Result<Chart, Error> {
+/// `left` is how many bytes packed charts inside of it may have, all together.
+fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u64) -> Result<Chart, Error> {
     if depth > DEEPEST_CHART {
         return Err(Error::Chart("charts are nested too deeply".into()));
     }
@@ -264,7 +265,7 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize) -> Result<Cha
             continue;
         }
         let outer = chart.name();
-        let subchart = subchart(outer, &name, files, depth)
+        let subchart = subchart(outer, &name, files, depth, left)
             .map_err(|error| Error::Chart(format!("error unpacking subchart {name} in {outer}: {error}")))?;
         chart.dependencies.push(subchart);
     }
@@ -272,20 +273,20 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize) -> Result<Cha
     Ok(chart)
 }
 
-fn subchart(outer: &str, name: &str, files: Vec<File>, depth: usize) -> Result<Chart, Error> {
+fn subchart(outer: &str, name: &str, files: Vec<File>, depth: usize, left: &mut u64) -> Result<Chart, Error> {
     if name.ends_with(".tgz") {
         let packed = &files[0];
         if packed.name != name {
             let found = &packed.name;
             return Err(Error::Chart(format!("error unpacking subchart tar in {outer}: expected {name}, got {found}")));
         }
-        return chart(archive::read(&packed.data[..])?, None, depth + 1);
+        return chart(archive::read_within(&packed.data[..], left)?, None, depth + 1, left);
     }
     let inside = files.into_iter().filter_map(|file| {
         let name = file.name.split_once('/')?.1.to_string();
         Some(File { name, ..file })
     });
-    chart(inside.collect(), None, depth + 1)
+    chart(inside.collect(), None, depth + 1, left)
 }
 
 fn fill(chart: &mut Chart, file: &File) -> Result<(), Error> {
@@ -336,5 +337,32 @@ mod tests {
         assert!(told.starts_with("cannot load values.yaml: "), "{told}");
         write(ignore::FILE, "values.*\n");
         assert!(Chart::load(folder.path()).unwrap().values.is_empty());
+    }
+
+    /// An archive with one file of so many zeros beside its `Chart.yaml`.
+    fn packed(zeros: usize) -> Vec<u8> {
+        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        for (name, data) in
+            [("a/Chart.yaml", &b"apiVersion: v2\nname: a\nversion: 0.1.0\n"[..]), ("a/zeros", &vec![0; zeros])]
+        {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(data.len() as u64);
+            header.set_cksum();
+            tar.append_data(&mut header, name, data).unwrap();
+        }
+        tar.into_inner().unwrap().finish().unwrap()
+    }
+
+    #[test]
+    fn archives_inside_a_chart_may_be_as_large_together_as_one() {
+        let inner = packed(4 << 20);
+        let outer = |count: usize| {
+            let chart = File::new("Chart.yaml", b"apiVersion: v2\nname: o\nversion: 0.1.0\n", 0);
+            let inner = (0..count).map(|number| File::new(format!("charts/a{number}.tgz"), &inner, 0));
+            load_files(std::iter::once(chart).chain(inner).collect())
+        };
+        assert_eq!(outer(3).unwrap().dependencies.len(), 3);
+        let told = outer(30).unwrap_err().to_string();
+        assert!(told.contains("decompressed chart is larger than the maximum"), "{told}");
     }
 }

@@ -123,12 +123,18 @@ fn cat(call: &Call<'_>) -> Result<Value, Failure> {
     Ok(sprintf(format.trim().as_bytes(), &values).into())
 }
 
+/// The most that is made of a text by repeating.
+const LONGEST: usize = 64 << 20;
+
 fn indent(call: &Call<'_>, before: &[u8]) -> Result<Value, Failure> {
     let (count, text) = (call.int(0), call.text(1));
     let Some(spaces) = usize::try_from(count).ok().filter(|count| *count < 1 << 20) else {
         return failure("strings: negative Repeat count");
     };
     let lines = memchr::memchr_iter(b'\n', &text).count() + 1;
+    if lines * spaces > LONGEST {
+        return failure("strings: Repeat output length overflow");
+    }
     let mut out = Vec::with_capacity(before.len() + text.len() + lines * spaces);
     out.extend_from_slice(before);
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -169,7 +175,7 @@ fn repeat(call: &Call<'_>) -> Result<Value, Failure> {
     let (count, text) = (call.int(0), call.text(1));
     match usize::try_from(count) {
         Err(_) => failure("strings: negative Repeat count"),
-        Ok(count) if count.saturating_mul(text.len()) > 64 << 20 => failure("strings: Repeat output length overflow"),
+        Ok(count) if count.saturating_mul(text.len()) > LONGEST => failure("strings: Repeat output length overflow"),
         Ok(count) => Ok(text.repeat(count).into()),
     }
 }

@@ -3,6 +3,7 @@
 use super::wanted::{self, Wanted};
 use super::{Done, FINALIZER};
 use crate::charts::Chart;
+use crate::charts::release::apart::Limits;
 use crate::charts::release::cluster::{Kind, Write};
 use crate::charts::release::source::ChartSource;
 use crate::charts::release::{Actions, Cluster, Error, Options, Release, Silent, Status};
@@ -23,7 +24,7 @@ fn kind(name: &str, plural: &str) -> Kind {
 /// Brings one chart object nearer to what it asks for. Never fails: what went wrong is in the object's status.
 pub async fn one(client: &Client, namespace: &str, name: &str) -> Done {
     let cluster = Cluster::new(client.clone(), namespace);
-    let path = kind("HelmChart", "helmcharts").path(namespace, name);
+    let Ok(path) = kind("HelmChart", "helmcharts").object(namespace, name) else { return Done::Settled };
     let chart = match cluster.find(&path).await {
         Ok(Some(chart)) => chart,
         Ok(None) => return Done::Settled,
@@ -61,7 +62,7 @@ impl Work<'_> {
     }
 
     async fn wanted(&self, chart: &Value) -> Result<Wanted, Error> {
-        let path = kind("HelmChartConfig", "helmchartconfigs").path(self.namespace, self.name);
+        let path = kind("HelmChartConfig", "helmchartconfigs").object(self.namespace, self.name)?;
         let config = self.cluster.find(&path).await?;
         let mut secrets = Vec::new();
         for spec in [Some(&chart["spec"]), config.as_ref().map(|config| &config["spec"])].into_iter().flatten() {
@@ -118,6 +119,7 @@ impl Work<'_> {
     async fn deploy(&self, wanted: &Wanted) -> Result<Release, Error> {
         let actions = self.actions(&wanted.namespace)?;
         let mut source = ChartSource::new(load(wanted).await?, wanted.given()?);
+        source.apart = Some(Limits::default());
         let options = wanted.options();
         let last = match actions.history(self.name).await {
             Err(Error::NotFound) => None,

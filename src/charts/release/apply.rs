@@ -2,7 +2,7 @@
 //!
 //! Objects of one kind go side by side, kinds one after the other, in the order of the manifest.
 
-use super::cluster::{AT_ONCE, Cluster, Item, MANAGER, Write, query};
+use super::cluster::{AT_ONCE, Cluster, Item, Kind, MANAGER, Write, query};
 use super::error::Error;
 use super::{merge, ownership};
 use futures::StreamExt;
@@ -91,7 +91,7 @@ async fn create_one(cluster: &Cluster, item: &Item, method: Method) -> Result<Va
     let body = Value::Object(item.object.0.clone());
     // Apply needs a name.
     if !method.server_side || item.name.is_empty() {
-        let collection = item.kind.collection(&item.namespace);
+        let collection = item.kind.all(&item.namespace)?;
         return cluster.write(Write::Create, &collection, &method.parameters(), &body).await;
     }
     apply_one(cluster, item, &body, method).await
@@ -99,7 +99,7 @@ async fn create_one(cluster: &Cluster, item: &Item, method: Method) -> Result<Va
 
 async fn apply_one(cluster: &Cluster, item: &Item, body: &Value, method: Method) -> Result<Value, Error> {
     let how = Write::Apply { force: method.force_conflicts };
-    let made = cluster.write(how, &item.path(), &method.parameters(), body).await;
+    let made = cluster.write(how, &item.path()?, &method.parameters(), body).await;
     made.map_err(|error| {
         let what = match &error {
             Error::Api { code: 415, .. } => "server-side apply not available on the server".to_string(),
@@ -124,9 +124,8 @@ pub async fn update(
     method: Method,
 ) -> (Changes, Result<(), Error>) {
     let mut changes = Changes::default();
-    let done = check(method).map(|()| targets.iter().map(Item::path).collect());
-    let result = match done {
-        Ok(paths) => change(cluster, originals, targets, paths, method, &mut changes).await,
+    let result = match check(method) {
+        Ok(()) => change(cluster, originals, targets, method, &mut changes).await,
         Err(error) => Err(error),
     };
     (changes, result)
@@ -151,11 +150,10 @@ async fn change(
     cluster: &Cluster,
     originals: &[Item],
     targets: &mut [Item],
-    paths: Vec<String>,
     method: Method,
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let live = cluster.find_all(paths).await;
+    let live = cluster.find_all(&*targets).await;
     let live = live.map_err(|error| error.during("could not get information about the resource"))?;
     let mut errors = Vec::new();
     let mut start = 0;
@@ -218,7 +216,7 @@ async fn change_one(
     let live_fields = live.as_object().unwrap_or(&empty);
     let original = originals.iter().find(|item| item.is_same(target)).map_or(live_fields, |item| &item.object.0);
     let Some(patch) = merge::patch(original, target, live_fields) else { return Ok(live.clone()) };
-    let made = cluster.write(Write::MergePatch, &target.path(), &method.parameters(), &patch).await;
+    let made = cluster.write(Write::MergePatch, &target.path()?, &method.parameters(), &patch).await;
     made.map_err(|error| error.during(format!("cannot patch {:?} with kind {}", target.name, target.kind.kind)))
 }
 
@@ -227,9 +225,9 @@ async fn hand_over(cluster: &Cluster, target: &Item, patch: Value, method: Metho
     let mut patch = Some(patch);
     for _ in 0..5 {
         let Some(next) = patch.take() else { return Ok(()) };
-        match cluster.write(Write::JsonPatch, &target.path(), &method.parameters(), &next).await {
+        match cluster.write(Write::JsonPatch, &target.path()?, &method.parameters(), &next).await {
             Err(error) if error.is_conflict() => {
-                patch = cluster.find(&target.path()).await?.and_then(|live| merge::hand_over(&live));
+                patch = cluster.live(target).await?.and_then(|live| merge::hand_over(&live));
             }
             done => {
                 let what = format!("failed to upgrade managed fields for object {}/{}", target.namespace, target.name);
@@ -256,7 +254,7 @@ async fn replace(
             }
         }
     }
-    let made = cluster.write(Write::Replace, &target.path(), &method.parameters(), &body).await;
+    let made = cluster.write(Write::Replace, &target.path()?, &method.parameters(), &body).await;
     made.map_err(|error| error.during("failed to replace object"))
 }
 
@@ -267,14 +265,16 @@ async fn delete_missing(
     targets: &[Item],
     changes: &mut Changes,
 ) -> Result<(), Error> {
-    let left: Vec<&Item> = originals.iter().filter(|old| !targets.iter().any(|new| new.is_same(old))).collect();
-    let live = cluster.find_all(left.iter().map(|item| item.path()).collect()).await?;
+    let is_left = |old: &&Item| !targets.iter().any(|new| new.is_same(old));
+    // What got its name from the server is not found by the manifest, and stays, as by Helm.
+    let left: Vec<&Item> = originals.iter().filter(|old| !old.name.is_empty()).filter(is_left).collect();
+    let live = cluster.find_all(left.iter().copied()).await?;
     let mut errors = Vec::new();
     for (item, live) in left.into_iter().zip(live) {
         if live.is_none_or(|live| ownership::is_kept(&live)) {
             continue;
         }
-        match cluster.delete(&item.path(), "Background").await {
+        match cluster.delete(&item.path()?, "Background").await {
             Ok(true) => changes.deleted.push(item.clone()),
             Ok(false) => {}
             Err(error) => errors.push(error.during(format!(
@@ -290,9 +290,8 @@ async fn delete_missing(
 pub async fn delete(cluster: &Cluster, items: &[Item], propagation: &str) -> Vec<Error> {
     let mut errors = Vec::new();
     for batch in batches(items) {
-        let paths = batch.iter().map(Item::path);
-        let done: Vec<Result<bool, Error>> = futures::stream::iter(paths)
-            .map(|path| async move { cluster.delete(&path, propagation).await })
+        let done: Vec<Result<bool, Error>> = futures::stream::iter(batch)
+            .map(|item| async move { cluster.delete(&item.path()?, propagation).await })
             .buffered(AT_ONCE)
             .collect()
             .await;
@@ -303,23 +302,20 @@ pub async fn delete(cluster: &Cluster, items: &[Item], propagation: &str) -> Vec
 
 /// Reads what is live of `items`; those that are gone are left out.
 pub async fn live(cluster: &Cluster, items: &[Item]) -> Result<Vec<(Item, Result<Option<Value>, Error>)>, Error> {
-    let found =
-        futures::stream::iter(items).map(|item| async move { (item.clone(), cluster.find(&item.path()).await) });
+    let found = futures::stream::iter(items).map(|item| async move { (item.clone(), cluster.live(item).await) });
     Ok(found.buffered(AT_ONCE).collect().await)
 }
 
 /// Makes a namespace unless it is there.
 pub async fn namespace(cluster: &Cluster, name: &str, method: Method) -> Result<(), Error> {
     let body = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"name": name}}});
-    let parameters = method.parameters();
-    let made = match method.server_side {
-        true => {
-            cluster
-                .write(Write::Apply { force: false }, &format!("/api/v1/namespaces/{name}"), &parameters, &body)
-                .await
-        }
-        false => cluster.write(Write::Create, "/api/v1/namespaces", &parameters, &body).await,
+    let kind =
+        Kind { api_version: "v1".into(), kind: "Namespace".into(), plural: "namespaces".into(), namespaced: false };
+    let (how, path) = match method.server_side {
+        true => (Write::Apply { force: false }, kind.object("", name)?),
+        false => (Write::Create, kind.all("")?),
     };
+    let made = cluster.write(how, &path, &method.parameters(), &body).await;
     match made {
         Err(error) if error.is_already_exists() => Ok(()),
         made => made.map(drop),
@@ -328,7 +324,6 @@ pub async fn namespace(cluster: &Cluster, name: &str, method: Method) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::cluster::Kind;
     use super::*;
     use crate::api::Object;
     use crate::client::mock::Mock;
@@ -386,6 +381,24 @@ mod tests {
                 format!("DELETE {at}/old"),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn what_the_server_named_is_never_taken_for_all_objects_of_its_kind() {
+        let mock = Mock::default();
+        let cluster = Cluster::new(mock.client(), "one");
+        let mut nameless = item("Secret", "", json!({"metadata": {"generateName": "a-"}}));
+        let (changes, dropped) = update(&cluster, &[nameless.clone()], &mut [], Method::default()).await;
+        dropped.unwrap();
+        assert!(changes.deleted.is_empty());
+        let told = delete(&cluster, &[nameless.clone()], "Background").await.pop().unwrap().to_string();
+        assert_eq!(told, "resource name may not be empty");
+        nameless.name = "../pods".into();
+        let (_, changed) = update(&cluster, &[], &mut [nameless], Method::default()).await;
+        let wanted =
+            "could not get information about the resource: invalid resource name \"../pods\": [may not contain '/']";
+        assert_eq!(changed.unwrap_err().to_string(), wanted);
+        assert!(mock.requests().is_empty());
     }
 
     #[tokio::test]

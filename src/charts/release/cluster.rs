@@ -14,6 +14,7 @@ use kube::Api;
 use kube::api::{ApiResource, DynamicObject};
 use kube::core::{GroupVersionKind, Status};
 use parking_lot::{Mutex, RwLock};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,19 +42,27 @@ impl Kind {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
-    /// The path of all its objects in a namespace (or in the cluster).
-    pub fn collection(&self, namespace: &str) -> String {
-        let root = if self.api_version.contains('/') { "/apis/" } else { "/api/" };
-        let version = &self.api_version;
-        match self.namespaced && !namespace.is_empty() {
-            true => format!("{root}{version}/namespaces/{namespace}/{}", self.plural),
-            false => format!("{root}{version}/{}", self.plural),
-        }
+    /// Pods.
+    pub fn pods() -> Self {
+        Self { api_version: "v1".into(), kind: "Pod".into(), plural: "pods".into(), namespaced: true }
     }
 
-    /// The path of one object.
-    pub fn path(&self, namespace: &str, name: &str) -> String {
-        format!("{}/{name}", self.collection(namespace))
+    /// The path of all its objects in a namespace (or in the cluster). A namespace that would lead elsewhere is an error.
+    pub fn all(&self, namespace: &str) -> Result<String, Error> {
+        let root = if self.api_version.contains('/') { "/apis/" } else { "/api/" };
+        let version = &self.api_version;
+        Ok(match self.namespaced && !namespace.is_empty() {
+            true => format!("{root}{version}/namespaces/{}/{}", segment("namespace", namespace)?, self.plural),
+            false => format!("{root}{version}/{}", self.plural),
+        })
+    }
+
+    /// The path of one object. No name, which would make it that of all objects, and a name that would lead elsewhere are errors.
+    pub fn object(&self, namespace: &str, name: &str) -> Result<String, Error> {
+        if name.is_empty() {
+            return Err(Error::text("resource name may not be empty"));
+        }
+        Ok(format!("{}/{}", self.all(namespace)?, segment("resource name", name)?))
     }
 
     /// The door that watches go through.
@@ -63,6 +72,26 @@ impl Kind {
         let resource = ApiResource::from_gvk_with_plural(&gvk, &self.plural);
         let scope = if self.namespaced { Scope::Namespaced } else { Scope::Cluster };
         crate::client::apply::door(client, &resource, scope, namespace)
+    }
+}
+
+/// What a part of a path may have as it is.
+const PLAIN: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':').remove(b'@');
+
+/// A part of a path, encoded. Some texts cannot be one.
+///
+/// Source: k8s.io/apimachinery `pkg/api/validation/path/name.go`.
+fn segment(what: &str, text: &str) -> Result<String, Error> {
+    let why = match text {
+        "." | ".." => vec![format!("may not be '{text}'")],
+        _ => {
+            ["/", "%"].iter().filter(|bad| text.contains(**bad)).map(|bad| format!("may not contain '{bad}'")).collect()
+        }
+    };
+    match why.is_empty() {
+        true => Ok(utf8_percent_encode(text, PLAIN).to_string()),
+        false => Err(Error::text(format!("invalid {what} {text:?}: [{}]", why.join(" ")))),
     }
 }
 
@@ -336,10 +365,14 @@ impl Cluster {
         }
     }
 
-    /// Objects of `paths`, several at a time, in their order; nothing where there is none.
-    pub async fn find_all(&self, paths: Vec<String>) -> Result<Vec<Option<Value>>, Error> {
-        let found = futures::stream::iter(paths).map(|path| async move { self.find(&path).await });
-        found.buffered(AT_ONCE).try_collect().await
+    /// What is live of an object.
+    pub async fn live(&self, item: &Item) -> Result<Option<Value>, Error> {
+        self.find(&item.path()?).await
+    }
+
+    /// What is live of objects, several at a time, in their order; nothing where there is none.
+    pub async fn find_all<'i>(&self, items: impl IntoIterator<Item = &'i Item>) -> Result<Vec<Option<Value>>, Error> {
+        futures::stream::iter(items).map(|item| self.live(item)).buffered(AT_ONCE).try_collect().await
     }
 
     /// An object, as template function `lookup` wants it: one, or a list where `name` is empty; null where there is none.
@@ -353,7 +386,7 @@ impl Cluster {
             let what = format!("unable to get apiresource from unstructured: {group}/{version}, Kind={kind}");
             return Err(Error::text("the server could not find the requested resource").during(what));
         };
-        let path = if name.is_empty() { found.collection(namespace) } else { found.path(namespace, name) };
+        let path = if name.is_empty() { found.all(namespace)? } else { found.object(namespace, name)? };
         Ok(self.find(&path).await?.unwrap_or(Value::Null))
     }
 }
@@ -384,9 +417,9 @@ pub struct Item {
 }
 
 impl Item {
-    /// The object's path.
-    pub fn path(&self) -> String {
-        self.kind.path(&self.namespace, &self.name)
+    /// The object's path. One that has no name of its own yet has none.
+    pub fn path(&self) -> Result<String, Error> {
+        self.kind.object(&self.namespace, &self.name)
     }
 
     /// `Kind "name" in namespace "namespace"`.
@@ -428,7 +461,7 @@ mod tests {
         assert_eq!(cluster.kind("apps/v1", "Deployment").await.unwrap().unwrap().plural, "deployments");
         assert!(mock.requests().is_empty());
         let boat = cluster.kind("sea.io/v2", "Boat").await.unwrap().unwrap();
-        assert_eq!(boat.path("one", "x"), "/apis/sea.io/v2/namespaces/one/boats/x");
+        assert_eq!(boat.object("one", "x").unwrap(), "/apis/sea.io/v2/namespaces/one/boats/x");
         assert_eq!(cluster.kind("sea.io/v2", "Coracle").await.unwrap(), None);
         assert_eq!(mock.requests().len(), 2);
         let versions = cluster.kinds().await.unwrap().api_versions();
@@ -448,7 +481,7 @@ mod tests {
         mock.answer(200, list("sea.io/v1", "Boat", "boats"));
         let cluster = Cluster::new(mock.client(), "one");
         let boat = cluster.kind("sea.io/v1", "Boat").await.unwrap().unwrap();
-        assert_eq!(boat.path("", "x"), "/apis/sea.io/v1/boats/x");
+        assert_eq!(boat.object("", "x").unwrap(), "/apis/sea.io/v1/boats/x");
     }
 
     #[tokio::test]
@@ -472,6 +505,18 @@ mod tests {
         );
         assert_eq!(cluster.lookup("sea.io/v1", "Nope", "", "").await.unwrap(), Value::Null);
         assert_eq!(cluster.lookup("sea.io/v1", "Boat", "one", "x").await.unwrap(), Value::Null);
+    }
+
+    #[test]
+    fn a_path_leads_to_one_object_of_the_kind_or_is_an_error() {
+        let pods = Kind::pods();
+        assert_eq!(pods.object("one", "system:a b?c#d").unwrap(), "/api/v1/namespaces/one/pods/system:a%20b%3Fc%23d");
+        assert_eq!(pods.all("").unwrap(), "/api/v1/pods");
+        let told = |namespace: &str, name: &str| pods.object(namespace, name).unwrap_err().to_string();
+        assert_eq!(told("one", ""), "resource name may not be empty");
+        assert_eq!(told("one", "../secrets"), "invalid resource name \"../secrets\": [may not contain '/']");
+        assert_eq!(told("one", ".."), "invalid resource name \"..\": [may not be '..']");
+        assert_eq!(told("a/%2f", "x"), "invalid namespace \"a/%2f\": [may not contain '/' may not contain '%']");
     }
 
     #[tokio::test]

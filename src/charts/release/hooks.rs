@@ -3,7 +3,7 @@
 //! Source: helm/helm `pkg/action/hooks.go`.
 
 use super::apply::{self, Method};
-use super::cluster::{Item, query};
+use super::cluster::{Item, Kind, query};
 use super::error::Error;
 use super::manifest;
 use super::options::Options;
@@ -139,7 +139,7 @@ impl Actions {
         let items: Vec<Item> = built.map_err(|error| {
             error.during(format!("unable to build kubernetes object for deleting hook {}", hook.path))
         })?;
-        let found = self.cluster.find_all(items.iter().map(Item::path).collect()).await?;
+        let found = self.cluster.find_all(&items).await?;
         let there: Vec<Item> =
             items.into_iter().zip(found).filter(|(_, live)| live.is_some()).map(|(item, _)| item).collect();
         if there.is_empty() {
@@ -159,7 +159,7 @@ impl Actions {
             "Pod" => ("fieldSelector", format!("metadata.name={}", hook.name)),
             _ => return Ok(()),
         };
-        let path = format!("/api/v1/namespaces/{namespace}/pods?{}", query(&[(selector.0, &selector.1)]));
+        let path = format!("{}?{}", Kind::pods().all(&namespace)?, query(&[(selector.0, &selector.1)]));
         let list = self.cluster.get_json(&path).await?;
         for pod in list["items"].as_array().into_iter().flatten() {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -174,7 +174,8 @@ impl Actions {
 
     /// The whole log of a container.
     pub(super) async fn log(&self, namespace: &str, pod: &str, container: &str) -> Result<String, Error> {
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?{}", query(&[("container", container)]));
+        let pod = Kind::pods().object(namespace, pod)?;
+        let path = format!("{pod}/log?{}", query(&[("container", container)]));
         self.cluster.text(&path).await
     }
 }

@@ -127,7 +127,7 @@ impl Actions {
                 return Err(Error::text("resources are empty").during(format!("failed to install CRD {file}")));
             }
             // A definition that is there stays as it is: others may rely on it.
-            let found = self.cluster.find_all(items.iter().map(Item::path).collect()).await.map_err(while_doing)?;
+            let found = self.cluster.find_all(&items).await.map_err(while_doing)?;
             let mut there = found.into_iter();
             items.retain(|_| there.next().is_some_and(|live| live.is_none()));
             match apply::create(&self.cluster, &mut items, method(options)).await {

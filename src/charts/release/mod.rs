@@ -15,6 +15,7 @@
 //! A revision is stored before its first object is made, with its manifest: whatever happens later, `upgrade`, `rollback`
 //! and `uninstall` know what may be there. [`Actions`] does all of it; a chart comes in as a [`Source`].
 
+pub mod apart;
 mod apply;
 pub mod cluster;
 pub mod diff;

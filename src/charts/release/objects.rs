@@ -1,7 +1,6 @@
 //! What a release has on the cluster: its objects and what they own, with how far each is.
 
 use super::Actions;
-use super::cluster::Item;
 use super::error::Error;
 use super::manifest;
 use super::readiness::{State, Until, Verdict, judge};
@@ -20,8 +19,10 @@ impl Actions {
     /// A revision (the newest for 0) with its objects as they are now, and those that its workloads own.
     pub async fn objects(&self, name: &str, revision: i64) -> Result<(Release, Vec<Live>), Error> {
         let release = self.find(name, revision).await?;
-        let items = manifest::items(&self.cluster, &release.manifest).await?;
-        let found = self.cluster.find_all(items.iter().map(Item::path).collect()).await?;
+        let mut items = manifest::items(&self.cluster, &release.manifest).await?;
+        // What got its name from the server is not found by the manifest.
+        items.retain(|item| !item.name.is_empty());
+        let found = self.cluster.find_all(&items).await?;
         let own = items.iter().zip(found).map(|(item, object)| {
             let verdict = judge(object.as_ref(), Until::Ready);
             live(object.unwrap_or_else(|| Value::Object(item.object.0.clone())), verdict)
@@ -46,7 +47,7 @@ impl Actions {
         objects: &mut Vec<Live>,
     ) -> Result<(), Error> {
         let Some(served) = self.cluster.kind(api_version, kind).await? else { return Ok(()) };
-        let mut list = self.cluster.get_json(&served.collection(namespace)).await?;
+        let mut list = self.cluster.get_json(&served.all(namespace)?).await?;
         let uids: BTreeSet<String> =
             objects.iter().filter_map(|one| one.object["metadata"]["uid"].as_str().map(String::from)).collect();
         let Some(items) = list["items"].as_array_mut().map(std::mem::take) else { return Ok(()) };

@@ -87,12 +87,10 @@ pub async fn existing(
 
 /// What is live of an object.
 async fn find(cluster: &Cluster, item: &Item) -> Result<Option<Value>, Error> {
-    let found = match item.name.as_str() {
-        // The path without a name is that of all objects of the kind.
-        "" => Err(Error::text("resource name may not be empty")),
-        _ => cluster.find(&item.path()).await,
-    };
-    found.map_err(|error| error.during(format!("could not get information about the resource {}", item.described())))
+    cluster
+        .live(item)
+        .await
+        .map_err(|error| error.during(format!("could not get information about the resource {}", item.described())))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A chart on disk with the values that a user gave, as what releases are made of.
 
+use super::apart::{self, Job, Limits};
 use super::cluster::Cluster;
 use super::error::Error;
 use super::options::{Rendered, Request, Reuse, Source};
@@ -29,6 +30,8 @@ pub struct ChartSource {
     /// Secrets are left out of the manifest.
     pub hide_secret: bool,
     pub post_renderer: Option<PostRenderer>,
+    /// Templates are executed in a process of their own, which may take that much.
+    pub apart: Option<Limits>,
     /// Is told what is odd about the values.
     pub warn: fn(&str),
 }
@@ -44,6 +47,7 @@ impl ChartSource {
             enable_dns: false,
             hide_secret: false,
             post_renderer: None,
+            apart: None,
             warn: |text| tracing::info!("{text}"),
         }
     }
@@ -125,6 +129,11 @@ impl ChartSource {
             skip_schema: self.skip_schema,
             subchart_notes: self.subchart_notes,
         };
+        if let Some(limits) = self.apart.clone() {
+            let job = Job::new(&self.chart, &self.given, options, capabilities, self.enable_dns);
+            let outcome = apart::render(&limits, &job, request.cluster.as_deref()).await?;
+            return self.filled(outcome);
+        }
         // Templates look objects up while they are executed: that waits, so it has a thread of its own.
         let mut own = self.clone();
         let rendering = tokio::task::spawn_blocking(move || {
@@ -136,6 +145,15 @@ impl ChartSource {
         rendered
     }
 
+    /// What was rendered somewhere else, as if it had been here.
+    fn filled(&mut self, outcome: apart::Outcome) -> Result<charts::Rendered, Error> {
+        charts::dependencies::process(&mut self.chart, &self.given, &mut values::Warnings::new())
+            .map_err(|error| Error::text(error.to_string()))?;
+        outcome.warnings.iter().for_each(|warning| (self.warn)(warning));
+        let apart::Outcome { manifests, hooks, notes, .. } = outcome;
+        self.sent(charts::Rendered { manifests, hooks, notes, crds: self.chart.crds(), warnings: Vec::new() })
+    }
+
     fn render_now(
         &mut self,
         options: &ReleaseOptions,
@@ -145,10 +163,15 @@ impl ChartSource {
         let (chart, given) = (&mut self.chart, &self.given);
         let rendered = template::on_stack(|| charts::render(chart, given, options, capabilities, host));
         let rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
-        let mut rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
+        let rendered = rendered.map_err(|error| Error::text(error.to_string()))?;
         for warning in &rendered.warnings {
             (self.warn)(&warning.to_string());
         }
+        self.sent(rendered)
+    }
+
+    /// The same after the post-renderer.
+    fn sent(&self, mut rendered: charts::Rendered) -> Result<charts::Rendered, Error> {
         if let Some(post) = &self.post_renderer {
             (rendered.manifests, rendered.hooks) = post_render(&rendered, post)?;
         }
@@ -186,7 +209,7 @@ pub fn post_render(
         *printed.files.entry(file).or_default() +=
             &format!("---\n{}", charts::decode::to_yaml(&Value::Object(object.0)));
     }
-    charts::manifests::sort(&printed, &mut values::Warnings::new()).map_err(Error::text)
+    charts::manifests::sort(&mut printed, &mut values::Warnings::new()).map_err(Error::text)
 }
 
 /// Numbers of a record as templates see those of files.
@@ -258,16 +281,22 @@ impl charts::Host for Live {
                 .block_on(cluster.lookup(api_version, kind, namespace, name))
                 .map_err(|error| error.to_string())?,
         };
-        let found = if found.is_null() { Value::Object(Map::new()) } else { found };
-        Ok(template::Value::from_json(&found))
+        Ok(template::Value::from_json(&self::found(found)))
     }
 
     fn resolve(&self, name: &str) -> String {
-        use std::net::ToSocketAddrs;
-        if !self.enable_dns {
-            return String::new();
-        }
-        let found = (name, 0).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        found.map(|address| address.ip().to_string()).unwrap_or_default()
+        if self.enable_dns { address(name) } else { String::new() }
     }
+}
+
+/// What templates see of what was looked up: of nothing an empty map.
+pub(super) fn found(found: Value) -> Value {
+    if found.is_null() { Value::Object(Map::new()) } else { found }
+}
+
+/// `getHostByName`: an address of a name, or nothing.
+pub fn address(name: &str) -> String {
+    use std::net::ToSocketAddrs;
+    let found = (name, 0).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+    found.map(|address| address.ip().to_string()).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 //! Source: helm/helm `pkg/action/status.go`, `get_metadata.go`, `pkg/kube/client.go`.
 
 use super::Actions;
-use super::cluster::{AT_ONCE, Item, query};
+use super::cluster::{AT_ONCE, Item, Kind, query};
 use super::error::Error;
 use super::manifest;
 use super::record::Release;
@@ -70,10 +70,8 @@ impl Actions {
         let mut release = self.find(name, revision).await?;
         let items = manifest::items(&self.cluster, &release.manifest).await?;
         let found = futures::stream::iter(&items).map(|item| async move {
-            match as_tables {
-                true => self.cluster.table(&item.path()).await,
-                false => self.cluster.get_json(&item.path()).await,
-            }
+            let path = item.path()?;
+            if as_tables { self.cluster.table(&path).await } else { self.cluster.get_json(&path).await }
         });
         let found: Vec<Result<Value, Error>> = found.buffered(AT_ONCE).collect().await;
         let mut resources: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -85,7 +83,7 @@ impl Actions {
             selectors.extend(pods_of(item));
         }
         for (namespace, selector) in selectors {
-            let path = format!("/api/v1/namespaces/{namespace}/pods?{}", query(&[("labelSelector", &selector)]));
+            let path = format!("{}?{}", Kind::pods().all(&namespace)?, query(&[("labelSelector", &selector)]));
             let list = if as_tables { self.cluster.table(&path).await } else { self.cluster.get_json(&path).await };
             if let Ok(list) = list {
                 resources.entry("v1/Pod(related)".into()).or_default().push(list);

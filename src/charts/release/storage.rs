@@ -66,8 +66,13 @@ impl Storage {
         Kind { api_version: "v1".into(), kind: kind.into(), plural: plural.into(), namespaced: true }
     }
 
-    fn path(&self, key: &str) -> String {
-        self.kind().path(self.cluster.namespace(), key)
+    fn path(&self, key: &str) -> Result<String, Error> {
+        self.kind().object(self.cluster.namespace(), key)
+    }
+
+    /// The path of all records.
+    fn all(&self) -> Result<String, Error> {
+        self.kind().all(self.cluster.namespace())
     }
 
     /// A revision.
@@ -78,7 +83,7 @@ impl Storage {
         }
         let found = self
             .cluster
-            .find(&self.path(&key))
+            .find(&self.path(&key)?)
             .await
             .map_err(|error| error.during(format!("get: failed to get {key:?}")))?;
         let decoded = self.decode(&found.ok_or(Error::NotFound)?);
@@ -101,8 +106,7 @@ impl Storage {
             return Ok(());
         }
         let body = self.body(release, "createdAt", holder)?;
-        let made =
-            self.cluster.write(Write::Create, &self.kind().collection(self.cluster.namespace()), "", &body).await;
+        let made = self.cluster.write(Write::Create, &self.all()?, "", &body).await;
         match made {
             Err(error) if error.is_already_exists() => Err(Error::Exists),
             made => made.map(drop).map_err(|error| error.during("create: failed to create")),
@@ -116,7 +120,7 @@ impl Storage {
             return Ok(());
         }
         let body = self.body(release, "modifiedAt", holder)?;
-        let made = self.cluster.write(Write::Replace, &self.path(&release.key()), "", &body).await;
+        let made = self.cluster.write(Write::Replace, &self.path(&release.key())?, "", &body).await;
         made.map(drop).map_err(|error| error.during("update: failed to update"))
     }
 
@@ -126,7 +130,7 @@ impl Storage {
             return Ok(());
         }
         let body = json!({"metadata": {"annotations": {HOLDER: holder}}});
-        self.cluster.write(Write::MergePatch, &self.path(key), "", &body).await.map(drop)
+        self.cluster.write(Write::MergePatch, &self.path(key)?, "", &body).await.map(drop)
     }
 
     /// Drops a revision.
@@ -134,7 +138,7 @@ impl Storage {
         let key = record::key(name, version);
         let was_there = match &self.driver {
             Driver::Memory(records) => records.lock().remove(&key).is_some(),
-            _ => self.cluster.delete(&self.path(&key), "Background").await?,
+            _ => self.cluster.delete(&self.path(&key)?, "Background").await?,
         };
         if was_there { Ok(()) } else { Err(Error::NotFound) }
     }
@@ -145,7 +149,7 @@ impl Storage {
             let releases = records.lock().values().cloned().collect::<Vec<_>>();
             return Ok(releases.into_iter().map(|release| Held { release, holder: None }).collect());
         }
-        let collection = self.kind().collection(self.cluster.namespace());
+        let collection = self.all()?;
         Ok(self.readable(&collection, selector).await?.0)
     }
 
@@ -174,7 +178,7 @@ impl Storage {
         let selector = format!("name={name},owner=helm");
         let (mut found, has_others) = match &self.driver {
             Driver::Memory(_) => (self.list(&selector).await?, false),
-            _ => self.readable(&self.kind().collection(self.cluster.namespace()), &selector).await?,
+            _ => self.readable(&self.all()?, &selector).await?,
         };
         found.retain(|held| held.release.name == name);
         found.sort_by_key(|held| held.release.version);

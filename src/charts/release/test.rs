@@ -2,6 +2,7 @@
 //!
 //! Source: helm/helm `pkg/action/release_testing.go`.
 
+use super::cluster::Kind;
 use super::error::Error;
 use super::hooks::Leftover;
 use super::options::Options;
@@ -51,7 +52,8 @@ impl Actions {
         let is_test = |hook: &&&Hook| hook.kind == "Pod" && hook.events.iter().any(|event| event == "test");
         for hook in hooks.iter().filter(is_test).filter(|hook| tested.filter.takes(hook)) {
             let namespace = self.cluster.namespace();
-            let pod = match self.cluster.get_json(&format!("/api/v1/namespaces/{namespace}/pods/{}", hook.name)).await {
+            let read = async { self.cluster.get_json(&Kind::pods().object(namespace, &hook.name)?).await };
+            let pod = match read.await {
                 Ok(pod) => pod,
                 Err(error) => {
                     errors.push(error.during(format!("unable to get pod {}", hook.name)));

@@ -131,10 +131,12 @@ fn watch_objects(
     sender: &UnboundedSender<Told>,
     watches: &mut JoinSet<()>,
 ) {
-    let mut groups: BTreeMap<String, (&Kind, &str, HashMap<String, usize>)> = BTreeMap::new();
+    let mut groups: BTreeMap<_, (&Kind, &str, HashMap<String, usize>)> = BTreeMap::new();
     for (place, one) in tracked.iter().enumerate().filter(|(_, one)| one.verdict.state != wanted(until)) {
         let (kind, namespace) = (&one.item.kind, one.item.namespace.as_str());
-        let group = groups.entry(kind.collection(namespace)).or_insert_with(|| (kind, namespace, HashMap::new()));
+        let group = groups
+            .entry((&kind.api_version, &kind.plural, namespace))
+            .or_insert_with(|| (kind, namespace, HashMap::new()));
         group.2.insert(one.item.name.clone(), place);
     }
     for (kind, namespace, names) in groups.into_values() {
@@ -185,8 +187,7 @@ fn watch_pods(
         .map(|one| one.item.namespace.as_str())
         .collect();
     for namespace in namespaces {
-        let kind = Kind { api_version: "v1".into(), kind: "Pod".into(), plural: "pods".into(), namespaced: true };
-        let source = Whole(kind.door(cluster.client(), namespace));
+        let source = Whole(Kind::pods().door(cluster.client(), namespace));
         let (sender, namespace) = (sender.clone(), namespace.to_string());
         let tell = move |seen: Seen<DynamicObject>| {
             let (object, is_there) = match seen {

@@ -4,7 +4,7 @@
 //! value, text      what templates compute with          number, quote, time, format   Go's strconv, time and fmt
 //! lexer, parser    text -> node (trees)                 builtins, methods             what the language has of itself
 //! exec, call       tree + value -> text                 engine                        sets of templates, include, tpl
-//! function, hash   the tables' types                    stack                         the thread it all runs on
+//! function, hash   the tables' types                    stack                         the stack it all runs on
 //! ```
 //!
 //! Values are shared within one thread (`Rc`), so a render is one closure given to [`on_stack`], which has a stack for

@@ -57,6 +57,13 @@ pub enum Part {
         #[arg(long, env = "HOST_IP")]
         address: std::net::IpAddr,
     },
+    /// Renders a chart for the server
+    #[command(hide = true)]
+    ChartRender {
+        /// How much address space it may have
+        #[arg(long)]
+        memory: u64,
+    },
     /// Leaves the host's namespaces and starts PID 1 (native driver)
     #[command(hide = true)]
     NodeLaunch {
@@ -156,6 +163,7 @@ pub fn run(part: Part) -> Result<Exit, Failure> {
         Part::Dns { domain, host_address } => boot::dns::main(domain, host_address)?,
         Part::Ingress { namespace, publish } => boot::ingress::main(namespace, publish)?,
         Part::IngressDns { address } => boot::ingress::names(address)?,
+        Part::ChartRender { memory } => crate::charts::release::apart::main(memory)?,
         Part::NodeLaunch { profile_json, mark, root } => {
             let profile: Profile = serde_json::from_str(&profile_json)?;
             native::launch::launch(&profile, &mark, &root)?;

@@ -215,12 +215,7 @@ struct Local {
 
 impl charts::Host for Local {
     fn resolve(&self, name: &str) -> String {
-        use std::net::ToSocketAddrs;
-        if !self.enable_dns {
-            return String::new();
-        }
-        let found = (name, 0).to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
-        found.map(|address| address.ip().to_string()).unwrap_or_default()
+        if self.enable_dns { charts::release::source::address(name) } else { String::new() }
     }
 }
 
