@@ -25,6 +25,18 @@ struct Config {
 struct Auth {
     /// `name:secret`, base64; empty when a helper keeps it.
     auth: String,
+    /// The name, where it is written by itself.
+    username: String,
+    password: String,
+}
+
+impl Auth {
+    fn login(&self) -> Option<Login> {
+        if self.auth.is_empty() && !self.username.is_empty() {
+            return Some(Login { username: self.username.clone(), password: self.password.clone() });
+        }
+        decode(&self.auth)
+    }
 }
 
 /// What a credential helper answers (docker-credential-helpers, `get`).
@@ -54,9 +66,16 @@ pub fn of_file(file: &Path, registry: &str) -> Vec<Login> {
     };
     let names = names(registry);
     let helper = names.iter().find_map(|name| config.cred_helpers.get(name)).unwrap_or(&config.creds_store);
-    let kept = names.iter().find_map(|name| config.auths.get(name)).and_then(|auth| decode(&auth.auth));
+    let kept = names.iter().find_map(|name| config.auths.get(name)).and_then(Auth::login);
     let asked = || names.iter().find_map(|name| ask(helper, name));
     kept.or_else(asked).into_iter().collect()
+}
+
+/// The login that a Secret in the form of Docker's file has for a registry. It names no programs to ask: whoever wrote it may
+/// not start one here.
+pub fn of_secret(config: &[u8], registry: &str) -> Result<Option<Login>, String> {
+    let config: Config = serde_json::from_slice(config).map_err(|error| error.to_string())?;
+    Ok(names(registry).iter().find_map(|name| config.auths.get(name)).and_then(Auth::login))
 }
 
 /// The keys under which Docker may keep a registry.
@@ -105,6 +124,14 @@ mod tests {
             assert_eq!(logins(&text, registry), [("me".to_string(), "s:3".to_string())], "{key}");
             assert_eq!(logins(&text, "other.test"), []);
         }
+    }
+
+    #[test]
+    fn a_secret_has_logins_and_starts_no_program() {
+        let of = |text: &str| of_secret(text.as_bytes(), "r.test").map(|login| login.map(|one| one.username));
+        assert_eq!(of(r#"{"auths": {"r.test": {"username": "me", "password": "s"}}}"#), Ok(Some("me".into())));
+        assert_eq!(of(r#"{"credsStore": "any", "credHelpers": {"r.test": "any"}}"#), Ok(None));
+        assert!(of("nonsense").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod apply;
 mod browser;
+mod chart_objects;
 mod charts;
 mod clock;
 mod completion;

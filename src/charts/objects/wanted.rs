@@ -6,7 +6,29 @@ use crate::charts::release::{Error, Options};
 use crate::charts::values::{self, Map, ValueFlags};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// What becomes of a release whose last revision failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// It goes, and is installed anew.
+    #[default]
+    Reinstall,
+    /// It is upgraded.
+    Retry,
+    /// It stays until somebody has looked at it.
+    Abort,
+}
+
+/// Texts of values that Secrets hold, in the order of the objects' lists.
+#[derive(Clone, Debug, Default)]
+pub struct SecretValues {
+    /// Those that the chart object names.
+    pub of_chart: Vec<String>,
+    /// Those that its config names.
+    pub of_config: Vec<String>,
+}
 
 /// A release that objects ask for.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,32 +45,35 @@ pub struct Wanted {
     pub values: Vec<String>,
     /// `--set` words.
     pub set: Vec<String>,
+    /// `--set-string` words.
+    pub set_text: Vec<String>,
     pub create_namespace: bool,
     pub take_ownership: bool,
-    /// A release that failed is not taken away before the next attempt.
-    pub keeps_failed: bool,
+    pub policy: Policy,
     pub timeout: Option<Duration>,
+    /// Nothing goes on as the release began, and begins with server-side apply.
+    pub server_side: Option<bool>,
+    pub force_conflicts: bool,
+    /// What keeps the release: `secret` or `configmap`.
+    pub driver: String,
     /// Tells one state of all this from another.
     pub hash: String,
 }
 
 /// Reads a chart object, its config (or nothing), and the values of Secrets that they name.
-pub fn read(chart: &Value, config: Option<&Value>, secret_values: &[String]) -> Result<Wanted, Error> {
+pub fn read(chart: &Value, config: Option<&Value>, secrets: &SecretValues) -> Result<Wanted, Error> {
     let spec = &chart["spec"];
     let text = |field: &str| spec[field].as_str().unwrap_or_default().to_string();
     let own = chart["metadata"]["namespace"].as_str().unwrap_or_default();
     let target = text("targetNamespace");
-    let mut values: Vec<String> = Vec::new();
-    for source in [Some(spec), config.map(|config| &config["spec"])].into_iter().flatten() {
-        values.extend(source["valuesContent"].as_str().filter(|text| !text.trim().is_empty()).map(String::from));
-        if source["values"].is_object() {
-            values.push(source["values"].to_string());
-        }
-    }
-    values.extend(secret_values.iter().cloned());
-    let policy = config
-        .and_then(|config| config["spec"]["failurePolicy"].as_str())
-        .unwrap_or_else(|| spec["failurePolicy"].as_str().unwrap_or_default());
+    let over = config.map(|config| &config["spec"]);
+    // What the config says of a thing, or else the chart object.
+    let either = |field: &str| over.map(|over| &over[field]).filter(|value| !value.is_null()).unwrap_or(&spec[field]);
+    let mut values = texts(spec);
+    values.extend(secrets.of_chart.iter().cloned());
+    values.extend(over.map(texts).unwrap_or_default());
+    values.extend(secrets.of_config.iter().cloned());
+    let (set, set_text) = set_words(&spec["set"]);
     let mut wanted = Wanted {
         namespace: if target.is_empty() { own.to_string() } else { target },
         chart: text("chart"),
@@ -56,49 +81,120 @@ pub fn read(chart: &Value, config: Option<&Value>, secret_values: &[String]) -> 
         version: text("version"),
         content: text("chartContent"),
         values,
-        set: set_words(&spec["set"]),
+        set,
+        set_text,
         create_namespace: spec["createNamespace"] == true,
         take_ownership: spec["takeOwnership"] == true,
-        keeps_failed: policy == "abort",
-        timeout: spec["timeout"].as_str().and_then(go_duration),
+        policy: policy(either("failurePolicy").as_str().unwrap_or_default())?,
+        timeout: timeout(&spec["timeout"])?,
+        server_side: match either("serverSide").as_str() {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => None,
+        },
+        // Nobody is there to decide a conflict: what the object says wins, unless it says otherwise.
+        force_conflicts: either("forceConflicts") != &Value::Bool(false),
+        driver: text("driver"),
         hash: String::new(),
     };
-    if wanted.chart.is_empty() && wanted.content.is_empty() {
-        return Err(Error::text("neither spec.chart nor spec.chartContent says what to install"));
-    }
+    check(spec, &wanted)?;
     wanted.hash = hex::encode(Sha256::digest(format!("{wanted:?}")));
     Ok(wanted)
 }
 
-/// Values of `set` as `--set` words: whole numbers and flags are typed there, texts stay what they look like.
-fn set_words(set: &Value) -> Vec<String> {
-    let words = set.as_object().into_iter().flatten();
-    words
-        .map(|(key, value)| match value {
-            Value::String(text) => format!("{key}={}", text.replace(',', "\\,")),
-            other => format!("{key}={other}"),
-        })
-        .collect()
+/// Refuses what cannot be installed whatever is tried.
+fn check(spec: &Value, wanted: &Wanted) -> Result<(), Error> {
+    if !matches!(spec["helmVersion"].as_str().unwrap_or_default(), "" | "v3") {
+        return Err(Error::text("spec.helmVersion: only Helm v3 charts are supported"));
+    }
+    if !wanted.content.is_empty() {
+        return Ok(());
+    }
+    if wanted.chart.is_empty() {
+        return Err(Error::text("neither spec.chart nor spec.chartContent says what to install"));
+    }
+    // A name alone would be a path on the node, which is nobody's to read through an object.
+    let is_remote = ["https://", "http://", "oci://"].iter().any(|scheme| wanted.chart.starts_with(scheme));
+    if wanted.repo.is_empty() && !is_remote {
+        let what = "is no address, and spec.repo names no repository that has it";
+        return Err(Error::text(format!("spec.chart {:?} {what}", wanted.chart)));
+    }
+    Ok(())
 }
 
+/// Texts of values that a spec has itself: as text, then as an object, which wins.
+fn texts(spec: &Value) -> Vec<String> {
+    let text = spec["valuesContent"].as_str().filter(|text| !text.trim().is_empty()).map(String::from);
+    let object = spec["values"].is_object().then(|| spec["values"].to_string());
+    text.into_iter().chain(object).collect()
+}
+
+fn policy(word: &str) -> Result<Policy, Error> {
+    match word {
+        "" | "reinstall" => Ok(Policy::Reinstall),
+        "retry" => Ok(Policy::Retry),
+        "abort" => Ok(Policy::Abort),
+        other => Err(Error::text(format!("unknown failure policy {other:?}: abort, reinstall or retry"))),
+    }
+}
+
+fn timeout(value: &Value) -> Result<Option<Duration>, Error> {
+    let Some(text) = value.as_str().filter(|text| !text.is_empty()) else { return Ok(None) };
+    let wrong = || Error::text(format!("spec.timeout: invalid duration {text:?}"));
+    go_duration(text).map(Some).ok_or_else(wrong)
+}
+
+/// Values of `set` as words of `--set` and of `--set-string`: a text that looks like a number stays a text.
+fn set_words(set: &Value) -> (Vec<String>, Vec<String>) {
+    let (mut typed, mut texts) = (Vec::new(), Vec::new());
+    let sorted: BTreeMap<&String, &Value> = set.as_object().into_iter().flatten().collect();
+    for (key, value) in sorted {
+        match value {
+            Value::String(text) if !matches!(text.to_ascii_lowercase().as_str(), "true" | "false" | "null") => {
+                texts.push(format!("{key}={}", with_plain_commas(text)));
+            }
+            Value::String(word) => typed.push(format!("{key}={word}")),
+            other => typed.push(format!("{key}={other}")),
+        }
+    }
+    (typed, texts)
+}
+
+/// The text with a backslash before each comma that has none: a comma would begin another value.
+fn with_plain_commas(text: &str) -> String {
+    let (mut out, mut backslashes) = (String::new(), 0);
+    for letter in text.chars() {
+        if letter == ',' && backslashes % 2 == 0 {
+            out.push('\\');
+        }
+        backslashes = if letter == '\\' { backslashes + 1 } else { 0 };
+        out.push(letter);
+    }
+    out
+}
+
+/// A duration as Go writes them: `1h30m`, `1.5s`, `300ms`.
 fn go_duration(text: &str) -> Option<Duration> {
-    let units = [("h", 3600u64), ("m", 60), ("s", 1)];
-    let (mut rest, mut seconds) = (text, 0u64);
+    let units = [("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("ns", 1e-9), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+    let (mut rest, mut seconds) = (text, 0.0f64);
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..end].parse().ok()?;
+        let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
         let (name, unit) = units.iter().find(|(name, _)| rest[end..].starts_with(name))?;
-        seconds = seconds.checked_add(number.checked_mul(*unit)?)?;
+        seconds += number * unit;
         rest = &rest[end + name.len()..];
     }
-    Some(Duration::from_secs(seconds))
+    if text.is_empty() { None } else { Duration::try_from_secs_f64(seconds).ok() }
 }
 
 impl Wanted {
     /// The values that the objects give together.
     pub fn given(&self) -> Result<Map, Error> {
         let files = (0..self.values.len()).map(|place| place.to_string()).collect();
-        let flags = ValueFlags { files, set: self.set.clone(), ..ValueFlags::default() };
+        let flags = ValueFlags { files, set: self.set.clone(), text: self.set_text.clone(), ..ValueFlags::default() };
         let read = |name: &str| {
             let text = name.parse().ok().and_then(|place: usize| self.values.get(place));
             text.map(|text| text.clone().into_bytes()).ok_or_else(|| format!("open {name}: no such values"))
@@ -106,16 +202,18 @@ impl Wanted {
         values::merge(&flags, &read).map_err(|error| Error::text(error.to_string()))
     }
 
-    /// How it is installed or upgraded.
-    pub fn options(&self) -> Options {
+    /// How it is installed or upgraded; `begun` says whether the release that is there began with server-side apply.
+    pub fn options(&self, begun: Option<bool>) -> Options {
+        let server_side = self.server_side.or(begun).unwrap_or(true);
         Options {
             create_namespace: self.create_namespace,
             take_ownership: self.take_ownership,
             timeout: self.timeout.unwrap_or(Options::default().timeout),
             reuse: crate::charts::release::Reuse::Reset,
             replace: true,
-            force_conflicts: true,
-            server_side: Some(true),
+            // There are no conflicts without server-side apply, and it would be refused.
+            force_conflicts: self.force_conflicts && server_side,
+            server_side: Some(server_side),
             ..Options::default()
         }
     }
@@ -130,29 +228,79 @@ mod tests {
         json!({"metadata": {"name": "web", "namespace": "kube-system"}, "spec": spec})
     }
 
-    #[test]
-    fn the_config_wins_over_the_chart_and_set_over_both() {
-        let chart = chart(json!({"chart": "web", "targetNamespace": "site", "set": {"c": 3, "d": "x"},
-            "valuesContent": "a: 1\nb: 1\nc: 1\n"}));
-        let config = json!({"spec": {"valuesContent": "b: 2\n"}});
-        let wanted = read(&chart, Some(&config), &[]).unwrap();
-        assert_eq!(wanted.namespace, "site");
-        let given = values::plain(&Value::Object(wanted.given().unwrap()));
-        assert_eq!(given, json!({"a": 1, "b": 2, "c": 3, "d": "x"}));
-        let other = read(&chart, None, &[]).unwrap();
-        assert_ne!(other.hash, wanted.hash);
-        assert_eq!(read(&chart, Some(&config), &[]).unwrap().hash, wanted.hash);
+    fn plain(chart: &Value) -> Result<Wanted, Error> {
+        read(chart, None, &SecretValues::default())
     }
 
     #[test]
-    fn an_object_that_names_no_chart_is_refused() {
-        assert!(read(&chart(json!({})), None, &[]).is_err());
-        assert_eq!(read(&chart(json!({"chart": "x"})), None, &[]).unwrap().namespace, "kube-system");
+    fn values_are_laid_over_each_other_as_k3s_lays_them() {
+        let chart = chart(json!({"chart": "web", "repo": "https://x.test", "targetNamespace": "site",
+            "set": {"c": 3, "d": "x"}, "valuesContent": "a: 1\nb: 1\nc: 1\ne: 1\nf: 1\n", "values": {"e": 2, "f": 2}}));
+        let config = json!({"spec": {"valuesContent": "b: 2\nf: 4\n"}});
+        let secrets = SecretValues { of_chart: vec!["f: 3\ng: 3\n".into()], of_config: vec!["b: 5\n".into()] };
+        let wanted = read(&chart, Some(&config), &secrets).unwrap();
+        assert_eq!(wanted.namespace, "site");
+        let given = values::plain(&Value::Object(wanted.given().unwrap()));
+        assert_eq!(given, json!({"a": 1, "b": 5, "c": 3, "d": "x", "e": 2, "f": 4, "g": 3}));
+        let other = plain(&chart).unwrap();
+        assert_ne!(other.hash, wanted.hash);
+        assert_eq!(read(&chart, Some(&config), &secrets).unwrap().hash, wanted.hash);
+    }
+
+    #[test]
+    fn a_text_that_is_set_stays_a_text_unless_it_is_a_flag_or_null() {
+        let set = json!({"tag": "16", "port": 80, "on": "true", "off": "FALSE", "none": "null", "list": "a,b", "kept": "a\\,b"});
+        let given = plain(&chart(json!({"chartContent": "x", "set": set}))).unwrap().given().unwrap();
+        let wanted =
+            json!({"tag": "16", "port": 80, "on": true, "off": false, "none": null, "list": "a,b", "kept": "a,b"});
+        assert_eq!(values::plain(&Value::Object(given)), wanted);
+    }
+
+    #[test]
+    fn what_can_never_be_installed_is_refused() {
+        let no_address = "spec.chart \"x\" is no address, and spec.repo names no repository that has it";
+        for (spec, why) in [
+            (json!({}), "neither spec.chart nor spec.chartContent says what to install"),
+            (json!({"chart": "x"}), no_address),
+            (
+                json!({"chart": "/etc"}),
+                "spec.chart \"/etc\" is no address, and spec.repo names no repository that has it",
+            ),
+            (
+                json!({"chart": "file:///etc"}),
+                "spec.chart \"file:///etc\" is no address, and spec.repo names no repository that has it",
+            ),
+            (json!({"chartContent": "x", "helmVersion": "v2"}), "spec.helmVersion: only Helm v3 charts are supported"),
+            (json!({"chartContent": "x", "timeout": "soon"}), "spec.timeout: invalid duration \"soon\""),
+            (
+                json!({"chartContent": "x", "failurePolicy": "pray"}),
+                "unknown failure policy \"pray\": abort, reinstall or retry",
+            ),
+        ] {
+            assert_eq!(plain(&chart(spec)).unwrap_err().to_string(), why);
+        }
+        assert_eq!(plain(&chart(json!({"chart": "oci://x/y"}))).unwrap().namespace, "kube-system");
+    }
+
+    #[test]
+    fn the_config_says_over_the_chart_what_becomes_of_failures_and_conflicts() {
+        let own = chart(json!({"chartContent": "x", "failurePolicy": "abort", "forceConflicts": true}));
+        let config = json!({"spec": {"failurePolicy": "retry", "forceConflicts": false, "serverSide": "false"}});
+        let wanted = read(&own, Some(&config), &SecretValues::default()).unwrap();
+        assert_eq!((wanted.policy, wanted.force_conflicts, wanted.server_side), (Policy::Retry, false, Some(false)));
+        let alone = plain(&own).unwrap();
+        assert_eq!((alone.policy, alone.force_conflicts, alone.server_side), (Policy::Abort, true, None));
+        let begun = alone.options(Some(false));
+        assert_eq!((begun.server_side, begun.force_conflicts), (Some(false), false));
     }
 
     #[test]
     fn timeouts_are_gos_durations() {
         assert_eq!(go_duration("1h2m3s"), Some(Duration::from_secs(3723)));
-        assert_eq!(go_duration("fast"), None);
+        assert_eq!(go_duration("1.5s"), Some(Duration::from_millis(1500)));
+        assert_eq!(go_duration("300ms"), Some(Duration::from_millis(300)));
+        for wrong in ["fast", "", "5", "1e9h"] {
+            assert_eq!(go_duration(wrong), None, "{wrong}");
+        }
     }
 }
