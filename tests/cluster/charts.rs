@@ -1,5 +1,4 @@
-//! Releases on a real cluster: installed, upgraded, rolled back, taken away; hooks that fail, installs that are killed, and
-//! charts that are objects.
+//! Releases on a real cluster: installed, upgraded, rolled back, taken away; hooks that fail, installs that are killed.
 
 use super::harness::{self, Cluster, Said};
 use serde_json::Value;
@@ -286,25 +285,51 @@ fn a_hook_without_a_name_deletes_nothing() {
     cluster.kubectl("get configmap precious").ok();
 }
 
+const GADGET: &str = r#"apiVersion: sea.test/v1
+kind: Gadget
+metadata: {name: {{ .Release.Name }}}
+"#;
+const GADGETS: &str = r#"apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.sea.test}
+spec:
+  group: sea.test
+  names: {kind: Gadget, plural: gadgets}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+"#;
+
 #[test]
-fn a_chart_object_becomes_a_release() {
-    let Some(cluster) = Cluster::started("chart-objects") else { return };
-    let content = content(&cluster, &[("config.yaml", CONFIG)]);
-    let object = |text: &str| {
-        format!(
-            "apiVersion: helm.cattle.io/v1\nkind: HelmChart\nmetadata: {{name: web, namespace: kube-system}}\nspec:\n  \
-             chartContent: {content}\n  targetNamespace: sea\n  createNamespace: true\n  valuesContent: |\n    text: {text}\n"
-        )
-    };
-    cluster.kubectl_with("apply", &object("one")).ok();
-    cluster.kubectl("wait --for=condition=Ready helmchart/web -n kube-system --timeout=60s").ok();
-    assert_eq!(cluster.kubectl("get configmap web-text -n sea -o jsonpath={.data.text}").ok(), "one");
-    cluster.kubectl_with("apply", &object("two")).ok();
-    cluster.kubectl("wait --for=jsonpath={.data.text}=two configmap/web-text -n sea --timeout=60s").ok();
-    let config = "apiVersion: helm.cattle.io/v1\nkind: HelmChartConfig\nmetadata: {name: web, namespace: kube-system}\nspec:\n  valuesContent: |\n    text: three\n";
-    cluster.kubectl_with("apply", config).ok();
-    cluster.kubectl("wait --for=jsonpath={.data.text}=three configmap/web-text -n sea --timeout=60s").ok();
-    cluster.kubectl("delete helmchart web -n kube-system --timeout=60s").ok();
-    assert_ne!(cluster.kubectl("get configmap web-text -n sea").code, 0);
-    assert_eq!(cluster.kubectl("get secret -n sea -o name --selector=owner=helm").ok(), "");
+fn a_release_goes_also_when_the_kind_of_one_of_its_objects_went_before() {
+    let Some(cluster) = Cluster::started("chart-unserved") else { return };
+    let folder = chart(&cluster, "site", &[("config.yaml", CONFIG), ("gadget.yaml", GADGET)]);
+    std::fs::create_dir_all(folder.join("crds")).unwrap();
+    std::fs::write(folder.join("crds/gadgets.yaml"), GADGETS).unwrap();
+    chart_command(&cluster, &format!("install web {}", shown(&folder))).ok();
+    cluster.kubectl("delete crd gadgets.sea.test --timeout=60s").ok();
+    let said = chart_command(&cluster, "uninstall web");
+    assert!(said.err.contains("the cluster serves no Gadget of sea.test/v1"), "{}", said.err);
+    assert_eq!(said.ok(), "release \"web\" uninstalled\n");
+    assert_eq!(cluster.kubectl("get configmaps,secrets -l app.kubernetes.io/managed-by=Helm -o name").ok(), "");
+    assert_eq!(cluster.kubectl("get secrets -l owner=helm -o name").ok(), "");
+}
+
+#[test]
+fn what_cannot_even_begin_says_why_also_when_it_is_rolled_back() {
+    let Some(cluster) = Cluster::started("chart-reasons") else { return };
+    let claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: claim}\nspec: {storageClassName: none, \
+                 accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}\n";
+    let quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none}\nspec: {hard: {pods: '0'}}\n";
+    cluster.kubectl_with("apply", quota).ok();
+    let site = shown(&chart(&cluster, "site", &[("deployment.yaml", DEPLOYMENT), ("claim.yaml", claim)]));
+    let said = chart_command(&cluster, &format!("install web {site} --rollback-on-failure --timeout 8s"));
+    assert_eq!(said.code, 1);
+    for why in [
+        "Deployment/web  Replicas: 0/1\n      FailedCreate: pods \"web-",
+        "exceeded quota: none, requested: pods=1, used: pods=0, limited: pods=0",
+        "PersistentVolumeClaim/claim  PVC is not Bound. phase: Pending\n      ProvisioningFailed: storageclass.storage.k8s.io \"none\" not found",
+        "release web failed, and has been uninstalled due to rollback-on-failure being set",
+    ] {
+        assert!(said.err.contains(why), "{why} is not in\n{}", said.err);
+    }
 }

@@ -213,6 +213,7 @@ impl Actions {
         if !options.rollback_on_failure {
             return error;
         }
+        self.observer.failed();
         let options = Options { keep_history: false, ..options.clone() };
         match Box::pin(self.uninstall(&name, &options)).await {
             Ok(_) => error.during(format!(

@@ -11,8 +11,7 @@ use serde_json::Value;
 pub fn objects(text: &str) -> Result<Vec<Object>, Error> {
     let mut found = Vec::new();
     for document in split(text) {
-        let value = decode::yaml(document)
-            .map_err(|error| Error::text(format!("error parsing : error converting YAML to JSON: {error}")))?;
+        let value = decode::yaml(document).map_err(|error| Error::text(format!("error parsing : {error}")))?;
         if !value.is_null() {
             add(values::plain(&value), &mut found)?;
         }
@@ -36,6 +35,21 @@ fn add(value: Value, found: &mut Vec<Object>) -> Result<(), Error> {
 /// The objects of a text with their places; those without a namespace go to the cluster's own.
 pub async fn items(cluster: &Cluster, text: &str) -> Result<Vec<Item>, Error> {
     place(cluster, objects(text)?).await
+}
+
+/// Objects of kinds that the cluster serves, and the others: of those there can be none, because what a definition of a kind
+/// made goes with it.
+pub async fn served(cluster: &Cluster, objects: Vec<Object>) -> Result<(Vec<Object>, Vec<Object>), Error> {
+    let (mut served, mut others) = (Vec::with_capacity(objects.len()), Vec::new());
+    for object in objects {
+        // One without a kind is for `place` to complain of.
+        let is_named = !object.kind().is_empty() && !object.api_version().is_empty();
+        match is_named && cluster.kind(object.api_version(), object.kind()).await?.is_none() {
+            true => others.push(object),
+            false => served.push(object),
+        }
+    }
+    Ok((served, others))
 }
 
 /// Objects with their places.

@@ -30,6 +30,8 @@ pub trait Observer: Send + Sync {
     fn step(&self, _text: &str) {}
     /// What is waited for changed: all of it, in the order of the manifest.
     fn tree(&self, _nodes: &[Node]) {}
+    /// What was done did not succeed, and something is done about that now: the last tree is the one that says why.
+    fn failed(&self) {}
     /// A container of a hook said this.
     fn log(&self, _namespace: &str, _pod: &str, _container: &str, _text: &str) {}
     /// The API server warns of something that it was sent.

@@ -24,6 +24,29 @@ pub fn owns(workload: &Value, pod: &Value) -> bool {
     !selector.is_everything() && selector.matches(|key| labels[key].as_str())
 }
 
+/// Why a workload could not make its pods, as it says itself.
+pub fn of_workload(workload: &Value) -> Option<Reason> {
+    let refused = condition(&workload["status"], "ReplicaFailure").filter(|one| one["status"] == "True")?;
+    let why = text(&refused["message"]).to_string();
+    (!why.is_empty()).then(|| Reason { what: format!("{}:", text(&refused["reason"])), why })
+}
+
+/// How old a warning may be that was there before anybody waited.
+const RECENT: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// The object that a warning is about, by its uid, and what it says; nothing if it is of long ago.
+pub fn of_event(event: &Value, is_new: bool) -> Option<(String, Reason)> {
+    let times = ["lastTimestamp", "eventTime", "firstTimestamp"].iter();
+    let at = times.filter_map(|field| event[*field].as_str()?.parse::<jiff::Timestamp>().ok()).next();
+    let is_recent = at.is_some_and(|at| jiff::Timestamp::now().duration_since(at) < RECENT);
+    if !is_new && !is_recent {
+        return None;
+    }
+    let why = text(&event["message"]).to_string();
+    let reason = Reason { what: format!("{}:", text(&event["reason"])), why };
+    Some((event["involvedObject"]["uid"].as_str()?.to_string(), reason))
+}
+
 /// What keeps a pod from being ready; nothing if it is.
 pub fn of_pod(pod: &Value) -> Vec<Reason> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -126,6 +149,16 @@ mod tests {
         assert_eq!(why(pod(scheduled)), ["pod web-1 cannot be scheduled: unbound claim"]);
         let ready = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
         assert!(why(pod(ready)).is_empty());
+    }
+
+    #[test]
+    fn a_warning_of_long_ago_says_nothing_unless_it_comes_again() {
+        let event = |at: &str| json!({"reason": "ProvisioningFailed", "message": "no such class", "lastTimestamp": at, "involvedObject": {"uid": "u"}});
+        let reason = Reason { what: "ProvisioningFailed:".into(), why: "no such class".into() };
+        let now = jiff::Timestamp::now().to_string();
+        assert_eq!(of_event(&event(&now), false), Some(("u".into(), reason.clone())));
+        assert_eq!(of_event(&event("2020-01-01T00:00:00Z"), false), None);
+        assert_eq!(of_event(&event("2020-01-01T00:00:00Z"), true), Some(("u".into(), reason)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `uninstall`: takes a release's objects and its records away.
 //!
-//! Source: helm/helm `pkg/action/uninstall.go`.
+//! Source: helm/helm `pkg/action/uninstall.go`. Beyond it: an object whose kind is served no more does not stop the others.
 
 use super::apply;
 use super::cluster::Item;
@@ -115,8 +115,16 @@ impl Actions {
 
     /// Looks at the objects of a release: which are its own and go, which stay.
     async fn sort(&self, release: &Release) -> Result<Sorted, Error> {
-        let items = manifest::items(&self.cluster, &release.manifest).await;
-        let mut items = items.map_err(|error| error.during("unable to build kubernetes objects for delete"))?;
+        let build = |error: Error| error.during("unable to build kubernetes objects for delete");
+        let objects = manifest::objects(&release.manifest).map_err(build)?;
+        // Helm would leave the release half uninstalled for ever, with all its other objects.
+        let (objects, unserved) = manifest::served(&self.cluster, objects).await.map_err(build)?;
+        for object in &unserved {
+            let (kind, name, version) = (object.kind(), object.name(), object.api_version());
+            let why = format!("the cluster serves no {kind} of {version}");
+            self.observer.warn(&format!("skipping delete of {kind} {name:?}: {why}"));
+        }
+        let mut items = manifest::place(&self.cluster, objects).await.map_err(build)?;
         by_kind(&mut items, UNINSTALL_ORDER, |item| &item.kind.kind);
         let mut sorted = Sorted::default();
         let (kept, others): (Vec<Item>, Vec<Item>) =

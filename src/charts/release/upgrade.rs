@@ -169,6 +169,7 @@ impl Actions {
     }
 
     async fn roll_back_failed(&self, name: &str, error: Error, options: &Options) -> Error {
+        self.observer.failed();
         let history = match self.history(name).await {
             Ok(history) => history,
             Err(other) => {

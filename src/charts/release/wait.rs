@@ -2,7 +2,7 @@
 
 use super::cluster::{Cluster, Item, Kind};
 use super::error::Error;
-use super::observer::{Node, Observer};
+use super::observer::{Node, Observer, Reason};
 use super::readiness::{State, Until, Verdict, judge};
 use super::reasons;
 use crate::client::Selection;
@@ -28,6 +28,15 @@ enum Told {
     Object(usize, Option<Value>),
     /// A pod, by namespace and name.
     Pod((String, String), Option<Value>),
+    /// A warning about an object, by the object's uid.
+    Warning(String, Reason),
+}
+
+/// What may say why objects are not ready.
+#[derive(Default)]
+struct Beside {
+    pods: BTreeMap<(String, String), Value>,
+    warnings: HashMap<String, Reason>,
 }
 
 struct Tracked<'a> {
@@ -56,9 +65,10 @@ pub async fn wait(
     let mut watches = JoinSet::new();
     watch_objects(cluster, &tracked, until, &sender, &mut watches);
     watch_pods(cluster, &tracked, until, &sender, &mut watches);
-    let mut pods: BTreeMap<(String, String), Value> = BTreeMap::new();
+    watch_warnings(cluster, &tracked, until, &sender, &mut watches);
+    let mut beside = Beside::default();
     loop {
-        observer.tree(&nodes(&tracked, &pods));
+        observer.tree(&nodes(&tracked, &beside));
         if is_over(&tracked, until) {
             return conclude(&tracked, until, false);
         }
@@ -75,8 +85,9 @@ pub async fn wait(
                     tracked[place].verdict = judge(live.as_ref(), until);
                     tracked[place].live = live;
                 }
-                Told::Pod(key, Some(pod)) => drop(pods.insert(key, pod)),
-                Told::Pod(key, None) => drop(pods.remove(&key)),
+                Told::Pod(key, Some(pod)) => drop(beside.pods.insert(key, pod)),
+                Told::Pod(key, None) => drop(beside.pods.remove(&key)),
+                Told::Warning(uid, reason) => drop(beside.warnings.insert(uid, reason)),
             }
             next = told.try_recv().ok();
         }
@@ -204,17 +215,60 @@ fn watch_pods(
     }
 }
 
-fn nodes(tracked: &[Tracked], pods: &BTreeMap<(String, String), Value>) -> Vec<Node> {
+/// Warnings are watched only to tell why objects are not ready that have no pods to tell it.
+fn watch_warnings(
+    cluster: &Cluster,
+    tracked: &[Tracked],
+    until: Until,
+    sender: &UnboundedSender<Told>,
+    watches: &mut JoinSet<()>,
+) {
+    if until == Until::Gone {
+        return;
+    }
+    let waiting = tracked.iter().filter(|one| one.verdict.state != wanted(until));
+    let namespaces: HashSet<&str> = waiting.map(|one| one.item.namespace.as_str()).filter(|n| !n.is_empty()).collect();
+    let selection = Selection { labels: String::new(), fields: "type=Warning".into() };
+    for namespace in namespaces {
+        let kind = Kind { api_version: "v1".into(), kind: "Event".into(), plural: "events".into(), namespaced: true };
+        let source = Whole(kind.door(cluster.client(), namespace));
+        let (sender, selection) = (sender.clone(), selection.clone());
+        let tell = move |seen: Seen<DynamicObject>| {
+            let (event, is_new) = match seen {
+                Seen::Applied(event) => (event, true),
+                Seen::Present(event) => (event, false),
+                Seen::Listing | Seen::Listed(_) | Seen::Deleted(_) => return,
+            };
+            if let Some((uid, reason)) = reasons::of_event(&event.data, is_new) {
+                // The receiver lives as long as the waiting.
+                sender.send(Told::Warning(uid, reason)).ok();
+            }
+        };
+        watches.spawn(async move { follow(&source, &selection, tell).await });
+    }
+}
+
+/// What keeps an object: what its pods say, or else itself, or else a warning about it.
+fn reasons_of(live: &Value, beside: &Beside) -> Vec<Reason> {
+    let own = beside.pods.values().filter(|pod| reasons::owns(live, pod));
+    let mut found: Vec<Reason> = own.flat_map(reasons::of_pod).collect();
+    if found.is_empty() {
+        let warning = || beside.warnings.get(live["metadata"]["uid"].as_str()?).cloned();
+        found.extend(reasons::of_workload(live).or_else(warning));
+    }
+    found
+}
+
+fn nodes(tracked: &[Tracked], beside: &Beside) -> Vec<Node> {
     let node = |one: &Tracked| {
         let waits = matches!(one.verdict.state, State::InProgress | State::Failed);
         let live = one.live.as_ref().filter(|_| waits);
-        let own = live.into_iter().flat_map(|live| pods.values().filter(|pod| reasons::owns(live, pod)));
         Node {
             what: format!("{}/{}", one.item.kind.kind, one.item.name),
             namespace: one.item.namespace.clone(),
             state: one.verdict.state,
             message: one.verdict.message.clone(),
-            reasons: own.flat_map(reasons::of_pod).collect(),
+            reasons: live.map(|live| reasons_of(live, beside)).unwrap_or_default(),
         }
     };
     tracked.iter().map(node).collect()
@@ -256,6 +310,7 @@ mod tests {
         let mock = Mock::default();
         mock.list(list(json!([job("1", json!({}))])));
         mock.list(list(json!([])));
+        mock.list(list(json!([])));
         mock.watch(&[json!({"type": "MODIFIED", "object": job("2", json!({"conditions": [{"type": "Complete", "status": "True"}]}))})]);
         let cluster = Cluster::new(mock.client(), "sea");
         let seen = Seen::default();
@@ -274,8 +329,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_end_of_patience_says_what_is_missing() {
         let mock = Mock::default();
-        mock.list(list(json!([])));
-        mock.list(list(json!([])));
+        (0..3).for_each(|_| mock.list(list(json!([]))));
         let cluster = Cluster::new(mock.client(), "sea");
         let error =
             wait(&cluster, &[item(json!({}))], Until::JobsDone, Duration::from_secs(5), &Silent).await.unwrap_err();
@@ -293,6 +347,17 @@ mod tests {
             error.to_string(),
             "resource Job/sea/one not ready. status: Failed, message: Job Failed. failed: 1/1"
         );
+    }
+
+    #[test]
+    fn an_object_without_pods_says_itself_or_a_warning_says_why_it_is_not_ready() {
+        let mut beside = Beside::default();
+        let warning = Reason { what: "FailedCreate:".into(), why: "exceeded quota".into() };
+        beside.warnings.insert("u".into(), warning.clone());
+        assert_eq!(reasons_of(&job("1", json!({})), &beside), [warning]);
+        let refused = json!({"conditions": [{"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "no account"}]});
+        let own = Reason { what: "FailedCreate:".into(), why: "no account".into() };
+        assert_eq!(reasons_of(&job("1", refused), &beside), [own]);
     }
 
     #[tokio::test(start_paused = true)]
