@@ -31,6 +31,14 @@ pub struct Download {
     pub pass_credentials: bool,
 }
 
+/// Whether a repository can be at an address at all.
+pub fn check_scheme(repository: &str) -> Result<(), Error> {
+    match repository.split_once("://").map_or("", |(scheme, _)| scheme) {
+        "http" | "https" => Ok(()),
+        other => Err(Error::Repository(format!("could not find protocol handler for: {other}"))),
+    }
+}
+
 /// What an address answers.
 pub async fn get(url: &str, download: &Download) -> Result<Vec<u8>, Error> {
     get_from(url, url, download).await
@@ -41,12 +49,9 @@ pub async fn get(url: &str, download: &Download) -> Result<Vec<u8>, Error> {
 pub async fn get_from(url: &str, repository: &str, download: &Download) -> Result<Vec<u8>, Error> {
     let parsed =
         Url::parse(url).map_err(|error| Error::Repository(format!("invalid chart URL format: {url}: {error}")))?;
-    if parsed.scheme() == "file" {
-        let path = parsed.to_file_path().map_err(|()| Error::Repository(format!("invalid chart URL format: {url}")))?;
-        return std::fs::read(&path).map_err(|error| Error::io("open", &path, &error));
-    }
+    // Nothing else: an index of somebody's server must not have files of this machine read.
     if !matches!(parsed.scheme(), "http" | "https") {
-        return Err(Error::Repository(format!("could not find protocol handler for: {}", parsed.scheme())));
+        return Err(Error::Repository(format!("scheme {:?} not supported", parsed.scheme())));
     }
     let same = Url::parse(repository).is_ok_and(|other| other.origin() == parsed.origin());
     let mut request = client(download)?.get(parsed);
@@ -102,27 +107,62 @@ fn words(error: &reqwest::Error) -> String {
     }
     let text = cause.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
-    error.url().map_or_else(|| text.to_string(), |url| crate::charts::dial_words(url.as_str(), text))
+    match GO_WORDS.iter().find(|(ours, _)| text.contains(ours)) {
+        Some((_, go)) => (*go).to_string(),
+        None => error.url().map_or_else(|| text.to_string(), |url| crate::charts::dial_words(url.as_str(), text)),
+    }
 }
+
+/// What is said of connections here, and by Go.
+const GO_WORDS: &[(&str, &str)] = &[
+    ("too many redirects", "stopped after 10 redirects"),
+    ("end of file before message length reached", "unexpected EOF"),
+    ("Connection reset by peer", "read: connection reset by peer"),
+    ("UnknownIssuer", "tls: failed to verify certificate: x509: certificate signed by unknown authority"),
+    ("certificate expired", "tls: failed to verify certificate: x509: certificate has expired or is not yet valid"),
+    (
+        "certificate not valid yet",
+        "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+    ),
+    (
+        "certificate not valid for name",
+        "tls: failed to verify certificate: x509: certificate is not valid for this name",
+    ),
+    ("InvalidContentType", "tls: first record does not look like a TLS handshake"),
+    ("fatal alert: CertificateRequired", "remote error: tls: certificate required"),
+    ("fatal alert: BadCertificate", "remote error: tls: bad certificate"),
+    ("fatal alert: UnknownCA", "remote error: tls: unknown certificate authority"),
+    ("fatal alert: HandshakeFailure", "remote error: tls: handshake failure"),
+];
 
 pub(super) fn client(download: &Download) -> Result<reqwest::Client, Error> {
     crate::base::crypto::install();
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Error::io("open", path, &error));
-    let tls = |error: reqwest::Error| Error::Repository(format!("can't create TLS config for client: {error}"));
+    let refuse = |why: String| Error::Repository(format!("can't create TLS config for client: {why}"));
+    let tls = |error: reqwest::Error| refuse(words(&error));
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("Helm/4 coracle/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .tls_danger_accept_invalid_certs(download.insecure);
     if let Some(path) = &download.ca_file {
-        let bundle = reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(tls)?;
+        let text = std::fs::read(path).map_err(|_| refuse(format!("can't read CA file: {}", path.display())))?;
+        let bundle = reqwest::Certificate::from_pem_bundle(&text).map_err(tls)?;
+        if bundle.is_empty() {
+            return Err(refuse(format!("failed to append certificates from file: {}", path.display())));
+        }
         builder = builder.tls_certs_merge(bundle);
     }
     if let (Some(certificate), Some(key)) = (&download.cert_file, &download.key_file) {
         let mut both = read(certificate)?;
         both.push(b'\n');
         both.extend(read(key)?);
-        builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(tls)?);
+        let (certificate, key) = (certificate.display(), key.display());
+        let pair = |error: reqwest::Error| {
+            refuse(format!("can't load key pair from cert {certificate} and key {key}: {}", words(&error)))
+        };
+        let identity = reqwest::Identity::from_pem(&both).map_err(pair)?;
+        return builder.identity(identity).build().map_err(pair);
     }
     builder.build().map_err(tls)
 }

@@ -7,7 +7,7 @@ use super::super::Error;
 use super::super::provenance::{self, Verified};
 use super::cache;
 use super::file::{Entry, File};
-use super::http::{Download, get_from, resolve_url, same_url};
+use super::http::{Download, check_scheme, get_from, resolve_url, same_url};
 use super::index::Index;
 use super::settings::Settings;
 use super::{oci, write_shared};
@@ -208,6 +208,7 @@ impl Source {
     /// A chart of a repository that is only named by its address.
     async fn in_repository(wanted: &Wanted, download: &Download) -> Result<Self, Error> {
         let (repository, name, version) = (wanted.repository.as_str(), wanted.name.as_str(), wanted.version.as_str());
+        check_scheme(repository)?;
         let unreachable = |error: Error| {
             let what = "is not a valid chart repository or cannot be reached";
             Error::Repository(format!("looks like {repository:?} {what}: {error}"))

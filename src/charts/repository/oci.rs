@@ -238,7 +238,11 @@ fn annotations(metadata: &Metadata) -> BTreeMap<String, String> {
 
 /// Whether a registry takes a name and secret: it is asked for something that need not be there.
 pub async fn check_login(registry: &str, download: &Download) -> Result<(), Error> {
-    let reference: Reference = format!("{registry}/login/check:latest").parse().map_err(|error| failed(&error))?;
+    let reference: Result<Reference, _> = format!("{registry}/login/check:latest").parse();
+    // A scheme or a path is no part of a registry's name.
+    let reference = reference.ok().filter(|reference| reference.registry() == registry);
+    let invalid = || Error::Repository(format!("invalid reference: invalid registry {registry:?}"));
+    let reference = reference.ok_or_else(invalid)?;
     let checked = match way(&reference, download)? {
         Way::Usual(mut access) => {
             access.logins.truncate(1);
