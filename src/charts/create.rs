@@ -67,7 +67,7 @@ pub fn create_from(name: &str, folder: &Path, starter: &Path) -> Result<PathBuf,
     // A problem of the values is told before anything is written.
     let values = chart.raw_file("values.yaml").map(changed);
     if let Some(file) = &values {
-        load_values(&file.text()).map_err(|problem| Error::Chart(format!("transforming values file: {problem}")))?;
+        load_values(&file.data).map_err(|problem| Error::Chart(format!("transforming values file: {problem}")))?;
     }
     let metadata = serde_json::to_value(&chart.metadata).map_err(|error| Error::Chart(error.to_string()))?;
     let mut files = vec![File::new("Chart.yaml", decode::to_yaml(&metadata).as_bytes(), 0)];
@@ -110,7 +110,7 @@ mod tests {
                    true}\nhttpRoute: {enabled: true}\n";
         for given in ["", all] {
             let mut chart = Chart::load(&path).unwrap();
-            let given = load_values(given).unwrap();
+            let given = load_values(given.as_bytes()).unwrap();
             let options = ReleaseOptions::default();
             let rendered =
                 crate::charts::render(&mut chart, &given, &options, &Capabilities::default(), &Offline).unwrap();

@@ -5,6 +5,7 @@
 use super::chart::number_text;
 use super::values::{Map, Value};
 use super::yaml as engine_yaml;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// One YAML document as JSON; whole numbers stay whole. The error has Helm's words.
@@ -15,6 +16,23 @@ pub fn yaml(text: &str) -> Result<Value, String> {
 /// The same, of a table only the entries under some keys, in whatever letter case.
 pub fn yaml_of(text: &str, keys: &[&str]) -> Result<Value, String> {
     engine_yaml::to_json_of(text, keys).map_err(|problem| format!("error converting YAML to JSON: {problem}"))
+}
+
+/// The text of a YAML stream: UTF-8, or UTF-16 if it begins with that one's mark, as editors and shells of Windows write it.
+pub fn text(data: &[u8]) -> Result<Cow<'_, str>, String> {
+    let problem = |what: &str| format!("error converting YAML to JSON: yaml: {what}");
+    let wide = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = rest.as_chunks().0.iter().map(|pair| unit(*pair)).collect();
+        String::from_utf16(&units).map(Cow::Owned).map_err(|_| problem("incomplete UTF-16 surrogate pair"))
+    };
+    match data {
+        [0xff, 0xfe, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => wide(rest, u16::from_be_bytes),
+        _ => match std::str::from_utf8(data) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) => Err(problem(engine_yaml::octets_problem(data))),
+        },
+    }
 }
 
 /// A value as YAML, as Helm writes it: keys sorted, lists not indented.
@@ -183,5 +201,20 @@ pub mod base64_data {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
         let text = Option::<String>::deserialize(from)?.unwrap_or_default();
         STANDARD.decode(text).map(Arc::from).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod text_tests {
+    use super::text;
+
+    #[test]
+    fn a_text_is_utf_8_or_marked_as_utf_16() {
+        assert_eq!(text("a: é".as_bytes()).unwrap(), "a: é");
+        assert_eq!(text(b"\xff\xfea\0:\0 \0\xe9\0").unwrap(), "a: é");
+        assert_eq!(text(b"\xfe\xff\0a\0:").unwrap(), "a:");
+        let latin = text(b"a: \xe9t\xe9\n").unwrap_err();
+        assert_eq!(latin, "error converting YAML to JSON: yaml: invalid trailing UTF-8 octet");
+        assert!(text(b"\xff\xfe\0\xd8").is_err());
     }
 }

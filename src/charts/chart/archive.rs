@@ -101,7 +101,7 @@ pub fn without_mark(data: &[u8]) -> &[u8] {
 }
 
 fn too_large() -> Error {
-    Error::Chart(format!("decompressed chart is larger than the maximum size {LARGEST_CHART}"))
+    Error::Chart(format!("decompressed chart is larger than the maximum file size {LARGEST_CHART}"))
 }
 
 /// The name without the folder that all entries are in; refuses what leaves it.

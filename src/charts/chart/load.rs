@@ -39,7 +39,7 @@ pub fn open(path: &Path) -> Result<Chart, Error> {
         return load(path);
     }
     let files = archive::read(&packed(path)?[..]);
-    let files = files.map_err(|_| Error::Chart("unable to load chart archive".into()))?;
+    let files = files.map_err(|why| Error::Chart(format!("unable to load chart archive: {why}")))?;
     if !files.iter().any(|file| file.name == "Chart.yaml") {
         return Err(Error::Chart("unable to detect chart version, no Chart.yaml found".into()));
     }
@@ -89,7 +89,7 @@ fn load_folder(folder: &Path) -> Result<Chart, Error> {
 /// What cannot be read is told when it is its turn.
 fn read_ahead(path: &Path) -> Option<Ahead> {
     let file = read_file(path, VALUES.into()).ok()?;
-    let values = load_values(&file.text()).ok()?;
+    let values = load_values(&file.data).ok()?;
     Some(Ahead { data: file.data, values })
 }
 
@@ -226,7 +226,7 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u6
             VALUES => {
                 chart.values = match ahead.take().filter(|ahead| ahead.data == file.data) {
                     Some(ahead) => ahead.values,
-                    None => load_values(&file.text()).map_err(|problem| cannot(file, &problem))?,
+                    None => load_values(&file.data).map_err(|problem| cannot(file, &problem))?,
                 }
             }
             "values.schema.json" => chart.schema = Some(file.data.clone()),

@@ -646,6 +646,15 @@ fn outcome(text: &str, data: &serde_json::Value) -> String {
 }
 
 #[test]
+fn a_text_that_grows_and_grows_is_refused() {
+    let doubled = r#"{{ $x := repeat 40000000 "x" }}{{ print $x $x | len }}"#;
+    let printed = r#"{{ $x := repeat 60000000 "x" }}{{ range until 9 }}{{ $x }}{{ end }}"#;
+    let got = on_stack(|| [doubled, printed].map(|text| outcome(text, &serde_json::Value::Null))).unwrap();
+    assert!(got[0].ends_with("error calling print: the text is longer than 67108864 bytes"), "{}", &got[0][..99]);
+    assert!(got[1].ends_with("the output is longer than 134217728 bytes"), "{}", &got[1][..99]);
+}
+
+#[test]
 fn templates_print_what_helm_prints() {
     let wrong = on_stack(|| {
         let data = serde_json::from_str(DATA).unwrap();

@@ -2,6 +2,8 @@
 
 #[rustfmt::skip]
 pub(super) const CASES: &[(&str, &str)] = &[
+    ("{{ printf \"%999999999d\" 1 }}", "O %!(NOVERB)%!(EXTRA int=1)"),
+    ("{{ printf \"%1000001d\" 1 | len }}", "O 1000001"),
     ("{{ len nil }}", "E template: x:1:3: executing \"x\" at <len nil>: error calling len: reflect: call of reflect.Value.Type on zero Value"),
     ("{{ len .nope }}", "E template: x:1:3: executing \"x\" at <len .nope>: error calling len: len of nil pointer"),
     ("{{ .nope | len }}", "E template: x:1:11: executing \"x\" at <len>: error calling len: reflect: call of reflect.Value.Type on zero Value"),

@@ -35,7 +35,7 @@ impl Linter<'_> {
             self.tell(Severity::Error, FILE, "should be a file, not a directory");
         }
         let text = std::fs::read(&path).map_err(|error| Error::io("open", &path, &error).to_string());
-        let document = text.and_then(|text| decode::yaml(&String::from_utf8_lossy(&text)));
+        let document = text.and_then(|text| decode::yaml(&decode::text(&text)?));
         let mut metadata = Metadata::default();
         let document = document.and_then(|document| metadata.fill(&document).map(|()| document));
         let document = match document {

@@ -129,7 +129,8 @@ impl Linter<'_> {
 
     fn check_values(&self, path: &Path) -> Result<(), String> {
         let text = std::fs::read(path).map_err(|error| Error::io("open", path, &error).to_string())?;
-        let table = decode::yaml_table(&String::from_utf8_lossy(&text))
+        let table = decode::text(&text)
+            .and_then(|text| decode::yaml_table(&text))
             .map_err(|problem| format!("unable to parse YAML: {problem}"))?;
         let own = table;
         let mut all = self.given.clone();

@@ -15,6 +15,10 @@ struct Callee<'n> {
     variadic: bool,
 }
 
+/// The most bytes of a text that a function makes. A text that is doubled a few times would take all memory of the machine,
+/// on which a cluster's server may render charts of others.
+const LONGEST_TEXT: usize = 64 << 20;
+
 impl<'t> State<'t> {
     /// A field or method of a value.
     pub fn field(
@@ -121,13 +125,15 @@ impl<'t> State<'t> {
     }
 
     fn result(&mut self, result: Result<Value, Error>, place: Place<'t>, name: &str) -> Result<Slot, Error> {
-        match result {
-            Ok(value) => Ok(Slot::plain(value)),
-            Err(failure) => {
-                self.place = place;
-                Err(self.error_around(&format!("error calling {name}: "), failure))
+        let failure = match result {
+            Ok(Value::Str(text)) if text.len() > LONGEST_TEXT => {
+                Error::new(format!("the text is longer than {LONGEST_TEXT} bytes"))
             }
-        }
+            Ok(value) => return Ok(Slot::plain(value)),
+            Err(failure) => failure,
+        };
+        self.place = place;
+        Err(self.error_around(&format!("error calling {name}: "), failure))
     }
 
     /// Checks how many arguments there are.

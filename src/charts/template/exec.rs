@@ -20,6 +20,9 @@ pub(super) struct Slot {
     pub boxed: bool,
 }
 
+/// The most bytes that a template may print.
+const MOST_OUTPUT: usize = 128 << 20;
+
 impl Slot {
     pub fn plain(value: Value) -> Self {
         Slot { value, boxed: false }
@@ -133,6 +136,9 @@ impl<'t> State<'t> {
     fn list(&mut self, dot: &Slot, list: Run) -> Result<Flow, Error> {
         for node in list.of(&self.code.nodes) {
             let flow = self.walk(dot, node)?;
+            if self.out.len() > MOST_OUTPUT {
+                return Err(self.error(format!("the output is longer than {MOST_OUTPUT} bytes")));
+            }
             if flow != Flow::On {
                 return Ok(flow);
             }

@@ -633,12 +633,13 @@ impl Directives<'_> {
     }
 
     fn number(&mut self) -> Option<usize> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        let digits = std::str::from_utf8(&self.format[start..self.at]).ok()?;
-        digits.parse::<usize>().ok().filter(|number| *number <= LARGEST as usize)
+        let rest = &self.format[self.at..];
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = std::str::from_utf8(&rest[..length]).ok().filter(|digits| !digits.is_empty())?;
+        let number = digits.parse::<usize>().ok().filter(|number| number / 10 <= LARGEST as usize);
+        // As in Go, what comes behind a number that is too large is not read, and is no verb.
+        self.at = number.map_or(self.format.len(), |_| self.at + length);
+        number
     }
 
     fn width(&mut self, printer: &mut Printer) {

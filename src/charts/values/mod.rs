@@ -41,9 +41,8 @@ pub fn merge(flags: &ValueFlags, read: Source) -> Result<Map, Error> {
     let mut base = Map::new();
     for file in &flags.files {
         let data = read(file).map_err(Error::Values)?;
-        let text = String::from_utf8_lossy(&data);
         let table =
-            load_values(&text).map_err(|problem| Error::Values(format!("failed to parse {file}: {problem}")))?;
+            load_values(&data).map_err(|problem| Error::Values(format!("failed to parse {file}: {problem}")))?;
         overlay(&mut base, table);
     }
     for text in &flags.json {
@@ -77,11 +76,12 @@ pub fn merge(flags: &ValueFlags, read: Source) -> Result<Map, Error> {
 }
 
 /// The tables of a YAML stream, later documents over earlier ones.
-pub fn load_values(text: &str) -> Result<Map, String> {
+pub fn load_values(data: &[u8]) -> Result<Map, String> {
+    let cannot = |problem: String| format!("cannot unmarshal yaml document: {problem}");
+    let text = decode::text(data).map_err(cannot)?;
     let mut values = Map::new();
-    for document in documents(text) {
-        let table =
-            decode::yaml_table(document).map_err(|problem| format!("cannot unmarshal yaml document: {problem}"))?;
+    for document in documents(&text) {
+        let table = decode::yaml_table(document).map_err(cannot)?;
         if values.is_empty() {
             values = table;
         } else {

@@ -9,6 +9,9 @@ pub struct Arguments {
     /// bash, zsh, fish or powershell
     #[arg(value_name = "SHELL")]
     words: Vec<String>,
+    /// Disable completion descriptions
+    #[arg(long)]
+    no_descriptions: bool,
 }
 
 /// Prints the script; where no shell is named that has one, how to ask for it.
@@ -25,6 +28,16 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         let command = format!("helm completion {shell}");
         return Err(Problem(format!("{command:?} accepts no arguments\n\nUsage:  {command} [flags]")));
     }
-    clap_complete::generate(shell, &mut super::whole(), "helm", &mut std::io::stdout());
+    let mut whole = super::whole();
+    if arguments.no_descriptions {
+        whole = undescribed(whole);
+    }
+    clap_complete::generate(shell, &mut whole, "helm", &mut std::io::stdout());
     Ok(())
+}
+
+/// The tree of commands without what they and their flags are for.
+fn undescribed(command: clap::Command) -> clap::Command {
+    let command = command.about(None::<&str>).mut_args(|argument| argument.help(None::<&str>));
+    command.mut_subcommands(undescribed)
 }

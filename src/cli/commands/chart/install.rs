@@ -166,7 +166,8 @@ fn pipe(program: &str, words: &[String], text: String) -> Result<String, String>
     writer.join().ok();
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("error while running command {program}. error output:\n{said}: {}", output.status));
+        let status = output.status.to_string().replace("exit status: ", "exit status ");
+        return Err(format!("error while running command {program}. error output:\n{said}: {status}"));
     }
     if output.stdout.iter().all(u8::is_ascii_whitespace) {
         return Err(format!("post-renderer {program:?} produced empty output"));

@@ -51,7 +51,7 @@ pub struct Arguments {
     all_namespaces: bool,
     /// Maximum number of releases to fetch
     #[arg(short, long, default_value_t = 256)]
-    max: usize,
+    max: i64,
     /// Next release index in the list, used to offset from start value
     #[arg(long, default_value_t = 0)]
     offset: usize,
@@ -110,7 +110,8 @@ fn wanted(arguments: &Arguments) -> List {
         selector: arguments.selector.clone(),
         by_date: arguments.date,
         reverse: arguments.reverse,
-        limit: arguments.max,
+        // Less than nothing is no limit, as nothing is.
+        limit: usize::try_from(arguments.max).unwrap_or_default(),
         offset: arguments.offset,
     }
 }

@@ -74,7 +74,7 @@ macro_rules! commands {
 
         /// The command that a word names, alone.
         fn branch(word: &str) -> Option<clap::Command> {
-            None$(.or_else(|| tree::named::<$module::Arguments>(word, stringify!($name))))*.map(like_go)
+            None$(.or_else(|| tree::named::<$module::Arguments>(word, stringify!($name))))*
         }
 
         fn dispatch(command: Command, scope: &Scope) -> Outcome {
@@ -201,11 +201,11 @@ fn logged(path: &std::path::Path) -> String {
     if is_plain { text } else { format!("{text:?}") }
 }
 
-const TREE: Tree = Tree { root: || like_go(Helm::command()), branch, whole, pass: |command| command };
+const TREE: Tree = Tree { root: Helm::command, branch, whole, pass: like_go };
 
-/// The tree of all commands.
+/// The tree of all commands, as help shows it.
 fn whole() -> clap::Command {
-    like_go(Command::augment_subcommands(Helm::command()))
+    Command::augment_subcommands(Helm::command())
 }
 
 /// Switches take a value as Go's do, and what is said again counts.
@@ -213,9 +213,27 @@ fn like_go(command: clap::Command) -> clap::Command {
     switches(command.args_override_self(true))
 }
 
+/// The words of `help COMMAND` as those of `COMMAND --help`.
+fn of_help(mut words: Vec<OsString>) -> Result<Vec<OsString>, Exit> {
+    if words.first().is_none_or(|word| word != "help") {
+        return Ok(words);
+    }
+    words.remove(0);
+    let plain = words.iter().filter_map(|word| word.to_str()).take_while(|word| !word.starts_with('-'));
+    let topic: Vec<&str> = plain.collect();
+    if topic.first().is_some_and(|first| whole().find_subcommand(first).is_none()) {
+        aside(format_args!("Unknown help topic [`{}`]", topic.join("` `")));
+        // A closed pipe is no failure of ours.
+        whole().print_help().ok();
+        return Err(Exit::Success);
+    }
+    words.push("--help".into());
+    Ok(words)
+}
+
 /// The flags of every command, and the command.
 fn parse(words: Vec<OsString>) -> Result<(Globals, Option<Command>), Exit> {
-    let words: Vec<_> = std::iter::once(OsString::from("helm")).chain(words).collect();
+    let words: Vec<_> = std::iter::once(OsString::from("helm")).chain(of_help(words)?).collect();
     let parsed = TREE.read(&words).and_then(|(_, mut matches)| {
         let globals = Helm::from_arg_matches_mut(&mut matches)?.globals;
         let name = matches.subcommand_name().map(str::to_string);

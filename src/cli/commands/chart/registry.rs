@@ -121,6 +121,10 @@ pub fn ask(prompt: &str, secret: bool) -> Result<String, Problem> {
     print!("{prompt}");
     std::io::stdout().flush()?;
     let stdin = std::io::stdin();
+    // A secret that comes through a pipe is announced by `--password-stdin`.
+    if secret && !isatty(&stdin) {
+        return Err(Problem("inappropriate ioctl for device".into()));
+    }
     let shown = if secret && isatty(&stdin) { Some(tcgetattr(&stdin)?) } else { None };
     if let Some(shown) = &shown {
         let mut hidden = shown.clone();

@@ -176,6 +176,7 @@ fn add(flags: AddFlags, scope: &Scope) -> Outcome {
         }
         _ => {}
     }
+    repository::check_scheme(url)?;
     scope.wait(repository::update_repository(&entry, &scope.settings)).map_err(|Problem(text)| {
         Problem(format!("looks like {url:?} is not a valid chart repository or cannot be reached: {text}"))
     })?;

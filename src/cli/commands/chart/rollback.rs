@@ -17,6 +17,9 @@ pub struct Arguments {
     /// Limit the maximum number of revisions saved per release. Use 0 for no limit
     #[arg(long)]
     history_max: Option<usize>,
+    /// Of Helm 3, where it did nothing in the end
+    #[arg(long, hide = true)]
+    recreate_pods: bool,
     #[command(flatten)]
     writing: Writing,
     #[command(flatten)]

@@ -9,6 +9,7 @@ use std::io::Write;
 
 /// Flags of every command.
 #[derive(clap::Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Global options")]
 pub struct Globals {
     /// Namespace scope for this request
     #[arg(short, long, global = true, env = "HELM_NAMESPACE", hide_env = true)]

@@ -186,11 +186,16 @@ impl Live {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let shown = self.shown.lock();
-        let why = shown.tree.iter().filter(|node| !node.reasons.is_empty()).cloned().collect::<Vec<_>>();
-        if has_failed && !why.is_empty() {
-            super::aside(format_args!("{}", tree_text(&why, usize::MAX)));
+        if has_failed && let Some(why) = self.why() {
+            super::aside(format_args!("{why}"));
         }
+    }
+
+    /// What is not ready with its reasons, told once.
+    fn why(&self) -> Option<String> {
+        let tree = std::mem::take(&mut self.shown.lock().tree);
+        let why: Vec<Node> = tree.into_iter().filter(|node| !node.reasons.is_empty()).collect();
+        (!why.is_empty()).then(|| tree_text(&why, usize::MAX))
     }
 
     fn say(&self, line: &str) {
@@ -237,6 +242,12 @@ impl Observer for Live {
         let mut shown = self.shown.lock();
         shown.tree = nodes.to_vec();
         self.draw(&shown);
+    }
+
+    fn failed(&self) {
+        if let Some(why) = self.why() {
+            self.say(&why);
+        }
     }
 
     fn log(&self, _namespace: &str, _pod: &str, _container: &str, text: &str) {

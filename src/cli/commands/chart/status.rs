@@ -17,6 +17,12 @@ pub struct Arguments {
     /// Prints the output in the specified format: table, json or yaml
     #[arg(short, long, default_value = "table")]
     output: Format,
+    /// Of Helm 3: the description is always shown
+    #[arg(long, hide = true)]
+    show_desc: bool,
+    /// Of Helm 3: the objects are always shown
+    #[arg(long, hide = true)]
+    show_resources: bool,
 }
 
 /// Prints a release's status.

@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Specify tests by attribute (currently "name"): name=test1, or '!name=test1' to exclude one
     #[arg(long, value_delimiter = ',')]
     filter: Vec<String>,
+    /// Of Helm 3: notes are never shown
+    #[arg(long, hide = true)]
+    hide_notes: bool,
 }
 
 /// Runs tests and prints how they ended.

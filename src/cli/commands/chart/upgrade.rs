@@ -53,7 +53,9 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let (name, reference) = (arguments.arguments[0].as_str(), arguments.arguments[1].as_str());
     let options = options(&arguments)?;
     let common = &arguments.common;
-    let session = Session::open(scope, false)?;
+    let failed = |Problem(text)| Problem(format!("UPGRADE FAILED: {text}"));
+    // Whether there is a release is asked before anything is upgraded.
+    let session = Session::open(scope, false).map_err(|why| if arguments.install { why } else { failed(why) })?;
     if arguments.install && is_new(&session, name)? {
         if common.output == Format::Table {
             scope.print(&format!("Release {name:?} does not exist. Installing it now.\n"));
@@ -65,7 +67,6 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         return common.print(&release, scope);
     }
     let mut source = common.source(reference, &arguments.chart, &arguments.values, scope)?;
-    let failed = |Problem(text)| Problem(format!("UPGRADE FAILED: {text}"));
     check_hiding(common, &options).map_err(failed)?;
     let release = session.run_on(name, session.actions.upgrade(name, &mut source, &options)).map_err(failed)?;
     if common.output == Format::Table {

@@ -114,16 +114,29 @@ const OLD_FLAGS: &[(&str, &[&str], &str)] = &[
     ("--validate", &["template"], "'--dry-run=server'"),
 ];
 
+/// Flags of Helm 3 that are read and do nothing: the command that has one, and why not.
+const IDLE_FLAGS: &[(&str, &str, &str)] = &[
+    ("--show-desc", "status", "the description is always shown"),
+    ("--show-resources", "status", "the objects are always shown"),
+    ("--hide-notes", "test", "notes are not shown"),
+    ("--recreate-pods", "rollback", "pods are made anew where their workload changes"),
+];
+
 /// What is said of old flags among the words of a command.
 pub fn old_flags<'w>(command: &'w str, words: &'w [OsString]) -> impl Iterator<Item = String> + 'w {
     let is_given = |flag: &str| {
         let mut words = words.iter().filter_map(|word| word.to_str()).take_while(|word| *word != "--");
         words.any(|word| word.split('=').next() == Some(flag))
     };
-    OLD_FLAGS
+    let renamed = OLD_FLAGS
         .iter()
         .filter(move |(flag, commands, _)| commands.contains(&command) && is_given(flag))
-        .map(|(flag, _, other)| format!("Flag {flag} has been deprecated, use {other} instead"))
+        .map(|(flag, _, other)| format!("Flag {flag} has been deprecated, use {other} instead"));
+    let idle = IDLE_FLAGS
+        .iter()
+        .filter(move |(flag, of, _)| *of == command && is_given(flag))
+        .map(|(flag, _, why)| format!("Flag {flag} has been deprecated, {why}"));
+    renamed.chain(idle)
 }
 
 #[cfg(test)]
@@ -136,7 +149,7 @@ mod tests {
 
     fn told(text: &str) -> Said {
         let words = words(text);
-        let error = super::super::whole().try_get_matches_from(&words).unwrap_err();
+        let error = super::super::like_go(super::super::whole()).try_get_matches_from(&words).unwrap_err();
         said(&error, super::super::whole(), &words)
     }
 

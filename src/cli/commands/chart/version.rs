@@ -13,6 +13,9 @@ pub struct Arguments {
     /// Template for version string format
     #[arg(long)]
     template: Option<String>,
+    /// Of Helm 2: there is only this side
+    #[arg(short, long, hide = true)]
+    client: bool,
 }
 
 /// Prints the version.
