@@ -128,3 +128,17 @@ fn a_chart_object_that_fails_says_why_and_is_tried_by_its_policy() {
     cluster.kubectl("wait --for=condition=Ready helmchart/anew -n kube-system --timeout=60s").ok();
     assert_eq!(revisions("anew"), 1, "it was installed anew");
 }
+
+#[test]
+fn a_chart_object_whose_install_never_ends_can_be_taken_away() {
+    let Some(cluster) = Cluster::started("chart-leaves") else { return };
+    let hook = "apiVersion: v1\nkind: Pod\nmetadata: {name: never, annotations: {helm.sh/hook: pre-install}}\nspec: \
+                {terminationGracePeriodSeconds: 0, containers: [{name: hello, image: coracle.local/hello}]}\n";
+    let templates = cluster.folder().join("site/templates");
+    std::fs::create_dir_all(&templates).unwrap();
+    std::fs::write(templates.join("hook.yaml"), hook).unwrap();
+    apply(&cluster, "web", "");
+    until("the hook runs", || cluster.kubectl("get pod never -n sea -o jsonpath={.status.phase}").out == "Running");
+    cluster.kubectl("delete helmchart web -n kube-system --timeout=60s").ok();
+    assert_eq!(cluster.kubectl("get secret -n sea -o name --selector=owner=helm").ok(), "");
+}

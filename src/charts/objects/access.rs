@@ -135,7 +135,7 @@ mod tests {
         let config = secret(&[(".dockerconfigjson", r#"{"auths": {"r.test": {"username": "a", "password": "b"}}}"#)]);
         for (chart, name) in [("oci://r.test/x/web", "a"), ("oci://other.test/web", "")] {
             let spec = json!({"chart": chart, "dockerRegistrySecret": {"name": "pull"}, "plainHTTP": true});
-            let access = on(&[config.clone()], async |work| Access::of(&work, &spec).await).await.unwrap();
+            let access = on(std::slice::from_ref(&config), async |work| Access::of(&work, &spec).await).await.unwrap();
             assert_eq!(access.download.username, name);
             assert!(access.download.plain_http);
         }

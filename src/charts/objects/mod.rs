@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::{Id, JoinError, JoinSet};
 
 /// Group and version of the objects.
@@ -59,6 +60,8 @@ enum Done {
 enum Told {
     /// It, or something that it names, was seen or changed.
     Changed(Key),
+    /// It is to go: what is done for it is of no use any more.
+    Leaving(Key),
     /// The time of this turn of trying has come.
     Due(Key, u64),
 }
@@ -113,6 +116,8 @@ struct Works {
     running: JoinSet<Done>,
     keys: HashMap<Id, Key>,
     busy: HashSet<Key>,
+    /// What breaks off the work on a chart that leaves.
+    stops: HashMap<Key, oneshot::Sender<()>>,
     /// Charts to look at once more, and whether the time of a failure has come.
     meanwhile: HashMap<Key, bool>,
     failures: HashMap<Key, Failure>,
@@ -122,13 +127,18 @@ struct Works {
 impl Works {
     fn new(context: Arc<Context>, sender: UnboundedSender<Told>) -> Self {
         let (running, turns) = (JoinSet::new(), 0);
-        let (keys, busy, meanwhile, failures) = Default::default();
-        Self { context, sender, running, keys, busy, meanwhile, failures, turns }
+        let (keys, busy, stops, meanwhile, failures) = Default::default();
+        Self { context, sender, running, keys, busy, stops, meanwhile, failures, turns }
     }
 
     fn begin(&mut self, told: Told) {
         match told {
             Told::Changed(key) => self.start(key, false),
+            Told::Leaving(key) => {
+                // Work that has ended meanwhile hears nothing.
+                self.stops.remove(&key).map(|stop| stop.send(()).ok());
+                self.start(key, false);
+            }
             Told::Due(key, turn) if self.failures.get(&key).is_some_and(|failure| failure.turn == turn) => {
                 self.start(key, true);
             }
@@ -148,7 +158,16 @@ impl Works {
         let (context, own) = (self.context.clone(), key.clone());
         // A thread of its own: rendering takes the processor for a while.
         let runtime = Handle::current();
-        let work = move || runtime.block_on(reconcile::one(&context, &own, tried.as_deref()));
+        let (stop, stopped) = oneshot::channel();
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    done = reconcile::one(&context, &own, tried.as_deref()) => done,
+                    Ok(()) = stopped => Done::Waiting,
+                }
+            })
+        };
+        self.stops.insert(key.clone(), stop);
         self.keys.insert(self.running.spawn_blocking(work).id(), key);
     }
 
@@ -159,6 +178,7 @@ impl Works {
         });
         let Some(key) = self.keys.remove(&id) else { return };
         self.busy.remove(&key);
+        self.stops.remove(&key);
         match done {
             Done::Settled => drop(self.failures.remove(&key)),
             Done::Waiting => {}
@@ -191,11 +211,23 @@ async fn watch(client: Client, kind: &str, plural: &str, sender: UnboundedSender
     let gvk = GroupVersionKind::gvk("helm.cattle.io", "v1", kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, plural);
     let source = Whole(Api::<DynamicObject>::all_with(client, &resource));
+    let is_chart = kind == "HelmChart";
+    // An object that leaves is told so once: the work that takes its release away changes it too.
+    let mut leaving = HashSet::new();
     follow(&source, &Selection::default(), move |seen| {
-        if let Seen::Present(object) | Seen::Applied(object) | Seen::Deleted(object) = seen {
-            // The receiver lives as long as the watch.
-            sender.send(Told::Changed((object.namespace().unwrap_or_default(), object.name_any()))).ok();
+        let (Seen::Present(object) | Seen::Applied(object) | Seen::Deleted(object)) = &seen else { return };
+        let key = (object.namespace().unwrap_or_default(), object.name_any());
+        let is_gone = matches!(seen, Seen::Deleted(_));
+        let leaves = is_chart && !is_gone && object.metadata.deletion_timestamp.is_some();
+        let told = match leaves && leaving.insert(key.clone()) {
+            true => Told::Leaving(key.clone()),
+            false => Told::Changed(key.clone()),
+        };
+        if is_gone {
+            leaving.remove(&key);
         }
+        // The receiver lives as long as the watch.
+        sender.send(told).ok();
     })
     .await;
 }

@@ -128,6 +128,7 @@ const GO_WORDS: &[(&str, &str)] = &[
         "certificate not valid for name",
         "tls: failed to verify certificate: x509: certificate is not valid for this name",
     ),
+    ("KeyMismatch", "tls: private key does not match public key"),
     ("InvalidContentType", "tls: first record does not look like a TLS handshake"),
     ("fatal alert: CertificateRequired", "remote error: tls: certificate required"),
     ("fatal alert: BadCertificate", "remote error: tls: bad certificate"),
