@@ -103,7 +103,7 @@ mod tests {
     fn a_new_chart_renders_and_passes_lint() {
         let folder = tempfile::tempdir().unwrap();
         let path = create("my-app", folder.path(), &|_| {}).unwrap();
-        let messages = crate::charts::lint::lint(&path, &Map::new(), &Default::default()).unwrap();
+        let messages = crate::charts::lint::lint(&path, &Map::new(), &Default::default(), |_| {}).unwrap();
         let told: Vec<String> = messages.iter().map(ToString::to_string).collect();
         assert_eq!(told, ["[INFO] Chart.yaml: icon is recommended"]);
         let all = "ingress: {enabled: true, className: x, tls: [{secretName: s, hosts: [h]}]}\nautoscaling: {enabled: \

@@ -78,20 +78,45 @@ pub fn go_float(number: f64) -> String {
 pub struct Decoder<'a> {
     table: Option<&'a Map>,
     owner: &'static str,
+    /// The field of another struct that this table is, which Go names in front of the field's own name.
+    inside: Option<&'static str>,
+}
+
+/// A field of a struct, of which something else is a part.
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// The struct.
+    pub owner: &'static str,
+    /// The field.
+    pub field: &'static str,
 }
 
 impl<'a> Decoder<'a> {
     /// A decoder of a table; nothing at all is an empty one.
     pub fn new(document: &'a Value, owner: &'static str) -> Result<Self, String> {
         match document {
-            Value::Object(table) => Ok(Self { table: Some(table), owner }),
-            Value::Null => Ok(Self { table: None, owner }),
+            Value::Object(table) => Ok(Self { table: Some(table), owner, inside: None }),
+            Value::Null => Ok(Self { table: None, owner, inside: None }),
             other => Err(format!("{CANNOT} {} into Go value of type {}", json_type(other), owner_type(owner))),
         }
     }
 
+    /// The same of a table that is a field of another struct, or one of a list there. `kind` is its Go type; a struct
+    /// without a name has no `owner`.
+    pub fn part(document: &'a Value, place: Place, owner: &'static str, kind: &str) -> Result<Self, String> {
+        let inside = Some(place.field);
+        match document {
+            Value::Object(table) => Ok(Self { table: Some(table), owner, inside }),
+            Value::Null => Ok(Self { table: None, owner, inside }),
+            other => {
+                let Place { owner, field } = place;
+                Err(format!("{CANNOT} {} into Go struct field {owner}.{field} of type {kind}", json_type(other)))
+            }
+        }
+    }
+
     /// A field by its name or, if that is missing, by its name in other letter case.
-    fn field(&self, name: &str) -> Option<&'a Value> {
+    pub fn field(&self, name: &str) -> Option<&'a Value> {
         let table = self.table?;
         let found = table.get(name);
         let found =
@@ -101,7 +126,8 @@ impl<'a> Decoder<'a> {
 
     fn wrong<T>(&self, name: &str, value: &Value, wanted: &str) -> Result<T, String> {
         let owner = self.owner;
-        Err(format!("{CANNOT} {} into Go struct field {owner}.{name} of type {wanted}", json_type(value)))
+        let way = self.inside.map(|field| format!("{field}.")).unwrap_or_default();
+        Err(format!("{CANNOT} {} into Go struct field {owner}.{way}{name} of type {wanted}", json_type(value)))
     }
 
     /// A text; numbers and booleans become one.
@@ -153,17 +179,36 @@ impl<'a> Decoder<'a> {
         Ok(true)
     }
 
-    /// A list of anything; whether there is one.
+    /// A list of anything, with the Go type of the list; whether there is one.
     pub fn list<T>(
         &mut self,
-        name: &str,
+        name: &'static str,
+        kind: &str,
         into: &mut Vec<T>,
-        read: impl Fn(&Value) -> Result<T, String>,
+        read: impl Fn(&Value, Place) -> Result<T, String>,
     ) -> Result<bool, String> {
         let Some(value) = self.field(name) else { return Ok(false) };
-        let Value::Array(items) = value else { return self.wrong(name, value, &format!("[]*v2.{name}")) };
-        *into = items.iter().map(read).collect::<Result<_, _>>()?;
+        let Value::Array(items) = value else { return self.wrong(name, value, kind) };
+        let place = Place { owner: self.owner, field: name };
+        *into = items.iter().map(|item| read(item, place)).collect::<Result<_, _>>()?;
         Ok(true)
+    }
+
+    /// A time (RFC 3339), kept as the text that it is.
+    pub fn time(&mut self, name: &str, into: &mut String) -> Result<(), String> {
+        const RFC3339: &str = "2006-01-02T15:04:05Z07:00";
+        let problem = match self.field(name) {
+            None => return Ok(()),
+            Some(Value::String(text)) => match super::template::parse_time(RFC3339, text) {
+                Ok(_) => {
+                    *into = text.clone();
+                    return Ok(());
+                }
+                Err(problem) => problem,
+            },
+            Some(_) => "Time.UnmarshalJSON: input is not a JSON string".into(),
+        };
+        Err(format!("error unmarshaling JSON: while decoding JSON: {problem}"))
     }
 }
 

@@ -117,17 +117,37 @@ fn import(chart: &mut Chart, warnings: &mut Warnings) -> Result<(), String> {
     for dependency in &mut chart.metadata.dependencies {
         for wanted in &mut dependency.import_values {
             let Some((child, parent)) = paths(wanted) else { continue };
+            let is_export = wanted.is_string();
             *wanted = serde_json::json!({"child": child, "parent": parent});
-            match values::table(&merged, &format!("{}.{child}", dependency.name)) {
+            let path = format!("{}.{child}", dependency.name);
+            match values::table(&merged, &path) {
                 Some(table) => values::tables(&mut imported, &nested(&parent, table), true, warnings),
-                None => warnings
-                    .push(Warning::warn("ImportValues missing table from chart").with("chart", &dependency.name)),
+                None => {
+                    let why = format!("{:?} is not a table", missing(&merged, &path));
+                    let warning = if is_export {
+                        Warning::warn("ImportValues missing table")
+                    } else {
+                        Warning::warn("ImportValues missing table from chart").with("chart", &dependency.name)
+                    };
+                    warnings.push(warning.with("error", &why));
+                }
             }
         }
     }
     values::tables(&mut merged, &imported, true, warnings);
     chart.values = merged;
     Ok(())
+}
+
+/// The first name of a path that leads to no table.
+fn missing<'p>(values: &Map, path: &'p str) -> &'p str {
+    let mut table = Some(values);
+    path.split('.')
+        .find(|name| {
+            table = table.and_then(|table| table.get(*name)).and_then(Value::as_object);
+            table.is_none()
+        })
+        .unwrap_or(path)
 }
 
 /// Where an entry of `import-values` takes from and puts to.

@@ -250,6 +250,10 @@ pub fn by_kind<T>(items: &mut [T], order: &[&str], kind: impl Fn(&T) -> &str) {
     });
 }
 
+/// Go's type of what Helm looks at in `metadata`; it has no name.
+const METADATA: &str =
+    r#"struct { Name string "json:\"name\""; Annotations map[string]string "json:\"annotations\"" }"#;
+
 /// A document of a rendered file, with what Helm looks at in it.
 #[derive(Default)]
 struct Document {
@@ -272,8 +276,9 @@ impl Document {
         let mut from = decode::Decoder::new(&value, "SimpleHead")?;
         from.text("apiVersion", &mut document.api_version)?;
         from.text("kind", &mut document.kind)?;
-        if let Some(metadata) = value.as_object().and_then(|table| table.get("metadata")) {
-            let mut from = decode::Decoder::new(metadata, "SimpleHead.metadata")?;
+        if let Some(metadata) = from.field("metadata") {
+            let place = decode::Place { owner: "SimpleHead", field: "metadata" };
+            let mut from = decode::Decoder::part(metadata, place, "", METADATA)?;
             from.text("name", &mut document.name)?;
             from.text_map("annotations", &mut document.annotations)?;
         }
@@ -339,6 +344,17 @@ impl Hook {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metadata_of_another_type_is_told_as_go_does() {
+        let told = |text: &str| Document::read(text).err().unwrap();
+        let json = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
+        let of = r#"struct { Name string "json:\"name\""; Annotations map[string]string "json:\"annotations\"" }"#;
+        let field = "into Go struct field";
+        assert_eq!(told("metadata: x"), format!("{json} string {field} SimpleHead.metadata of type {of}"));
+        assert_eq!(told("metadata: {name: []}"), format!("{json} array {field} .metadata.name of type string"));
+        assert_eq!(told("kind: {}"), format!("{json} object {field} SimpleHead.kind of type string"));
+    }
 
     #[test]
     fn documents_are_between_lines_of_dashes() {

@@ -41,6 +41,7 @@ fn add(tar: &mut tar::Builder<GzEncoder<Vec<u8>>>, chart: &Chart, base: &str) ->
         let mut header = tar::Header::new_gnu();
         header.set_size(file.data.len() as u64);
         header.set_mode(0o644);
+        header.set_entry_type(tar::EntryType::Regular);
         header.set_mtime(if file.modified == 0 { now() } else { file.modified });
         let name = format!("{base}/{}", file.name);
         tar.append_data(&mut header, name, &file.data[..]).map_err(|error| Error::Chart(super::io_text(&error)))?;

@@ -93,8 +93,8 @@ pub fn push_document(text: &mut String, source: &str, document: &str) {
 }
 
 /// Renders a chart with the values that the user gave; `host` is what templates reach outside (`lookup`).
-/// The chart is changed: subcharts that are off are gone, aliases are
-/// names, imported values are its own.
+/// What is odd is told to the host if there is no outcome to carry it. The chart is changed: subcharts that are off are
+/// gone, aliases are names, imported values are its own.
 pub fn render(
     chart: &mut Chart,
     given: &Map,
@@ -103,9 +103,26 @@ pub fn render(
     host: &dyn Host,
 ) -> Result<Rendered, Error> {
     let mut warnings = Warnings::new();
-    dependencies::process(chart, given, &mut warnings)
+    match render_noting(chart, given, options, capabilities, host, &mut warnings) {
+        Ok(rendered) => Ok(Rendered { warnings, ..rendered }),
+        Err(error) => {
+            warnings.iter().for_each(|warning| host.warn(warning));
+            Err(error)
+        }
+    }
+}
+
+fn render_noting(
+    chart: &mut Chart,
+    given: &Map,
+    options: &ReleaseOptions,
+    capabilities: &Capabilities,
+    host: &dyn Host,
+    warnings: &mut Warnings,
+) -> Result<Rendered, Error> {
+    dependencies::process(chart, given, warnings)
         .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
-    let values = values::coalesce(chart, given.clone(), &mut warnings).map_err(Error::Values)?;
+    let values = values::coalesce(chart, given.clone(), warnings).map_err(Error::Values)?;
     let sources = Sources::collect(chart, &values, options, capabilities);
     // What is wrong with the values is told first, but the templates need not wait to be read.
     let reading = Reading::begin(&sources);
@@ -117,10 +134,10 @@ pub fn render(
     let mut printed = sources.print(&templates, host)?;
     memory::leave(templates);
     let notes = take_notes(&mut printed.files, chart.name(), options.subchart_notes);
-    let (manifests, hooks) = manifests::sort(&mut printed, &mut warnings)
+    let (manifests, hooks) = manifests::sort(&mut printed, warnings)
         .map_err(|problem| Error::Manifest { problem, rendered: everything(&printed.files) })?;
     memory::leave((printed, sources, values));
-    Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings })
+    Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings: Warnings::new() })
 }
 
 fn check_kube_version(metadata: &Metadata, capabilities: &Capabilities) -> Result<(), Error> {
@@ -517,7 +534,36 @@ impl std::fmt::Display for Place<'_> {
 mod tests {
     use super::*;
     use crate::charts::template::Offline;
+    use crate::charts::values::Warning;
     use crate::charts::{File, chart::load_files};
+    use std::cell::RefCell;
+
+    /// A host that keeps what it is told.
+    #[derive(Default)]
+    struct Listening(RefCell<Vec<String>>);
+
+    impl Host for Listening {
+        fn warn(&self, warning: &Warning) {
+            self.0.borrow_mut().push(warning.to_string());
+        }
+    }
+
+    #[test]
+    fn what_was_odd_is_told_though_the_render_fails() {
+        let files = [
+            ("Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n"),
+            ("values.yaml", "a: 1\n"),
+            ("templates/a.yaml", "{{ fail \"no\" }}"),
+        ];
+        let files = files.map(|(name, text)| File::new(name, text.as_bytes(), 0));
+        let mut chart = load_files(files.to_vec()).unwrap();
+        let (options, capabilities) = (ReleaseOptions::default(), Capabilities::default());
+        let given = serde_json::json!({"a": {"b": 1}}).as_object().unwrap().clone();
+        let host = Listening::default();
+        render(&mut chart, &given, &options, &capabilities, &host).err().unwrap();
+        let told = "level=INFO msg=\"warning: skipped value for app.a: Not a table.\"";
+        assert_eq!(host.0.into_inner(), [told]);
+    }
 
     fn problem(values: &str, template: &str) -> String {
         let schema = r#"{"properties": {"port": {"type": "integer"}}}"#;

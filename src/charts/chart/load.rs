@@ -6,7 +6,7 @@ use super::archive::{self, LARGEST_CHART, LARGEST_FILE};
 use super::ignore::{self, Rules};
 use super::{Chart, File, Lock};
 use crate::base::hand::{Lent, lend};
-use crate::charts::values::{Map, load_values};
+use crate::charts::values::{Map, Warning, load_values};
 use crate::charts::{Error, decode};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -122,7 +122,7 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
             let target = std::fs::metadata(&path);
             let what = || format!("error evaluating symlink {}: lstat", path.display());
             kind = target.map_err(|error| Error::io(&what(), &missing(&path), &error))?.file_type();
-            tell(&path);
+            tell_link(&path);
         }
         if rules.ignore(&name, kind.is_dir()) {
             continue;
@@ -139,20 +139,46 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
     Ok(())
 }
 
-/// Is told of every link that is followed: where it is, and what it leads to.
-static LINKS: OnceLock<fn(&Path, &Path)> = OnceLock::new();
+/// Is told what is odd about a chart's files: links that are followed, files that belong to older charts.
+static LISTENER: OnceLock<fn(&Warning)> = OnceLock::new();
 
-/// Has somebody told of links that are followed.
-pub fn tell_links(say: fn(&Path, &Path)) {
+/// Has somebody told what is odd about the files of charts that are read from now on.
+pub fn tell_oddities(say: fn(&Warning)) {
     // The first one stays.
-    LINKS.set(say).ok();
+    LISTENER.set(say).ok();
 }
 
-fn tell(link: &Path) {
-    if let (Some(say), Ok(resolved)) = (LINKS.get(), link.canonicalize()) {
-        say(&std::path::absolute(link).unwrap_or_else(|_| link.to_path_buf()), &resolved);
+fn tell(what: impl FnOnce() -> Option<Warning>) {
+    if let Some(say) = LISTENER.get()
+        && let Some(warning) = what()
+    {
+        say(&warning);
     }
 }
+
+fn tell_link(link: &Path) {
+    tell(|| {
+        let resolved = link.canonicalize().ok()?;
+        let link = std::path::absolute(link).unwrap_or_else(|_| link.to_path_buf());
+        let text = "found symbolic link in path. Contents of linked file included and used";
+        let warning = Warning::info(text.into()).with("path", &link.display().to_string());
+        Some(warning.with("resolved", &resolved.display().to_string()))
+    });
+}
+
+/// Tells of a file that charts of version 1 have, if this is none.
+fn tell_old(is_v1: bool, text: &str) {
+    if !is_v1 {
+        tell(|| Some(Warning::info(format!("Warning: {text}"))));
+    }
+}
+
+/// What is said of `requirements.yaml`.
+const OLD_DEPENDENCIES: &str = "Dependencies are handled in Chart.yaml since apiVersion \"v2\". We recommend migrating \
+                                dependencies to Chart.yaml.";
+/// What is said of `requirements.lock`.
+const OLD_LOCK: &str = "Dependency locking is handled in Chart.lock since apiVersion \"v2\". We recommend migrating to \
+                        Chart.lock.";
 
 /// Where the way of a link ends: the first part of its target that is not there.
 fn missing(link: &Path) -> PathBuf {
@@ -232,6 +258,7 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u6
             "values.schema.json" => chart.schema = Some(file.data.clone()),
             "requirements.yaml" => {
                 has_metadata = true;
+                tell_old(is_v1, OLD_DEPENDENCIES);
                 fill(&mut chart, file)?;
                 if is_v1 {
                     chart.files.push(file.clone());
@@ -240,6 +267,7 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u6
             "requirements.lock" => {
                 has_metadata = true;
                 chart.lock = Some(lock(file)?);
+                tell_old(is_v1, OLD_LOCK);
                 if is_v1 {
                     chart.files.push(file.clone());
                 }

@@ -3,7 +3,7 @@
 //! Source of the rules: Helm `pkg/chart/v2/{metadata,dependency}.go`. Fields are found whatever the case of their letters,
 //! and a number where text belongs is taken as text, because Helm's YAML reader does so.
 
-use crate::charts::decode::{Decoder, go_float};
+use crate::charts::decode::{Decoder, Place, go_float};
 use crate::charts::values::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +129,9 @@ pub struct Lock {
     pub has_dependencies: bool,
 }
 
+/// Go's type of a list of dependencies.
+const DEPENDENCIES: &str = "[]*v2.Dependency";
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -143,7 +146,7 @@ impl Metadata {
         from.text("version", &mut self.version)?;
         from.text("description", &mut self.description)?;
         from.texts("keywords", &mut self.keywords)?;
-        from.list("maintainers", &mut self.maintainers, Maintainer::read)?;
+        from.list("maintainers", "[]*v2.Maintainer", &mut self.maintainers, Maintainer::read)?;
         from.text("icon", &mut self.icon)?;
         from.text("apiVersion", &mut self.api_version)?;
         from.text("condition", &mut self.condition)?;
@@ -152,7 +155,7 @@ impl Metadata {
         from.flag("deprecated", &mut self.deprecated)?;
         self.has_annotations |= from.text_map("annotations", &mut self.annotations)?;
         from.text("kubeVersion", &mut self.kube_version)?;
-        self.has_dependencies |= from.list("dependencies", &mut self.dependencies, Dependency::read)?;
+        self.has_dependencies |= from.list("dependencies", DEPENDENCIES, &mut self.dependencies, Dependency::read)?;
         from.text("type", &mut self.kind)
     }
 
@@ -212,12 +215,12 @@ impl Metadata {
 }
 
 impl Maintainer {
-    fn read(document: &Value) -> Result<Self, String> {
+    fn read(document: &Value, place: Place) -> Result<Self, String> {
         if document.is_null() {
             return Err("validation: maintainers must not contain empty or null nodes".into());
         }
         let mut maintainer = Self::default();
-        let mut from = Decoder::new(document, "Maintainer")?;
+        let mut from = Decoder::part(document, place, "Maintainer", "v2.Maintainer")?;
         from.text("name", &mut maintainer.name)?;
         from.text("email", &mut maintainer.email)?;
         from.text("url", &mut maintainer.url)?;
@@ -226,19 +229,20 @@ impl Maintainer {
 }
 
 impl Dependency {
-    fn read(document: &Value) -> Result<Self, String> {
+    fn read(document: &Value, place: Place) -> Result<Self, String> {
         if document.is_null() {
             return Err("validation: dependencies must not contain empty or null nodes".into());
         }
         let mut dependency = Self::default();
-        let mut from = Decoder::new(document, "Dependency")?;
+        let mut from = Decoder::part(document, place, "Dependency", "v2.Dependency")?;
         from.text("name", &mut dependency.name)?;
         from.text("version", &mut dependency.version)?;
         from.text("repository", &mut dependency.repository)?;
         from.text("condition", &mut dependency.condition)?;
         from.texts("tags", &mut dependency.tags)?;
         from.flag("enabled", &mut dependency.enabled)?;
-        from.list("import-values", &mut dependency.import_values, |value| Ok(value.clone()))?;
+        let imports = &mut dependency.import_values;
+        from.list("import-values", "[]interface {}", imports, |value, _| Ok(value.clone()))?;
         from.text("alias", &mut dependency.alias)?;
         Ok(dependency)
     }
@@ -262,9 +266,9 @@ impl Lock {
     pub fn read(document: &Value) -> Result<Self, String> {
         let mut lock = Self::default();
         let mut from = Decoder::new(document, "Lock")?;
-        from.text("generated", &mut lock.generated)?;
+        from.time("generated", &mut lock.generated)?;
         from.text("digest", &mut lock.digest)?;
-        lock.has_dependencies = from.list("dependencies", &mut lock.dependencies, Dependency::read)?;
+        lock.has_dependencies = from.list("dependencies", DEPENDENCIES, &mut lock.dependencies, Dependency::read)?;
         Ok(lock)
     }
 }
@@ -339,6 +343,37 @@ mod tests {
             with("name", json!(["a"])),
             "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go struct field Metadata.name of type string"
         );
+    }
+
+    #[test]
+    fn what_has_another_type_is_told_with_its_place() {
+        let told = |key: &str, value: Value| {
+            let mut document = json!({"apiVersion": "v2", "name": "a", "version": "1.0.0"});
+            document[key] = value;
+            let problem = read(document).unwrap_err();
+            problem.replace("error unmarshaling JSON: while decoding JSON: json: cannot unmarshal ", "")
+        };
+        let field = "into Go struct field";
+        let list = format!("string {field} Metadata.dependencies of type []*v2.Dependency");
+        assert_eq!(told("dependencies", json!("x")), list);
+        let item = format!("number {field} Metadata.maintainers of type v2.Maintainer");
+        assert_eq!(told("maintainers", json!([1])), item);
+        let inner = format!("object {field} Dependency.dependencies.alias of type string");
+        assert_eq!(told("dependencies", json!([{"name": "b", "alias": {}}])), inner);
+        let import = format!("bool {field} Dependency.dependencies.import-values of type []interface {{}}");
+        assert_eq!(told("dependencies", json!([{"name": "b", "import-values": true}])), import);
+    }
+
+    #[test]
+    fn a_lock_says_when_it_was_made() {
+        let told = |generated: Value| Lock::read(&json!({"generated": generated})).map(|lock| lock.generated);
+        let fine = "2026-11-27T04:00:00.5+01:00";
+        assert_eq!(told(json!(fine)).unwrap(), fine);
+        let bad = "error unmarshaling JSON: while decoding JSON: ";
+        let layout = "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"";
+        assert_eq!(told(json!("x")).unwrap_err(), format!("{bad}{layout}"));
+        let text = format!("{bad}Time.UnmarshalJSON: input is not a JSON string");
+        assert_eq!(told(json!(5)).unwrap_err(), text);
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod load;
 mod metadata;
 pub mod pattern;
 
-pub use load::{load_files, read_folder, tell_links};
+pub use load::{load_files, read_folder, tell_oddities};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata, number_text, printable};
 
 use super::values::Map;

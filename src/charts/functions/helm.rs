@@ -4,6 +4,7 @@ use super::json::{self, Style};
 use super::{fixed, toml};
 use crate::charts::template::Type::{Any, Str};
 use crate::charts::template::{Call, Failure, Function, IntType, Value, failure, fraction, parse_float, time};
+use crate::charts::values::Warning;
 use crate::charts::yaml;
 
 const JSON: Style = Style { html: true, pretty: false };
@@ -72,7 +73,8 @@ fn required(call: &Call<'_>) -> Result<Value, Failure> {
         return Ok(value.clone());
     }
     if call.engine.host().lint() {
-        call.engine.host().warn(&call.str(0));
+        let text = if matches!(value, Value::Nil) { "missing required value" } else { "missing required values" };
+        call.engine.host().warn(&Warning::warn(text).with("message", &call.str(0)));
         return Ok("".into());
     }
     failure(marked(&call.str(0)))
@@ -80,7 +82,7 @@ fn required(call: &Call<'_>) -> Result<Value, Failure> {
 
 fn fail(call: &Call<'_>) -> Result<Value, Failure> {
     if call.engine.host().lint() {
-        call.engine.host().warn(&call.str(0));
+        call.engine.host().warn(&Warning::info("funcMap fail".into()).with("message", &call.str(0)));
         return Ok("".into());
     }
     failure(marked(&call.str(0)))

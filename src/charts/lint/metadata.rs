@@ -28,6 +28,12 @@ const KNOWN: &[&str] = &[
     "type",
 ];
 
+/// The fields that may be in the tables of lists.
+const PARTS: &[(&str, &[&str])] = &[
+    ("maintainers", &["name", "email", "url"]),
+    ("dependencies", &["name", "version", "repository", "condition", "tags", "enabled", "import-values", "alias"]),
+];
+
 impl Linter<'_> {
     pub(super) fn metadata(&mut self) {
         let path = self.folder.join(FILE);
@@ -42,10 +48,7 @@ impl Linter<'_> {
             Ok(document) => document,
             Err(problem) => return self.tell(Severity::Error, FILE, format!("unable to parse YAML\n\t{problem}")),
         };
-        let strange = document
-            .as_object()
-            .and_then(|table| table.keys().find(|key| !KNOWN.iter().any(|known| known.eq_ignore_ascii_case(key))));
-        if let Some(key) = strange {
+        if let Some(key) = strange(&document, KNOWN) {
             let problem = format!("error unmarshaling JSON: while decoding JSON: json: unknown field {key:?}");
             let text = format!("failed to strictly parse chart metadata file\n\t{problem}");
             self.tell(Severity::Warning, FILE, text);
@@ -71,6 +74,17 @@ impl Linter<'_> {
             self.tell(Severity::Warning, FILE, text);
         }
     }
+}
+
+/// The first field that a table, or one in its lists, should not have.
+fn strange<'d>(table: &'d Value, known: &[&str]) -> Option<&'d str> {
+    table.as_object()?.iter().find_map(|(key, value)| {
+        if !known.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+            return Some(key.as_str());
+        }
+        let (_, inner) = PARTS.iter().find(|(field, _)| field.eq_ignore_ascii_case(key))?;
+        value.as_array()?.iter().find_map(|item| strange(item, inner))
+    })
 }
 
 fn name(metadata: &Metadata) -> Result<(), String> {

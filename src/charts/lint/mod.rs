@@ -9,7 +9,7 @@ mod objects;
 use super::capabilities::Capabilities;
 use super::chart::Chart;
 use super::render::{ReleaseOptions, templates};
-use super::values::{self, Map, Value, Warnings};
+use super::values::{self, Map, Value, Warning, Warnings};
 use super::{Error, KubeVersion, decode, dependencies, schema, template};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,8 @@ pub struct LintOptions {
 }
 
 /// Checks a chart's folder, or an archive, which is unpacked for it. The error says why nothing could be checked.
-pub fn lint(path: &Path, given: &Map, options: &LintOptions) -> Result<Vec<Message>, Error> {
+/// `say` is told what is odd about the values, and what `required` and `fail` would have refused.
+pub fn lint(path: &Path, given: &Map, options: &LintOptions, say: fn(&Warning)) -> Result<Vec<Message>, Error> {
     let name = path.display().to_string();
     let unpacked;
     let folder = if name.ends_with(".tgz") || name.ends_with(".tar.gz") {
@@ -74,7 +75,7 @@ pub fn lint(path: &Path, given: &Map, options: &LintOptions) -> Result<Vec<Messa
         return Err(Error::Chart(format!("unable to check Chart.yaml file in chart: {error}")));
     }
     let folder = std::path::absolute(&folder).map_err(|error| Error::io("abs", &folder, &error))?;
-    let mut linter = Linter { folder, given, options, messages: Vec::new() };
+    let mut linter = Linter { folder, given, options, say, messages: Vec::new() };
     linter.metadata();
     linter.values();
     linter.templates();
@@ -95,10 +96,15 @@ fn unpack(path: &Path) -> Result<tempfile::TempDir, Error> {
     Ok(folder)
 }
 
+/// Go's types of a table and of the values, which are one to a chart and two to its checks.
+const ANY_TABLE: &str = "map[string]interface {}";
+const VALUES: &str = "common.Values";
+
 struct Linter<'a> {
     folder: PathBuf,
     given: &'a Map,
     options: &'a LintOptions,
+    say: fn(&Warning),
     messages: Vec<Message>,
 }
 
@@ -131,10 +137,11 @@ impl Linter<'_> {
         let text = std::fs::read(path).map_err(|error| Error::io("open", path, &error).to_string())?;
         let table = decode::text(&text)
             .and_then(|text| decode::yaml_table(&text))
-            .map_err(|problem| format!("unable to parse YAML: {problem}"))?;
-        let own = table;
+            .map_err(|problem| format!("unable to parse YAML: {}", problem.replace(ANY_TABLE, VALUES)))?;
         let mut all = self.given.clone();
-        values::tables(&mut all, &own, false, &mut Warnings::new());
+        let mut warnings = Warnings::new();
+        values::tables(&mut all, &table, false, &mut warnings);
+        warnings.iter().for_each(self.say);
         let schema = std::fs::read(self.folder.join("values.schema.json")).unwrap_or_default();
         if schema.is_empty() || self.options.skip_schema {
             return Ok(());
@@ -155,12 +162,7 @@ impl Linter<'_> {
             Ok(chart) => chart,
             Err(error) => return self.tell(Severity::Error, FOLDER, error.to_string()),
         };
-        let mut warnings = Warnings::new();
-        // What these refuse is told by the rules about values and dependencies.
-        if dependencies::process(&mut chart, self.given, &mut warnings).is_err() {
-            return;
-        }
-        let Ok(values) = values::coalesce(&chart, self.given.clone(), &mut warnings) else { return };
+        let Some(values) = self.all_values(&mut chart) else { return };
         if !self.options.skip_schema
             && let Err(error) = schema::validate(&chart, &values)
         {
@@ -177,10 +179,20 @@ impl Linter<'_> {
             is_install: false,
             ..ReleaseOptions::default()
         };
-        match templates(&chart, &values, &options, &capabilities, &Linting) {
+        match templates(&chart, &values, &options, &capabilities, &Linting(self.say)) {
             Err(error) => self.tell(Severity::Error, FOLDER, error.to_string()),
             Ok(rendered) => self.rendered(&chart, &rendered, &capabilities),
         }
+    }
+
+    /// What the templates see; what is refused here is told by the rules about values and dependencies.
+    fn all_values(&self, chart: &mut Chart) -> Option<Map> {
+        let mut warnings = Warnings::new();
+        let values = dependencies::process(chart, self.given, &mut warnings)
+            .ok()
+            .and_then(|()| values::coalesce(chart, self.given.clone(), &mut warnings).ok());
+        warnings.iter().for_each(self.say);
+        values
     }
 
     fn dependencies(&mut self) {
@@ -222,33 +234,36 @@ impl Linter<'_> {
             Err(error) => return self.tell(Severity::Error, "crds/", error.to_string()),
         };
         for crd in chart.crds() {
-            for document in super::manifests::split(&String::from_utf8_lossy(&crd.data)) {
-                match decode::yaml(document) {
+            for document in values::documents(&String::from_utf8_lossy(&crd.data)) {
+                match document.and_then(objects::read) {
                     Err(problem) => {
                         return self.tell(Severity::Error, &crd.name, format!("unable to parse YAML: {problem}"));
                     }
-                    Ok(Value::Null) => {}
-                    Ok(object) => self.crd(&crd.name, &object),
+                    Ok((_, Value::Null)) => {}
+                    Ok((head, _)) => self.crd(&crd.name, &head),
                 }
             }
         }
     }
 
-    fn crd(&mut self, path: &str, object: &Value) {
-        let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-        if !text("apiVersion").starts_with("apiextensions.k8s.io") {
+    fn crd(&mut self, path: &str, head: &objects::Head) {
+        if !head.api_version.starts_with("apiextensions.k8s.io") {
             self.tell(Severity::Error, path, "apiVersion is not in 'apiextensions.k8s.io'");
         }
-        if text("kind") != "CustomResourceDefinition" {
+        if head.kind != "CustomResourceDefinition" {
             self.tell(Severity::Error, path, "object kind is not 'CustomResourceDefinition'");
         }
     }
 }
 
 /// Templates that are only checked: what `required` and `fail` refuse is let through.
-struct Linting;
+struct Linting(fn(&Warning));
 
 impl template::Host for Linting {
+    fn warn(&self, warning: &Warning) {
+        (self.0)(warning);
+    }
+
     fn lint(&self) -> bool {
         true
     }
@@ -263,8 +278,43 @@ mod tests {
         std::fs::create_dir(folder.path().join("templates")).unwrap();
         std::fs::write(folder.path().join("Chart.yaml"), "apiVersion: v2\nname: l\nversion: 0.1.0\n").unwrap();
         std::fs::write(folder.path().join("templates/b.yaml"), template).unwrap();
-        let told = lint(folder.path(), &Map::new(), &LintOptions::default()).unwrap();
+        let told = lint(folder.path(), &Map::new(), &LintOptions::default(), |_| {}).unwrap();
         told.iter().filter(|message| message.path == "templates/b.yaml").map(Message::to_string).collect()
+    }
+
+    #[test]
+    fn objects_of_other_types_are_told_by_their_place() {
+        let refused = |what: &str| {
+            let json = "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal";
+            vec![format!("[ERROR] templates/b.yaml: unable to parse YAML: {json} {what}")]
+        };
+        let metadata = refused("string into Go struct field k8sYamlStruct.Metadata of type rules.k8sYamlMetadata");
+        assert_eq!(told(b"metadata: x\n"), metadata);
+        let name = refused("object into Go struct field k8sYamlMetadata.Metadata.Name of type string");
+        assert_eq!(told(b"metadata: {name: {}}\n"), name);
+        assert_eq!(told(b"kind: []\n"), refused("array into Go struct field k8sYamlStruct.Kind of type string"));
+    }
+
+    #[test]
+    fn fields_that_nobody_knows_are_told_in_lists_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "apiVersion: v2\nname: l\nversion: 0.1.0\nmaintainers:\n- {name: a, mail: b}\n";
+        std::fs::write(folder.path().join("Chart.yaml"), text).unwrap();
+        std::fs::write(folder.path().join("values.yaml"), "5\n").unwrap();
+        let told = lint(folder.path(), &Map::new(), &LintOptions::default(), |_| {}).unwrap();
+        let told: Vec<String> = told.iter().map(Message::to_string).collect();
+        assert!(told[0].ends_with("json: unknown field \"mail\""), "{told:?}");
+        let values = "cannot unmarshal number into Go value of type common.Values";
+        assert!(told.iter().any(|line| line.ends_with(values)), "{told:?}");
+    }
+
+    #[test]
+    fn lines_are_counted_from_where_the_document_begins() {
+        let told = |text: &str| told(text.as_bytes()).join("|");
+        assert!(told("\n\na: 1\nb c\nd: 1\n").contains("yaml: line 5: "));
+        assert!(told("---\na: 1\nb c\nd: 1\n").contains("yaml: line 4: "));
+        assert!(told("a: 1\n---\na: 1\nb c\nd: 1\n").contains("yaml: line 3: "));
+        assert!(told("--- a: 1\n").ends_with("unable to parse YAML: invalid Yaml document separator: a: 1"));
     }
 
     #[test]

@@ -4,9 +4,9 @@ use super::{Linter, Severity, deprecations};
 use crate::api::names;
 use crate::charts::capabilities::Capabilities;
 use crate::charts::chart::Chart;
-use crate::charts::decode::{self, Decoder};
-use crate::charts::manifests::{self, Printed};
-use crate::charts::values::Value;
+use crate::charts::decode::{self, Decoder, Place};
+use crate::charts::manifests::Printed;
+use crate::charts::values::{self, Value};
 
 impl Linter<'_> {
     /// Checks every rendered template of the chart itself.
@@ -42,9 +42,8 @@ impl Linter<'_> {
                 format!("document starts with an illegal indent: {first:?}, which may cause parsing problems");
             self.tell(Severity::Warning, path, problem);
         }
-        for document in manifests::split(text) {
-            let read = decode::yaml(document).and_then(|object| Ok((Head::read(&object)?, object)));
-            match read {
+        for document in values::documents(text) {
+            match document.and_then(read) {
                 Err(problem) => {
                     self.tell(Severity::Error, path, format!("unable to parse YAML: {problem}"));
                     return false;
@@ -85,21 +84,29 @@ impl Linter<'_> {
 
 /// What the rules look at in an object; numbers and booleans are texts there.
 #[derive(Default)]
-struct Head {
-    api_version: String,
-    kind: String,
+pub(super) struct Head {
+    pub(super) api_version: String,
+    pub(super) kind: String,
     name: String,
+}
+
+/// An object, and what the rules look at in it.
+pub(super) fn read(document: &str) -> Result<(Head, Value), String> {
+    let object = decode::yaml(document)?;
+    Ok((Head::read(&object)?, object))
 }
 
 impl Head {
     fn read(object: &Value) -> Result<Self, String> {
         let mut head = Self::default();
         let mut from = Decoder::new(object, "k8sYamlStruct")?;
-        from.text("apiVersion", &mut head.api_version)?;
-        from.text("kind", &mut head.kind)?;
-        if let Some(metadata) = object.get("metadata").filter(|metadata| metadata.is_object()) {
-            let mut from = Decoder::new(metadata, "k8sYamlStruct.metadata")?;
-            from.text("name", &mut head.name)?;
+        // Fields of Helm's struct have no names of their own in JSON.
+        from.text("APIVersion", &mut head.api_version)?;
+        from.text("Kind", &mut head.kind)?;
+        if let Some(metadata) = from.field("Metadata") {
+            let place = Place { owner: "k8sYamlStruct", field: "Metadata" };
+            let mut from = Decoder::part(metadata, place, "k8sYamlMetadata", "rules.k8sYamlMetadata")?;
+            from.text("Name", &mut head.name)?;
         }
         Ok(head)
     }

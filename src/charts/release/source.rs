@@ -119,7 +119,8 @@ impl ChartSource {
             Some(cluster) => capabilities(cluster).await?,
             None => Capabilities::default(),
         };
-        let host = Live { cluster: request.cluster.clone(), handle: Handle::current(), enable_dns: self.enable_dns };
+        let (cluster, handle) = (request.cluster.clone(), Handle::current());
+        let host = Live { cluster, handle, enable_dns: self.enable_dns, warn: self.warn };
         let options = ReleaseOptions {
             name: request.name,
             namespace: request.namespace,
@@ -270,9 +271,14 @@ struct Live {
     cluster: Option<Arc<Cluster>>,
     handle: Handle,
     enable_dns: bool,
+    warn: fn(&str),
 }
 
 impl charts::Host for Live {
+    fn warn(&self, warning: &values::Warning) {
+        (self.warn)(&warning.to_string());
+    }
+
     fn lookup(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> Result<template::Value, String> {
         let found = match &self.cluster {
             None => Value::Null,

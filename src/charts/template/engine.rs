@@ -15,6 +15,7 @@ use super::quote::quote;
 use super::stack;
 use super::text::Text;
 use super::value::Value;
+use crate::charts::values::Warning;
 
 /// How often a template may include itself, directly or not (Helm's limit).
 const INCLUDES: usize = 1000;
@@ -55,8 +56,8 @@ pub trait Host {
         false
     }
 
-    /// Something that `required` or `fail` would have said.
-    fn warn(&self, _message: &str) {}
+    /// Something that `required` or `fail` would have said, or what was odd before a render failed.
+    fn warn(&self, _warning: &Warning) {}
 }
 
 /// A host without a cluster.

@@ -5,6 +5,7 @@
 
 use super::{Map, Value, go_display, go_type};
 use crate::charts::Chart;
+use crate::charts::template::is_print;
 
 /// The table that every subchart gets.
 pub const GLOBAL: &str = "global";
@@ -35,7 +36,7 @@ impl Warning {
 
     /// The same with one more word.
     pub fn with(mut self, name: &str, value: &str) -> Self {
-        let is_plain = |letter: char| letter > ' ' && letter < '\u{7f}' && !"=\"".contains(letter);
+        let is_plain = |letter: char| letter != ' ' && is_print(letter) && !"=\"".contains(letter);
         let value = if !value.is_empty() && value.chars().all(is_plain) { value.into() } else { format!("{value:?}") };
         self.attributes += &format!(" {name}={value}");
         self
@@ -212,10 +213,20 @@ fn without_nulls(value: &Value) -> Value {
 
 /// Go's `%t`, which Helm uses on what is no boolean.
 fn as_bool_verb(value: &Value) -> String {
+    fn inner(value: &Value) -> String {
+        match value {
+            Value::Null => "<nil>".into(),
+            Value::Object(table) => {
+                let entries = table.iter().map(|(key, value)| format!("%!t(string={key}):{}", inner(value)));
+                format!("map[{}]", entries.collect::<Vec<_>>().join(" "))
+            }
+            other => as_bool_verb(other),
+        }
+    }
     match value {
         Value::Bool(value) => value.to_string(),
         Value::Null => "%!t(<nil>)".into(),
-        Value::Array(items) => format!("[{}]", items.iter().map(as_bool_verb).collect::<Vec<_>>().join(" ")),
+        Value::Array(items) => format!("[{}]", items.iter().map(inner).collect::<Vec<_>>().join(" ")),
         other => format!("%!t({}={})", go_type(other), go_display(other)),
     }
 }

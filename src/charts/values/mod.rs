@@ -81,6 +81,7 @@ pub fn load_values(data: &[u8]) -> Result<Map, String> {
     let text = decode::text(data).map_err(cannot)?;
     let mut values = Map::new();
     for document in documents(&text) {
+        let document = document.map_err(|problem| format!("error reading yaml document: {problem}"))?;
         let table = decode::yaml_table(document).map_err(cannot)?;
         if values.is_empty() {
             values = table;
@@ -91,20 +92,27 @@ pub fn load_values(data: &[u8]) -> Result<Map, String> {
     Ok(values)
 }
 
-/// The documents of a stream: a line that is `---`, blanks and a comment at most, ends one.
-fn documents(text: &str) -> Vec<&str> {
+/// The documents of a stream, as Kubernetes' reader cuts them: a line that begins with `---` ends one, and is part of the
+/// next where there is none to end. Nothing but a comment may follow on the line; what else does is the last item.
+pub fn documents(text: &str) -> Vec<Result<&str, String>> {
     let mut found = Vec::new();
     let (mut start, mut at) = (0, 0);
     for line in text.split_inclusive('\n') {
-        let rest = line.strip_prefix("---").map(str::trim);
-        if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('#')) {
-            found.push(&text[start..at]);
-            start = at + line.len();
+        if let Some(rest) = line.strip_prefix("---").map(str::trim) {
+            if !rest.is_empty() && !rest.starts_with('#') {
+                found.push(Err(format!("invalid Yaml document separator: {rest}")));
+                return found;
+            }
+            if at > start {
+                found.push(Ok(&text[start..at]));
+                start = at + line.len();
+            }
         }
         at += line.len();
     }
-    found.push(&text[start..]);
-    found.retain(|document| !document.is_empty());
+    if at > start {
+        found.push(Ok(&text[start..]));
+    }
     found
 }
 

@@ -81,6 +81,10 @@ fn tables_and_other_values_do_not_mix() {
     let outer = super::tests::chart("outer", json!({}), vec![chart]);
     let problem = coalesce(&outer, map(json!({"a": "x"})), &mut Warnings::new()).unwrap_err();
     assert_eq!(problem, "type mismatch on a: %!t(string=x)");
+    let given = map(json!({"a": [true, null, [1.0], {"b": "c", "d": {"e": false}}]}));
+    let problem = coalesce(&outer, given, &mut Warnings::new()).unwrap_err();
+    let inner = "map[%!t(string=b):%!t(string=c) %!t(string=d):map[%!t(string=e):false]]";
+    assert_eq!(problem, format!("type mismatch on a: [true <nil> [%!t(float64=1)] {inner}]"));
 }
 
 #[test]
@@ -134,4 +138,22 @@ fn globals_that_are_no_table_leave_a_subchart_as_it_is() {
     let inner = chart("inner", json!({"global": "own"}), vec![]);
     let outer = chart("outer", json!({"global": "x"}), vec![inner]);
     assert_eq!(coalesced(&outer, json!({})), json!({"global": "x", "inner": {"global": "own"}}));
+}
+
+#[test]
+fn warnings_are_written_as_gos_log_writes_them() {
+    let warning = Warning::warn("a b").with("plain", "é/x").with("path", "a b").with("error", "\"x\" is not");
+    assert_eq!(warning.to_string(), r#"level=WARN msg="a b" plain=é/x path="a b" error="\"x\" is not""#);
+}
+
+#[test]
+fn documents_begin_where_kubernetes_lets_them_begin() {
+    let cut = |text| documents(text).into_iter().collect::<Result<Vec<_>, _>>();
+    assert_eq!(cut("---\na: 1\n--- # x\nb: 2").unwrap(), ["---\na: 1\n", "b: 2"]);
+    assert_eq!(cut("a: 1\n---\n---\nb: 2\n---\n").unwrap(), ["a: 1\n", "---\nb: 2\n"]);
+    assert!(cut("").unwrap().is_empty());
+    let told = load_values(b"a: 1\n--- b: 2\n").unwrap_err();
+    assert_eq!(told, "error reading yaml document: invalid Yaml document separator: b: 2");
+    let told = load_values(b"---\na: 1\nb: c: d\n").unwrap_err();
+    assert!(told.ends_with("yaml: line 3: mapping values are not allowed in this context"), "{told}");
 }

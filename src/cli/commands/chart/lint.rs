@@ -3,6 +3,7 @@
 use super::flags::{ValueOptions, kube_version};
 use super::{Outcome, Problem, Scope, at_least};
 use crate::charts::lint::{LintOptions, Severity, lint};
+use crate::charts::values::Warning;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -50,9 +51,10 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let tolerated = if arguments.strict { Severity::Info } else { Severity::Warning };
     let mut out = String::new();
     let (mut failed, mut told) = (0, 0);
+    let say: fn(&Warning) = |warning| super::aside(format_args!("{warning}"));
     for path in &paths {
         // Templates may call each other deeply.
-        let result = crate::charts::template::on_stack(|| lint(Path::new(path), &values, &options))?;
+        let result = crate::charts::template::on_stack(|| lint(Path::new(path), &values, &options, say))?;
         let messages = result.as_ref().map_or(&[][..], Vec::as_slice);
         let is_bad = result.is_err() || messages.iter().any(|message| message.severity > tolerated);
         let is_told = result.is_err() || messages.iter().any(|message| message.severity > Severity::Info) || is_bad;

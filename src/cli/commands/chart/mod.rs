@@ -180,10 +180,7 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
         whole().print_help().ok();
         return Exit::Success;
     };
-    crate::charts::chart::tell_links(|link, resolved| {
-        let what = "found symbolic link in path. Contents of linked file included and used";
-        aside(format_args!("level=INFO msg={what:?} path={} resolved={}", logged(link), logged(resolved)));
-    });
+    crate::charts::chart::tell_oddities(|warning| aside(format_args!("{warning}")));
     let scope = Scope::new(globals, profile);
     match dispatch(command, &scope) {
         Ok(()) => Exit::Success,
@@ -192,13 +189,6 @@ fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
             Exit::Failure
         }
     }
-}
-
-/// A path as Go's log has it: quoted if a reader could take it for more than one word.
-fn logged(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
-    let is_plain = !text.is_empty() && !text.contains(|letter: char| letter.is_whitespace() || "\"=".contains(letter));
-    if is_plain { text } else { format!("{text:?}") }
 }
 
 const TREE: Tree = Tree { root: Helm::command, branch, whole, pass: like_go };

@@ -7,7 +7,7 @@ use crate::base::memory;
 use crate::charts::chart::pattern;
 use crate::charts::release::source::{self, ChartSource, PostRenderer};
 use crate::charts::release::{DryRun, Request};
-use crate::charts::values::Map;
+use crate::charts::values::{Map, Warning};
 use crate::charts::{
     self, Capabilities, Chart, Error, Hook, Offline, ReleaseOptions, Rendered, dependencies, manifests, push_document,
 };
@@ -214,6 +214,10 @@ struct Local {
 }
 
 impl charts::Host for Local {
+    fn warn(&self, warning: &Warning) {
+        super::aside(format_args!("{warning}"));
+    }
+
     fn resolve(&self, name: &str) -> String {
         if self.enable_dns { charts::release::source::address(name) } else { String::new() }
     }
