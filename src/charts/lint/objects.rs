@@ -100,8 +100,8 @@ impl Head {
     fn read(object: &Value) -> Result<Self, String> {
         let mut head = Self::default();
         let mut from = Decoder::new(object, "k8sYamlStruct")?;
-        // Fields of Helm's struct have no names of their own in JSON.
-        from.text("APIVersion", &mut head.api_version)?;
+        // Most fields of Helm's struct have no names of their own in JSON.
+        from.text("apiVersion", &mut head.api_version)?;
         from.text("Kind", &mut head.kind)?;
         if let Some(metadata) = from.field("Metadata") {
             let place = Place { owner: "k8sYamlStruct", field: "Metadata" };
