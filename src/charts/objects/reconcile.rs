@@ -300,7 +300,8 @@ async fn load(wanted: &Wanted, access: &Access) -> Result<Chart, Error> {
     if !wanted.content.is_empty() {
         let bytes = STANDARD.decode(wanted.content.split_whitespace().collect::<String>());
         let bytes = bytes.map_err(|error| Error::text(format!("spec.chartContent is no base64: {error}")))?;
-        return Chart::load_archive(&bytes[..]).map_err(problem);
+        let wrong = |error: crate::charts::Error| Error::text(format!("spec.chartContent is no chart: {error}"));
+        return Chart::load_archive(&bytes[..]).map_err(wrong);
     }
     let place = repository::Wanted {
         name: wanted.chart.clone(),

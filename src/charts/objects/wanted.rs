@@ -41,8 +41,8 @@ pub struct Wanted {
     pub version: String,
     /// A packed chart, base64.
     pub content: String,
-    /// Texts of values, later ones over earlier ones: the chart object's, then its config's.
-    pub values: Vec<String>,
+    /// Texts of values with the field that they are of, later ones over earlier ones: the chart object's, then its config's.
+    pub values: Vec<(String, String)>,
     /// `--set` words.
     pub set: Vec<String>,
     /// `--set-string` words.
@@ -69,10 +69,8 @@ pub fn read(chart: &Value, config: Option<&Value>, secrets: &SecretValues) -> Re
     let over = config.map(|config| &config["spec"]);
     // What the config says of a thing, or else the chart object.
     let either = |field: &str| over.map(|over| &over[field]).filter(|value| !value.is_null()).unwrap_or(&spec[field]);
-    let mut values = texts(spec);
-    values.extend(secrets.of_chart.iter().cloned());
-    values.extend(over.map(texts).unwrap_or_default());
-    values.extend(secrets.of_config.iter().cloned());
+    let mut values = texts(spec, &secrets.of_chart, "");
+    values.extend(over.map(|over| texts(over, &secrets.of_config, " of the HelmChartConfig")).unwrap_or_default());
     let (set, set_text) = set_words(&spec["set"]);
     let mut wanted = Wanted {
         namespace: if target.is_empty() { own.to_string() } else { target },
@@ -122,11 +120,14 @@ fn check(spec: &Value, wanted: &Wanted) -> Result<(), Error> {
     Ok(())
 }
 
-/// Texts of values that a spec has itself: as text, then as an object, which wins.
-fn texts(spec: &Value) -> Vec<String> {
+/// Texts of values of a spec, which win the later they come: the text, the object, those of Secrets.
+fn texts(spec: &Value, secrets: &[String], whose: &str) -> Vec<(String, String)> {
     let text = spec["valuesContent"].as_str().filter(|text| !text.trim().is_empty()).map(String::from);
     let object = spec["values"].is_object().then(|| spec["values"].to_string());
-    text.into_iter().chain(object).collect()
+    let own = [("spec.valuesContent", text), ("spec.values", object)];
+    let own = own.into_iter().filter_map(|(field, text)| Some((field, text?)));
+    let all = own.chain(secrets.iter().map(|text| ("spec.valuesSecrets", text.clone())));
+    all.map(|(field, text)| (format!("{field}{whose}"), text)).collect()
 }
 
 fn policy(word: &str) -> Result<Policy, Error> {
@@ -196,10 +197,17 @@ impl Wanted {
         let files = (0..self.values.len()).map(|place| place.to_string()).collect();
         let flags = ValueFlags { files, set: self.set.clone(), text: self.set_text.clone(), ..ValueFlags::default() };
         let read = |name: &str| {
-            let text = name.parse().ok().and_then(|place: usize| self.values.get(place));
-            text.map(|text| text.clone().into_bytes()).ok_or_else(|| format!("open {name}: no such values"))
+            let found = name.parse().ok().and_then(|place: usize| self.values.get(place));
+            found.map(|(_, text)| text.clone().into_bytes()).ok_or_else(|| format!("open {name}: no such values"))
         };
-        values::merge(&flags, &read).map_err(|error| Error::text(error.to_string()))
+        values::merge(&flags, &read).map_err(|error| Error::text(self.named(&error.to_string())))
+    }
+
+    /// A problem of values with the field that they are of.
+    fn named(&self, problem: &str) -> String {
+        let parts = problem.strip_prefix("failed to parse ").and_then(|rest| rest.split_once(": "));
+        let field = parts.and_then(|(place, why)| Some((self.values.get(place.parse::<usize>().ok()?)?, why)));
+        field.map_or_else(|| problem.to_string(), |((field, _), why)| format!("{field}: {why}"))
     }
 
     /// How it is installed or upgraded; `begun` says whether the release that is there began with server-side apply.
@@ -254,6 +262,15 @@ mod tests {
         let wanted =
             json!({"tag": "16", "port": 80, "on": true, "off": false, "none": null, "list": "a,b", "kept": "a,b"});
         assert_eq!(values::plain(&Value::Object(given)), wanted);
+    }
+
+    #[test]
+    fn values_that_are_none_are_told_with_the_field_that_has_them() {
+        let own = chart(json!({"chartContent": "x", "valuesContent": "a: 1"}));
+        let config = json!({"spec": {"valuesContent": "a: [1"}});
+        let wanted = read(&own, Some(&config), &SecretValues::default()).unwrap();
+        let told = wanted.given().unwrap_err().to_string();
+        assert!(told.starts_with("spec.valuesContent of the HelmChartConfig: cannot unmarshal yaml"), "{told}");
     }
 
     #[test]

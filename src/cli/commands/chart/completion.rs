@@ -32,7 +32,10 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     if arguments.no_descriptions {
         whole = undescribed(whole);
     }
-    clap_complete::generate(shell, &mut whole, "helm", &mut std::io::stdout());
+    // Into memory first: a reader that goes away is a panic there.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut whole, "helm", &mut script);
+    scope.print(&String::from_utf8_lossy(&script));
     Ok(())
 }
 
