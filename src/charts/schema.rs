@@ -79,6 +79,24 @@ mod tests {
     }
 
     #[test]
+    fn items_that_are_there_twice_are_found_among_many() {
+        let schema = json!({"properties": {"a": {"uniqueItems": true}}});
+        for (first, second) in [
+            (json!(0), json!(-0.0)),
+            (json!(7), json!(7.0)),
+            (json!({"a": 1, "b": [2, "x"]}), json!({"b": [2.0, "x"], "a": 1})),
+            (json!(null), json!(null)),
+        ] {
+            let mut items: Vec<Value> = (0..20_000).map(|number| json!({"number": number})).collect();
+            items[3] = first.clone();
+            assert_eq!(told(&schema, &json!({"a": items})), "");
+            items.push(second);
+            items.push(first);
+            assert_eq!(told(&schema, &json!({"a": items})), "- at '/a': items at 3 and 20,000 are equal\n");
+        }
+    }
+
+    #[test]
     fn every_violation_is_told_in_helms_words() {
         let schema = json!({
             "type": "object",

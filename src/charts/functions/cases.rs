@@ -321,6 +321,7 @@ const CASES: &[(&str, &str)] = &[
     ("{{ substr 0 3 \"hello\" }}", "O hel"),
     ("{{ substr -1 3 \"hello\" }}", "O hel"),
     ("{{ substr 2 -1 \"hello\" }}", "O llo"),
+    ("{{ substr -1 -1 \"hello\" }}", "E template: x:1:3: executing \"x\" at <substr -1 -1 \"hello\">: error calling substr: runtime error: slice bounds out of range [:-1]"),
     ("{{ substr 4 2 \"hello\" }}", "E template: x:1:3: executing \"x\" at <substr 4 2 \"hello\">: error calling substr: runtime error: slice bounds out of range [4:2]"),
     ("{{ (genCA \"x\" 1).Nope }}", "E template: x:1:14: executing \"x\" at <1>: can't evaluate field Nope in type sprig.certificate"),
     ("{{ encryptAES \"k\" \"\" }}", "O "),

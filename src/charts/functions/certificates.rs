@@ -193,6 +193,10 @@ fn given_key(text: &str) -> Result<Key, Failure> {
     }
 }
 
+/// The last second that a certificate can name, the end of the year 9999, since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+const DAY: u64 = 24 * 60 * 60;
+
 /// What all certificates have in common.
 fn base(call: &Call<'_>, names: bool, days: i64) -> Result<CertificateParams, Failure> {
     let mut params = CertificateParams::default();
@@ -205,10 +209,12 @@ fn base(call: &Call<'_>, names: bool, days: i64) -> Result<CertificateParams, Fa
     params.serial_number = Some(SerialNumber::from_slice(&serial));
     let now = std::time::SystemTime::now();
     params.not_before = now.into();
-    params.not_after = params.not_before + std::time::Duration::from_secs(days.clamp(0, 3_000_000) as u64 * 86_400);
+    let since = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let longest = LAST_SECOND.saturating_sub(since) / DAY;
+    params.not_after =
+        params.not_before + std::time::Duration::from_secs(days.max(0).unsigned_abs().min(longest) * DAY);
     if days < 0 {
-        params.not_after =
-            params.not_before - std::time::Duration::from_secs(days.unsigned_abs().min(700_000) * 86_400);
+        params.not_after = params.not_before - std::time::Duration::from_secs(days.unsigned_abs().min(700_000) * DAY);
     }
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

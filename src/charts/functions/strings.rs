@@ -83,7 +83,10 @@ fn trunc(call: &Call<'_>) -> Result<Value, Failure> {
 /// A part of a text; what Go says when there is no such part.
 fn cut(text: &[u8], start: i64, end: i64) -> Result<Value, Failure> {
     let length = text.len() as i64;
-    if end < 0 || end > length {
+    if end < 0 {
+        return failure(format!("runtime error: slice bounds out of range [:{end}]"));
+    }
+    if end > length {
         return failure(format!("runtime error: slice bounds out of range [:{end}] with length {length}"));
     }
     if start < 0 || start > end {

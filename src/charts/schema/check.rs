@@ -4,6 +4,7 @@ use super::compile::{Id, Items, Need, Node, Range, Rest};
 use super::words::{Path, Problem, Shape, choice, choices, count, counts, kind, list, number, quote};
 use crate::charts::values::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
 /// What holds values against schemas.
 pub struct Check<'n> {
@@ -386,8 +387,7 @@ impl<'v> Here<'_, 'v> {
         let node = self.node;
         self.range(items.len(), node.items_count, ["minItems", "maxItems"]);
         if node.is_unique {
-            let twice = (1..items.len()).find_map(|i| (0..i).find(|j| same(&items[i], &items[*j])).map(|j| (j, i)));
-            if let Some((first, second)) = twice {
+            if let Some((first, second)) = twice(items) {
                 self.tell(|| format!("items at {} and {} are equal", count(first), count(second)));
             }
         }
@@ -607,6 +607,37 @@ pub fn same(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         (a, b) => a == b,
+    }
+}
+
+/// The first item that was there before, with the place where it was.
+pub fn twice(items: &[Value]) -> Option<(usize, usize)> {
+    let state = RandomState::new();
+    let mut known: HashMap<u64, Vec<usize>> = HashMap::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        let places = known.entry(mark(item, &state)).or_default();
+        if let Some(before) = places.iter().find(|place| same(&items[**place], item)) {
+            return Some((*before, index));
+        }
+        places.push(index);
+    }
+    None
+}
+
+/// A number that is the same for values that are [`same`].
+fn mark(value: &Value, state: &RandomState) -> u64 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(truth) => state.hash_one(truth),
+        // Both zeros are one number.
+        Value::Number(number) => state.hash_one(number.as_f64().map(|number| (number + 0.0).to_bits())),
+        Value::String(text) => state.hash_one(text),
+        Value::Array(items) => state.hash_one(items.iter().map(|item| mark(item, state)).collect::<Vec<_>>()),
+        // In any order.
+        Value::Object(table) => {
+            let entries = table.iter().map(|(key, value)| state.hash_one((key, mark(value, state))));
+            entries.fold(1, u64::wrapping_add)
+        }
     }
 }
 

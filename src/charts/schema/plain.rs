@@ -3,7 +3,7 @@
 //! Making one ready takes longer than rendering a chart. A schema is plain when every rule in it means the same in all drafts
 //! since 7, is shaped as the drafts want it, and is followed by [`fits`]. Where values do not fit, the whole way tells why.
 
-use super::check::same;
+use super::check::{same, twice};
 use super::draft;
 use super::words::kind;
 use crate::charts::functions::expression;
@@ -208,9 +208,8 @@ impl Plain<'_> {
 
     fn items(self, rules: &Map, items: &[Value]) -> bool {
         let schema = rules.get("items");
-        let has_twice = || (1..items.len()).any(|i| (0..i).any(|j| same(&items[i], &items[j])));
         items.iter().all(|item| schema.is_none_or(|schema| self.fits(schema, item, 0)))
-            && (rules.get("uniqueItems") != Some(&Value::Bool(true)) || !has_twice())
+            && (rules.get("uniqueItems") != Some(&Value::Bool(true)) || twice(items).is_none())
     }
 
     fn conditions(self, rules: &Map, value: &Value, depth: usize) -> bool {

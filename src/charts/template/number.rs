@@ -1,5 +1,8 @@
 //! Numbers as Go's `strconv` reads and writes them.
 
+/// Digits behind the point that a float can have: the smallest is 2^-1074. Any behind those are zeros.
+const MOST_DIGITS: usize = 1100;
+
 /// A float in one of Go's formats (`e E f g G b x X`); a precision of `None` is the shortest that reads back.
 pub fn format_float(number: f64, format: char, precision: Option<usize>) -> String {
     if number.is_nan() {
@@ -18,7 +21,10 @@ pub fn format_float(number: f64, format: char, precision: Option<usize>) -> Stri
     let text = match format {
         'e' | 'E' => exponent_form(number, precision, format),
         'f' => match precision {
-            Some(precision) => format!("{number:.precision$}"),
+            Some(precision) => {
+                let zeros = "0".repeat(precision.saturating_sub(MOST_DIGITS));
+                format!("{number:.*}{zeros}", precision.min(MOST_DIGITS))
+            }
             None => format!("{number}"),
         },
         _ => general_form(number, precision, format),
@@ -29,20 +35,21 @@ pub fn format_float(number: f64, format: char, precision: Option<usize>) -> Stri
 /// `%e`: one digit, the point, the others, an exponent of two digits at least.
 fn exponent_form(number: f64, precision: Option<usize>, format: char) -> String {
     let text = match precision {
-        Some(precision) => format!("{number:.precision$e}"),
+        Some(precision) => format!("{number:.*e}", precision.min(MOST_DIGITS)),
         None => format!("{number:e}"),
     };
+    let zeros = "0".repeat(precision.unwrap_or(0).saturating_sub(MOST_DIGITS));
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let letter = if format == 'E' || format == 'G' { 'E' } else { 'e' };
-    format!("{digits}{letter}{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+    format!("{digits}{zeros}{letter}{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
 /// `%g`: `%e` for large and small exponents, `%f` otherwise.
 fn general_form(number: f64, precision: Option<usize>, format: char) -> String {
     let precision = precision.map(|precision| precision.max(1));
     let text = match precision {
-        Some(precision) => format!("{number:.*e}", precision - 1),
+        Some(precision) => format!("{number:.*e}", (precision - 1).min(MOST_DIGITS)),
         None => format!("{number:e}"),
     };
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -294,4 +301,20 @@ fn hexadecimal_float(text: &str) -> Result<f64, Bad> {
     }
     let number = number * 2f64.powi(exponent.saturating_sub(4 * fraction.len() as i32));
     if number.is_infinite() { Err(Bad::Range) } else { Ok(number) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format_float;
+
+    #[test]
+    fn a_float_has_as_many_digits_as_are_asked_for() {
+        for digits in [3, 1100, 65_536, 1_000_000] {
+            assert_eq!(format_float(0.5, 'f', Some(digits)), format!("0.5{}", "0".repeat(digits - 1)));
+            assert_eq!(format_float(-2.5, 'e', Some(digits)), format!("-2.5{}e+00", "0".repeat(digits - 1)));
+            assert_eq!(format_float(2.5, 'g', Some(digits)), "2.5");
+        }
+        let smallest = format_float(f64::from_bits(1), 'f', Some(70_000));
+        assert_eq!((smallest.len(), smallest.trim_end_matches('0').len()), (70_002, 1076));
+    }
 }

@@ -247,18 +247,8 @@ pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) ->
 
 /// Whether a release may have the name.
 fn check_name(name: &str) -> Outcome {
-    const RULE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
-    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let part = |part: &str| {
-        let ends = |byte: Option<u8>| byte.is_some_and(word);
-        ends(part.bytes().next()) && ends(part.bytes().last()) && part.bytes().all(|byte| word(byte) || byte == b'-')
-    };
-    let problem = match name {
-        "" => "no name provided".into(),
-        name if name.len() <= 53 && name.split('.').all(part) => return Ok(()),
-        _ => format!("invalid release name, must match regex {RULE} and the length must not be longer than 53"),
-    };
-    Err(Problem(format!("release name check failed: release name {name:?}: {problem}")))
+    let told = |error| Problem(format!("release name check failed: release name {name:?}: {error}"));
+    crate::charts::release::check_name(name).map_err(told)
 }
 
 impl Arguments {
