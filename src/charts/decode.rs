@@ -216,6 +216,7 @@ fn owner_type(owner: &str) -> String {
     let package = match owner {
         "SimpleHead" => "util",
         "k8sYamlStruct" => "rules",
+        "Entry" | "File" => "repo",
         _ => "v2",
     };
     format!("{package}.{owner}")

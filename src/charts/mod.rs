@@ -100,6 +100,17 @@ impl Error {
     }
 }
 
+/// Writes a file in one step, readable for everybody: broken off, it leaves the one that was there.
+pub fn write_file(path: &Path, data: &[u8]) -> Result<(), Error> {
+    crate::base::atomic::write(path, data, 0o644).map_err(|error| Error::io("write", path, &error))
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub fn sha256(data: &[u8]) -> String {
+    use sha2::Digest;
+    hex::encode(sha2::Sha256::digest(data))
+}
+
 /// The time that it is, as Helm writes it into files (RFC 3339).
 pub fn now() -> String {
     jiff::Timestamp::now().to_string()

@@ -6,7 +6,6 @@ use super::chart::{Chart, File, archive};
 use super::{Error, decode};
 use flate2::write::GzEncoder;
 use flate2::{Compression, GzBuilder};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What Helm writes into the header of its archives.
@@ -18,12 +17,7 @@ pub fn save(chart: &Chart, folder: &Path) -> Result<PathBuf, Error> {
     checked.validate().map_err(|problem| Error::Chart(format!("chart validation: {problem}")))?;
     std::fs::create_dir_all(folder).map_err(|error| Error::io("mkdir", folder, &error))?;
     let path = folder.join(format!("{}-{}.tgz", chart.name(), chart.metadata.version));
-    let failed = |error: &std::io::Error| Error::io("write", &path, error);
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
-    file.write_all(&pack(chart)?).map_err(|error| failed(&error))?;
-    let permissions: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    std::fs::set_permissions(file.path(), permissions).map_err(|error| failed(&error))?;
-    file.persist(&path).map_err(|error| failed(&error.error))?;
+    super::write_file(&path, &pack(chart)?)?;
     Ok(path)
 }
 
@@ -97,13 +91,28 @@ pub fn write_files(folder: &Path, files: &[File]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Unpacks an archive into a folder named after the chart; the folder.
+/// Unpacks an archive into a folder named after the chart; the folder. Nothing is written where a link points to, which may be
+/// outside; if there is one, nothing is written at all.
 pub fn expand(data: &[u8], into: &Path) -> Result<PathBuf, Error> {
     let files = archive::read(data)?;
     let chart = super::chart::load_files(files.clone())?;
     let folder = into.join(chart.name());
+    for file in &files {
+        let below = format!("{}/{}", chart.name(), archive::clean(&file.name));
+        if let Some(link) = first_link(into, Path::new(&below)) {
+            return Err(Error::Chart(format!("{} is a link, through which nothing is written", link.display())));
+        }
+    }
     write_files(&folder, &files)?;
     Ok(folder)
+}
+
+/// The first link on the way from a folder to what is below it.
+fn first_link(folder: &Path, below: &Path) -> Option<PathBuf> {
+    let mut ways: Vec<PathBuf> =
+        below.ancestors().filter(|way| !way.as_os_str().is_empty()).map(|way| folder.join(way)).collect();
+    ways.reverse();
+    ways.into_iter().find(|way| way.is_symlink())
 }
 
 #[cfg(test)]
@@ -134,5 +143,26 @@ mod tests {
         assert_eq!(back.dependencies[0].name(), "b");
         let unpacked = expand(&pack(&chart).unwrap(), &folder.path().join("out")).unwrap();
         assert_eq!(Chart::load(&unpacked).unwrap().metadata, chart.metadata);
+    }
+    #[test]
+    fn nothing_is_unpacked_through_a_link() {
+        let files = [
+            File::new("Chart.yaml", b"apiVersion: v2\nname: a\nversion: 1.2.3\n", 7),
+            File::new("templates/x.yaml", b"kind: X\n", 9),
+        ];
+        let packed = pack(&super::super::chart::load_files(files.to_vec()).unwrap()).unwrap();
+        for link in ["a", "a/templates", "a/templates/x.yaml"] {
+            let folder = tempfile::tempdir().unwrap();
+            let (into, outside) = (folder.path().join("into"), folder.path().join("outside"));
+            std::fs::create_dir_all(into.join(link).parent().unwrap()).unwrap();
+            std::fs::create_dir(&outside).unwrap();
+            std::os::unix::fs::symlink(&outside, into.join(link)).unwrap();
+            let refused = expand(&packed, &into).unwrap_err().to_string();
+            assert!(refused.contains("is a link"), "{refused}");
+            assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0, "{link}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("here")).unwrap();
+        expand(&packed, &folder.path().join("here")).unwrap();
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How Docker writes down the registry that it uses when none is named.
-const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+pub(super) const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -79,7 +79,7 @@ pub fn of_secret(config: &[u8], registry: &str) -> Result<Option<Login>, String>
 }
 
 /// The keys under which Docker may keep a registry.
-fn names(registry: &str) -> Vec<String> {
+pub(super) fn names(registry: &str) -> Vec<String> {
     let plain = [registry.to_string(), format!("https://{registry}"), format!("https://{registry}/")];
     let hub = (registry == "docker.io").then(|| DOCKER_HUB.to_string());
     hub.into_iter().chain(plain).collect()

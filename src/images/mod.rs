@@ -31,6 +31,7 @@ mod read;
 mod record;
 mod reference;
 mod registry;
+pub mod remembered;
 mod save;
 mod staging;
 mod store;

@@ -135,8 +135,8 @@ impl<'a> Source<'a> {
     ) -> Result<Self, Error> {
         let way = Way {
             is_plain: protocol == Protocol::Http,
-            is_insecure: false,
             authorities: authorities.iter().map(|text| text.clone().into_bytes()).collect(),
+            ..Way::default()
         };
         let registry = Registry::new(wanted.registry(), wanted.repository(), login, &way)
             .map_err(|refusal| problem(wanted, refusal.to_string()))?;

@@ -3,8 +3,9 @@
 
 use super::pull::{Login, proxy};
 use crate::base::causes::chain;
-use reqwest::header::{ACCEPT, HeaderMap, WWW_AUTHENTICATE};
-use reqwest::{Certificate, Client, NoProxy, Proxy, Response, StatusCode, Url};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, WWW_AUTHENTICATE};
+use reqwest::{Certificate, Client, Identity, Method, NoProxy, Proxy, Response, StatusCode, Url};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::time::Duration;
@@ -28,6 +29,10 @@ pub(super) struct Way {
     pub is_insecure: bool,
     /// Certificates (PEM) that are trusted besides the usual ones.
     pub authorities: Vec<Vec<u8>>,
+    /// Nobody but those authorities is trusted.
+    pub is_pinned: bool,
+    /// A certificate and its key (PEM) for registries that want to see one.
+    pub identity: Option<Vec<u8>>,
 }
 
 /// Why there is no answer that could be used.
@@ -103,12 +108,37 @@ enum Authorization {
     Login,
 }
 
+/// One request: to where, with these headers and this content.
+struct Question {
+    method: Method,
+    url: Url,
+    headers: Vec<(HeaderName, String)>,
+    content: Option<Bytes>,
+}
+
+impl Question {
+    fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: Vec::new(), content: None }
+    }
+
+    fn with(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    fn saying(self, kind: &str, content: Bytes) -> Self {
+        Self { content: Some(content), ..self }.with(CONTENT_TYPE, kind)
+    }
+}
+
 /// One repository of a registry, asked with one login or none.
 pub(super) struct Registry {
     client: Client,
     /// `https://HOST/v2/`
-    root: String,
+    root: Url,
     repository: String,
+    /// What tokens are asked for: `pull`, or `pull,push`.
+    actions: &'static str,
     login: Option<Login>,
     authorization: Mutex<Option<Authorization>>,
 }
@@ -117,16 +147,27 @@ impl Registry {
     /// The repository `repository` at `host`.
     pub fn new(host: &str, repository: &str, login: Option<Login>, way: &Way) -> Result<Self, Refusal> {
         let unusable = |error: reqwest::Error| Refusal::Bad(format!("a setting is of no use: {}", chain(&error)));
-        let authority = |pem: &Vec<u8>| Certificate::from_pem(pem);
-        let authorities: Result<Vec<_>, _> = way.authorities.iter().map(authority).collect();
-        let authorities = authorities
-            .map_err(|error| Refusal::Bad(format!("an authority of your own is of no use: {}", chain(&error))))?;
+        let useless = |why: String| Refusal::Bad(format!("an authority of your own is of no use: {why}"));
+        let mut authorities = Vec::new();
+        for pem in &way.authorities {
+            let bundle = Certificate::from_pem_bundle(pem).map_err(|error| useless(chain(&error)))?;
+            if bundle.is_empty() {
+                return Err(useless("there is no certificate in it".into()));
+            }
+            authorities.extend(bundle);
+        }
         let mut client = Client::builder()
             .tls_danger_accept_invalid_certs(way.is_insecure)
-            .tls_certs_merge(authorities)
             .read_timeout(SILENCE)
             .connect_timeout(CONNECT)
             .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")));
+        client = match way.is_pinned {
+            true => client.tls_certs_only(authorities),
+            false => client.tls_certs_merge(authorities),
+        };
+        if let Some(pem) = &way.identity {
+            client = client.identity(Identity::from_pem(pem).map_err(unusable)?);
+        }
         let spared = proxy(&["NO_PROXY", "no_proxy"]).and_then(|list| NoProxy::from_string(&list));
         if let Some(address) = proxy(&["HTTPS_PROXY", "https_proxy"]) {
             client = client.proxy(Proxy::https(address).map_err(unusable)?.no_proxy(spared.clone()));
@@ -136,20 +177,25 @@ impl Registry {
         }
         let host = if host == "docker.io" { "index.docker.io" } else { host };
         let scheme = if way.is_plain { "http" } else { "https" };
+        let root = Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|error| no_address(host, &error))?;
         Ok(Self {
-            client: client
-                .build()
-                .map_err(|error| Refusal::Bad(format!("an authority of your own is of no use: {}", chain(&error))))?,
-            root: format!("{scheme}://{host}/v2/"),
+            client: client.build().map_err(|error| useless(chain(&error)))?,
+            root,
             repository: repository.into(),
+            actions: "pull",
             login,
             authorization: Mutex::default(),
         })
     }
 
+    /// The same, which may be written to.
+    pub fn for_pushing(self) -> Self {
+        Self { actions: "pull,push", ..self }
+    }
+
     /// A manifest by tag or digest, of one of these types, with its digest. It is what its digest says.
     pub async fn manifest(&self, name: &str, accepted: &[&str]) -> Result<(Vec<u8>, String), Refusal> {
-        let response = self.get(&self.url(&format!("manifests/{name}")), Some(&accepted.join(", "))).await?;
+        let response = self.get(self.url(&format!("manifests/{name}"))?, Some(&accepted.join(", "))).await?;
         let told = digest_header(response.headers());
         let bytes = whole(response, LARGEST, "its manifest").await?;
         let digest = format!("sha256:{}", hex::encode(Sha256::digest(&bytes)));
@@ -162,7 +208,7 @@ impl Registry {
 
     /// The answer that holds a blob. Whoever reads it looks at how much that is and whether it is the right one.
     pub async fn blob(&self, digest: &str) -> Result<Response, Refusal> {
-        self.get(&self.url(&format!("blobs/{digest}")), None).await
+        self.get(self.url(&format!("blobs/{digest}"))?, None).await
     }
 
     /// Some tags of the repository, from behind one on.
@@ -176,7 +222,7 @@ impl Registry {
         if let Some(last) = last {
             query.append_pair("last", last);
         }
-        let response = self.get(&self.url(&format!("tags/list?{}", query.finish())), None).await?;
+        let response = self.get(self.url(&format!("tags/list?{}", query.finish()))?, None).await?;
         let bytes = whole(response, LARGEST, "its list of tags").await?;
         let list: List = serde_json::from_slice(&bytes)
             .map_err(|error| Refusal::Bad(format!("its list of tags cannot be read: {error}")))?;
@@ -185,18 +231,57 @@ impl Registry {
 
     /// Asks for nothing but to be let in; whether the registry asked who it is.
     pub async fn greet(&self) -> Result<bool, Refusal> {
-        self.get(&self.root, None).await?;
+        self.get(self.root.clone(), None).await?;
         Ok(self.authorization.lock().await.is_some())
     }
 
-    fn url(&self, what: &str) -> String {
-        format!("{}{}/{what}", self.root, self.repository)
+    /// Brings a blob, unless it is there.
+    pub async fn put_blob(&self, digest: &str, data: Bytes) -> Result<(), Refusal> {
+        match self.ask(&Question::new(Method::HEAD, self.url(&format!("blobs/{digest}"))?)).await {
+            Ok(_) => return Ok(()),
+            Err(Refusal::Status { code: 404, .. }) => {}
+            Err(other) => return Err(other),
+        }
+        let start = Question::new(Method::POST, self.url("blobs/uploads/")?).with(CONTENT_LENGTH, "0");
+        let begun = self.ask(&start).await?;
+        let place = begun.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let place = place.ok_or_else(|| Refusal::Bad("it does not say where to upload to".into()))?;
+        let mut place = begun.url().join(place).map_err(|error| no_address(place, &error))?;
+        place.query_pairs_mut().append_pair("digest", digest);
+        let put = Question::new(Method::PUT, place).saying("application/octet-stream", data);
+        self.ask(&put).await.map(|_| ())
     }
 
-    async fn get(&self, url: &str, accept: Option<&str>) -> Result<Response, Refusal> {
+    /// Brings a manifest.
+    pub async fn put_manifest(&self, name: &str, kind: &str, text: Bytes) -> Result<(), Refusal> {
+        let put = Question::new(Method::PUT, self.url(&format!("manifests/{name}"))?).saying(kind, text);
+        self.ask(&put).await.map(|_| ())
+    }
+
+    fn url(&self, what: &str) -> Result<Url, Refusal> {
+        let rest = format!("{}/{what}", self.repository);
+        self.root.join(&rest).map_err(|error| no_address(&rest, &error))
+    }
+
+    /// Whether an address is the registry's own. It sends to others, who learn nothing of the login: neither with a request
+    /// nor because they ask for it.
+    fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.root.origin()
+    }
+
+    async fn get(&self, url: Url, accept: Option<&str>) -> Result<Response, Refusal> {
+        let question = Question::new(Method::GET, url);
+        let question = match accept {
+            Some(accept) => question.with(ACCEPT, accept),
+            None => question,
+        };
+        self.ask(&question).await
+    }
+
+    async fn ask(&self, question: &Question) -> Result<Response, Refusal> {
         let known = self.authorization.lock().await.clone();
-        let response = self.send(url, accept, known.as_ref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let response = self.send(question, known.as_ref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !self.is_own(response.url()) {
             return successful(response).await;
         }
         // Not asked before, or a token ran out.
@@ -205,14 +290,18 @@ impl Registry {
             return successful(response).await;
         }
         self.authorization.lock().await.clone_from(&found);
-        successful(self.send(url, accept, found.as_ref()).await?).await
+        successful(self.send(question, found.as_ref()).await?).await
     }
 
-    async fn send(&self, url: &str, accept: Option<&str>, by: Option<&Authorization>) -> Result<Response, Refusal> {
-        let mut request = self.client.get(url);
-        if let Some(accept) = accept {
-            request = request.header(ACCEPT, accept);
+    async fn send(&self, question: &Question, by: Option<&Authorization>) -> Result<Response, Refusal> {
+        let mut request = self.client.request(question.method.clone(), question.url.clone());
+        for (name, value) in &question.headers {
+            request = request.header(name, value);
         }
+        if let Some(content) = &question.content {
+            request = request.body(content.clone());
+        }
+        let by = by.filter(|_| self.is_own(&question.url));
         request = match (by, &self.login) {
             (Some(Authorization::Token(token)), _) => request.bearer_auth(token),
             (Some(Authorization::Login), Some(login)) => request.basic_auth(&login.username, Some(&login.password)),
@@ -237,7 +326,7 @@ impl Registry {
             found.map(|(_, value)| value.to_unescaped())
         };
         let realm = parameter("realm").ok_or_else(|| Refusal::Bad("it does not say where tokens are given".into()))?;
-        let scope = format!("repository:{}:pull", self.repository);
+        let scope = format!("repository:{}:{}", self.repository, self.actions);
         let mut query = vec![("scope", scope)];
         query.extend(parameter("service").map(|service| ("service", service)));
         let url = Url::parse_with_params(&realm, query)
@@ -269,6 +358,10 @@ impl Registry {
     }
 }
 
+fn no_address(text: &str, error: &impl std::fmt::Display) -> Refusal {
+    Refusal::Bad(format!("`{text}` is no address: {error}"))
+}
+
 fn digest_header(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("docker-content-digest")?.to_str().ok()?;
     value.starts_with("sha256:").then(|| value.to_string())
@@ -280,7 +373,7 @@ async fn successful(response: Response) -> Result<Response, Refusal> {
     struct Envelope {
         errors: Vec<Said>,
     }
-    if response.status() == StatusCode::OK {
+    if response.status().is_success() {
         return Ok(response);
     }
     let code = response.status().as_u16();

@@ -308,13 +308,68 @@ fn a_registry_with_tls_is_trusted_as_far_as_the_flags_say() {
     }
     let logged = ran(&format!("registry login {host} -u sailor -p river --ca-file ca.pem"));
     assert!(logged.ok, "{}", logged.text);
-    std::fs::write(
-        folder.path().join("ca.pem"),
-        rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap().cert.pem(),
-    )
-    .unwrap();
-    let refused = ran(&format!("template x oci://{host}/charts/db --ca-file ca.pem"));
+    let other = rcgen::generate_simple_self_signed(["127.0.0.1".into()]).unwrap().cert.pem();
+    std::fs::write(folder.path().join("other.pem"), other).unwrap();
+    let refused = ran(&format!("template x oci://{host}/charts/db --ca-file other.pem"));
     assert!(!refused.ok && refused.text.to_lowercase().contains("certificate"), "{}", refused.text);
+
+    // Whom the machine trusts is trusted no more where a flag names others.
+    let trusting = |words: &str| {
+        run("SSL_CERT_FILE=ca.pem SSL_CERT_DIR=none exec \"$CORACLE\" chart", folder.path(), folder.path(), words)
+    };
+    let repository = format!("repo add x https://{host}");
+    let added = trusting(&repository);
+    assert!(added.text.contains("401"), "{}", added.text);
+    for words in [format!("template x oci://{host}/charts/db --version 1.0.0"), repository] {
+        let refused = trusting(&format!("{words} --ca-file other.pem"));
+        assert!(!refused.ok && refused.text.contains("ertificate"), "{words}: {}", refused.text);
+    }
+}
+
+#[test]
+fn logins_are_kept_where_the_file_says_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(Doors::Basic, None);
+    let host = &registry.address;
+    packed(folder.path(), &["1.0.0"]);
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    write("logins.json", r#"{"credsStore": "kept"}"#);
+    std::fs::create_dir(folder.path().join("bin")).unwrap();
+    // Docker's protocol: an order, and its subject on stdin.
+    let helper = "#!/bin/sh\ncase $1 in store) cat > kept;; get) test -s kept && sed 's/ServerURL/URL/' kept;; erase) rm kept;; esac\n";
+    write("bin/docker-credential-kept", helper);
+    let executable: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(folder.path().join("bin/docker-credential-kept"), executable).unwrap();
+    let ran = |words: &str| {
+        let words = format!("{words} --registry-config logins.json");
+        run("PATH=$PWD/bin:$PATH exec \"$CORACLE\" chart", folder.path(), folder.path(), &words)
+    };
+    let push = format!("push served/db-1.0.0.tgz oci://{host}/charts");
+    let pull = format!("pull oci://{host}/charts/db --version 1.0.0 -d back");
+    assert!(!ran(&push).ok);
+    for is_kept in [true, false] {
+        if !is_kept {
+            write("logins.json", "{}");
+        }
+        let logged = ran(&format!("registry login {host} -u sailor -p river"));
+        assert!(logged.ok, "{}", logged.text);
+        assert_eq!(folder.path().join("kept").exists(), is_kept);
+        assert_eq!(read("logins.json").contains(host), !is_kept);
+        for words in [&push, &pull] {
+            let done = ran(words);
+            assert!(done.ok, "{words}: {}", done.text);
+        }
+        assert!(!helm(folder.path(), folder.path(), &pull).ok, "another file knows no login");
+        let out = ran(&format!("registry logout {host}"));
+        assert!(out.ok, "{}", out.text);
+        assert!(!ran(&pull).ok);
+    }
+    for text in ["[]", r#"{"auths": "x"}"#] {
+        write("logins.json", text);
+        let refused = ran(&format!("registry login {host} -u sailor -p river"));
+        assert!(!refused.ok && refused.text.contains("invalid config format"), "{}", refused.text);
+    }
 }
 
 #[test]

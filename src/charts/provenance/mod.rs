@@ -19,7 +19,6 @@ mod keys;
 pub use keys::{Keyring, Signer};
 
 use super::{Chart, Error, decode};
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Between the metadata and the checksums: the end of a YAML document.
@@ -107,7 +106,7 @@ pub fn sign(
     let text = message(&decode::to_yaml(&metadata), &name, &digest(&data));
     let signed = keyring.sign(id, passphrase, &text)?;
     let path = signature_path(archive);
-    std::fs::write(&path, signed).map_err(|error| Error::io("open", &path, &error))?;
+    super::write_file(&path, signed.as_bytes())?;
     Ok(path)
 }
 
@@ -120,7 +119,7 @@ fn message(metadata: &str, name: &str, digest: &str) -> String {
 }
 
 fn digest(data: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(data)))
+    format!("sha256:{}", super::sha256(data))
 }
 
 #[cfg(test)]

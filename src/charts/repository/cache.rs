@@ -1,13 +1,7 @@
 //! Downloaded archives by their digest, in Helm's layout: `AB/ABCD….chart`.
 
 use super::super::Error;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-
-/// The digest of bytes, in hexadecimal digits.
-pub fn digest(data: &[u8]) -> String {
-    hex::encode(Sha256::digest(data))
-}
 
 /// The digits of a digest that may have its algorithm in front.
 pub fn digits(digest: &str) -> Result<&str, Error> {
@@ -26,6 +20,6 @@ pub fn path(root: &Path, digits: &str) -> PathBuf {
 /// Keeps an archive under its digest.
 pub fn put(root: &Path, digits: &str, data: &[u8]) -> Result<PathBuf, Error> {
     let path = path(root, digits);
-    super::write_shared(&path, data)?;
+    super::super::write_file(&path, data)?;
     Ok(path)
 }

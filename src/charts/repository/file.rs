@@ -3,12 +3,12 @@
 use super::super::values::Value;
 use super::super::{Error, decode};
 use super::http::Download;
-use serde::{Deserialize, Serialize};
+use decode::Decoder;
+use serde::Serialize;
 use std::path::Path;
 
 /// One repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// What the user calls it.
     pub name: String,
@@ -34,6 +34,22 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A name or a secret that looks like a number is a text all the same.
+    fn read(document: &Value) -> Result<Self, String> {
+        let mut entry = Self::default();
+        let mut from = Decoder::new(document, "Entry")?;
+        from.text("name", &mut entry.name)?;
+        from.text("url", &mut entry.url)?;
+        from.text("username", &mut entry.username)?;
+        from.text("password", &mut entry.password)?;
+        from.text("certFile", &mut entry.cert_file)?;
+        from.text("keyFile", &mut entry.key_file)?;
+        from.text("caFile", &mut entry.ca_file)?;
+        from.flag("insecure_skip_tls_verify", &mut entry.insecure_skip_tls_verify)?;
+        from.flag("pass_credentials_all", &mut entry.pass_credentials_all)?;
+        Ok(entry)
+    }
+
     /// How to download from it.
     pub fn download(&self) -> Download {
         let path = |text: &str| (!text.is_empty()).then(|| text.into());
@@ -51,8 +67,8 @@ impl Entry {
 }
 
 /// The file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct File {
     /// Empty, or `v1`.
     pub api_version: String,
@@ -73,10 +89,19 @@ impl File {
         let problem =
             |text: String| Error::Repository(format!("couldn't load repositories file ({}): {text}", path.display()));
         let document = decode::yaml(&String::from_utf8_lossy(&text)).map_err(problem)?;
-        if document.is_null() {
-            return Ok(Some(Self::default()));
-        }
-        serde_json::from_value(without_nulls(document)).map(Some).map_err(|error| problem(error.to_string()))
+        Self::read(&document).map(Some).map_err(problem)
+    }
+
+    fn read(document: &Value) -> Result<Self, String> {
+        let mut file = Self::default();
+        let mut from = Decoder::new(document, "File")?;
+        from.text("apiVersion", &mut file.api_version)?;
+        from.text("generated", &mut file.generated)?;
+        let entry = |one: &Value| if one.is_null() { Ok(None) } else { Entry::read(one).map(Some) };
+        let mut entries = Vec::new();
+        from.list("repositories", &mut entries, entry)?;
+        file.repositories = entries.into_iter().flatten().collect();
+        Ok(file)
     }
 
     /// The repository of a name.
@@ -110,15 +135,21 @@ impl File {
     }
 }
 
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(table) => {
-            let kept = table.into_iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key, without_nulls(value))).collect())
-        }
-        Value::Array(items) => {
-            Value::Array(items.into_iter().filter(|item| !item.is_null()).map(without_nulls).collect())
-        }
-        other => other,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_secrets_that_look_like_numbers_are_texts() {
+        let text = "apiVersion: ''\nrepositories:\n- name: 7\n  url: http://r.test\n  password: 12345\n  \
+                    insecure_skip_tls_verify: true\n  caFile: null\n- null\n";
+        let file = File::read(&decode::yaml(text).unwrap()).unwrap();
+        assert_eq!(file.repositories.len(), 1);
+        let entry = file.get("7").unwrap();
+        assert_eq!((entry.password.as_str(), entry.ca_file.as_str()), ("12345", ""));
+        assert!(entry.insecure_skip_tls_verify);
+        assert_eq!(File::read(&Value::Null).unwrap(), File::default());
+        let wrong = File::read(&decode::yaml("repositories: [{name: {}}]").unwrap()).unwrap_err();
+        assert!(wrong.contains("cannot unmarshal object into Go struct field Entry.name of type string"), "{wrong}");
     }
 }

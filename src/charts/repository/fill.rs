@@ -4,7 +4,7 @@
 
 use super::super::chart::{Chart, Dependency, Lock, Metadata};
 use super::super::version::{Constraints, Version};
-use super::super::{Error, decode, package};
+use super::super::{Error, decode, package, sha256};
 use super::file::{Entry, File};
 use super::http::{Download, resolve_url, same_url};
 use super::index::Index;
@@ -177,7 +177,7 @@ impl Filling<'_> {
                 continue;
             }
             let url = dependency.repository.clone();
-            let name = format!("{UNMANAGED}{}", cache::digest(url.as_bytes()));
+            let name = format!("{UNMANAGED}{}", sha256(url.as_bytes()));
             names.insert(dependency.name.clone(), name.clone());
             if !entries.iter().any(|entry| entry.name == name) {
                 entries.push(Entry { name, url, ..Entry::default() });
@@ -237,7 +237,8 @@ impl Filling<'_> {
             if Version::parse(&wanted.version).is_ok() {
                 return Ok(Some(wanted.version.clone()));
             }
-            let versions = oci::versions(&format!("{url}/{}", wanted.name), self.download).await.map_err(|error| {
+            let place = format!("{url}/{}", wanted.name);
+            let versions = oci::versions(&place, self.download, self.settings).await.map_err(|error| {
                 Error::Repository(format!("could not retrieve list of tags for repository {url}: {error}"))
             })?;
             return Ok(versions.into_iter().find(|version| fits(version)));
@@ -308,7 +309,7 @@ impl Filling<'_> {
             (self.say)(&format!("WARNING: Verification not found for {name}: {why}"));
         }
         let path = into.join(fetched.file_name.rsplit('/').next().unwrap_or_default());
-        super::write_shared(&path, &fetched.data)?;
+        super::super::write_file(&path, &fetched.data)?;
         done.push(key);
         Ok(())
     }
@@ -341,7 +342,7 @@ impl Filling<'_> {
         let fetched = over_http(&place, &entry.url, &entry.download(), self.trust).await;
         let failed = |error: Error| Error::Repository(format!("could not download {place}: {error}"));
         let fetched = fetched.map_err(failed)?;
-        let arrived = cache::digest(&fetched.data);
+        let arrived = sha256(&fetched.data);
         if !found.digest.is_empty() && !cache::digits(&found.digest)?.eq_ignore_ascii_case(&arrived) {
             return problem(format!("{place} has not the digest that the repository's index says"));
         }
@@ -379,7 +380,7 @@ impl Filling<'_> {
     fn write_lock(&self, lock: Lock, metadata: &Metadata) -> Result<(), Error> {
         let name = if metadata.api_version == "v1" { "requirements.lock" } else { "Chart.lock" };
         let value = serde_json::to_value(&lock).map_err(|error| Error::Repository(error.to_string()))?;
-        super::write_shared(&self.folder.join(name), decode::to_yaml(&value).as_bytes())
+        super::super::write_file(&self.folder.join(name), decode::to_yaml(&value).as_bytes())
     }
 }
 
@@ -416,7 +417,7 @@ fn json_digest(value: &impl serde::Serialize) -> String {
     let text = serde_json::to_string(value).unwrap_or_default();
     // Go writes these three as escapes.
     let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
-    format!("sha256:{}", cache::digest(text.as_bytes()))
+    format!("sha256:{}", sha256(text.as_bytes()))
 }
 
 #[cfg(test)]

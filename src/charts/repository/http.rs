@@ -136,7 +136,7 @@ const GO_WORDS: &[(&str, &str)] = &[
     ("fatal alert: HandshakeFailure", "remote error: tls: handshake failure"),
 ];
 
-pub(super) fn client(download: &Download) -> Result<reqwest::Client, Error> {
+fn client(download: &Download) -> Result<reqwest::Client, Error> {
     crate::base::crypto::install();
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| Error::io("open", path, &error));
     let refuse = |why: String| Error::Repository(format!("can't create TLS config for client: {why}"));
@@ -152,7 +152,8 @@ pub(super) fn client(download: &Download) -> Result<reqwest::Client, Error> {
         if bundle.is_empty() {
             return Err(refuse(format!("failed to append certificates from file: {}", path.display())));
         }
-        builder = builder.tls_certs_merge(bundle);
+        // Nobody else: whoever names an authority does not want the machine's as well.
+        builder = builder.tls_certs_only(bundle);
     }
     if let (Some(certificate), Some(key)) = (&download.cert_file, &download.key_file) {
         let mut both = read(certificate)?;

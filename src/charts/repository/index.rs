@@ -5,7 +5,6 @@ use super::super::values::Value;
 use super::super::version::{Constraints, Version};
 use super::super::{Error, decode};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -130,7 +129,7 @@ impl Index {
             let data = std::fs::read(&path).map_err(|error| Error::io("open", &path, &error))?;
             let relative = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
             let url = if base.is_empty() { relative } else { format!("{}/{relative}", base.trim_end_matches('/')) };
-            let (created, digest) = (super::super::now(), hex::encode(Sha256::digest(&data)));
+            let (created, digest) = (super::super::now(), super::super::sha256(&data));
             let name = chart.metadata.name.clone();
             let version = ChartVersion { metadata: chart.metadata, urls: vec![url], created, digest };
             index.entries.entry(name).or_default().push(version);

@@ -3,14 +3,14 @@
 //! Source of the rules: Helm `pkg/action/install.go` (LocateChart), `pkg/downloader/chart_downloader.go`. A name is a path if
 //! there is one, else an address, `oci://…`, or `REPOSITORY/CHART` of a repository that was added.
 
-use super::super::Error;
 use super::super::provenance::{self, Verified};
+use super::super::{Error, sha256, write_file};
 use super::cache;
 use super::file::{Entry, File};
 use super::http::{Download, check_scheme, get_from, resolve_url, same_url};
 use super::index::Index;
+use super::oci;
 use super::settings::Settings;
-use super::{oci, write_shared};
 use std::path::{Path, PathBuf};
 
 /// What is looked for.
@@ -134,14 +134,14 @@ pub async fn locate(
             return Ok(Located { path, origin: None });
         }
     }
-    let fetched = source.fetch(trust).await?;
-    let path = cache::put(&settings.content_cache, &cache::digest(&fetched.data), &fetched.data)?;
+    let fetched = source.fetch(settings, trust).await?;
+    let path = cache::put(&settings.content_cache, &sha256(&fetched.data), &fetched.data)?;
     Ok(Located { path, origin: fetched.origin })
 }
 
 /// Downloads a chart, and does with its signature what `trust` says.
 pub async fn fetch(wanted: &Wanted, download: &Download, settings: &Settings, trust: &Trust) -> Result<Fetched, Error> {
-    Source::find(wanted, download, settings).await?.fetch(trust).await
+    Source::find(wanted, download, settings).await?.fetch(settings, trust).await
 }
 
 /// Where one archive comes from.
@@ -233,13 +233,14 @@ impl Source {
         })
     }
 
-    async fn fetch(&self, trust: &Trust) -> Result<Fetched, Error> {
+    async fn fetch(&self, settings: &Settings, trust: &Trust) -> Result<Fetched, Error> {
         if oci::is_oci(&self.url) {
-            let fetched = oci::pull(&self.url, &self.version, &self.download, *trust != Trust::Any).await?;
+            let signed = *trust != Trust::Any;
+            let fetched = oci::pull(&self.url, &self.version, &self.download, settings, signed).await?;
             return fetched.trusted(trust, &self.url);
         }
         let fetched = over_http(&self.url, &self.repository, &self.download, trust).await?;
-        self.check(&cache::digest(&fetched.data))?;
+        self.check(&sha256(&fetched.data))?;
         fetched.trusted(trust, &self.url)
     }
 
@@ -295,8 +296,8 @@ pub async fn update_repository(entry: &Entry, settings: &Settings) -> Result<Ind
     let data = get_from(&resolve_url(&entry.url, "index.yaml")?, &entry.url, &entry.download()).await?;
     let index = Index::parse(&data)?;
     let names: String = index.entries.keys().map(|name| format!("{name}\n")).collect();
-    write_shared(&settings.charts_path(&entry.name), names.as_bytes())?;
-    write_shared(&settings.index_path(&entry.name), &data)?;
+    write_file(&settings.charts_path(&entry.name), names.as_bytes())?;
+    write_file(&settings.index_path(&entry.name), &data)?;
     Ok(index)
 }
 

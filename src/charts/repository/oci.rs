@@ -2,17 +2,14 @@
 //!
 //! Source of the forms: Helm `pkg/registry`. A version's `+` is `_` in a tag, which may not have one.
 
+use super::super::Error;
 use super::super::chart::Metadata;
 use super::super::version::{Constraints, Version};
-use super::super::{Error, decode};
-use super::certified::Registry;
 use super::http::Download;
 use super::locate::{Fetched, Origin};
 use super::settings::Settings;
-use crate::images::artifact::{self, Access, Artifact, Part};
-use crate::images::{self, Login, Reference, logins};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::images::artifact::{self, Access, Part};
+use crate::images::{Login, Reference, logins, remembered};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -30,49 +27,27 @@ pub fn is_oci(url: &str) -> bool {
     url.starts_with(SCHEME)
 }
 
-/// How a registry is asked.
-enum Way {
-    Usual(Access),
-    /// It is shown a certificate.
-    Certified(Box<Registry>),
-}
-
-impl Way {
-    async fn pull(&self, reference: &Reference, wants: impl Fn(&str) -> bool) -> Result<Artifact, images::Error> {
-        match self {
-            Self::Usual(access) => artifact::pull(reference, access, LARGEST, wants).await,
-            Self::Certified(registry) => registry.pull(reference, LARGEST, wants).await,
-        }
-    }
-
-    async fn tags(&self, reference: &Reference) -> Result<Vec<String>, images::Error> {
-        match self {
-            Self::Usual(access) => artifact::tags(reference, access).await,
-            Self::Certified(registry) => registry.tags().await,
-        }
-    }
-}
-
-fn way(reference: &Reference, download: &Download) -> Result<Way, Error> {
+/// How a registry is reached, and with which logins.
+fn access(reference: &Reference, download: &Download, settings: &Settings) -> Result<Access, Error> {
     let registry = reference.registry();
-    let settings = Settings::from_environment();
     let mut known = Vec::new();
     if !download.username.is_empty() {
         known.push(Login { username: download.username.clone(), password: download.password.clone() });
     }
     known.extend(logins::of_file(&settings.registry_config, registry));
     known.extend(logins::of_user(registry));
-    if download.cert_file.is_some() || download.key_file.is_some() {
-        return Ok(Way::Certified(Box::new(Registry::new(reference, download, known)?)));
-    }
-    let authorities =
-        download.ca_file.as_deref().map(|path| std::fs::read(path).map_err(|error| Error::io("open", path, &error)));
-    Ok(Way::Usual(Access {
+    let read = |path: &Path| std::fs::read(path).map_err(|error| Error::io("open", path, &error));
+    let identity = match (&download.cert_file, &download.key_file) {
+        (Some(certificate), Some(key)) => Some([read(certificate)?, read(key)?].join(&b'\n')),
+        _ => None,
+    };
+    Ok(Access {
         plain_http: download.plain_http,
         insecure: download.insecure,
-        authorities: authorities.transpose()?.into_iter().collect(),
+        authorities: download.ca_file.as_deref().map(read).transpose()?,
+        identity,
         logins: known,
-    }))
+    })
 }
 
 fn failed(error: &crate::images::Error) -> Error {
@@ -115,7 +90,7 @@ impl Place {
     }
 
     /// The reference of a version: one that is written, or the newest tag that fits.
-    async fn resolve(&self, version: &str, way: &Way) -> Result<Reference, Error> {
+    async fn resolve(&self, version: &str, access: &Access) -> Result<Reference, Error> {
         if !self.is_open {
             let tag = self.reference.tag().map(|tag| tag.replace('_', "+"));
             let differs = tag.as_deref().is_some_and(|tag| !version.is_empty() && tag != version);
@@ -131,7 +106,7 @@ impl Place {
         }
         let constraints = Constraints::parse(if version.is_empty() { "*" } else { version });
         let constraints = constraints.map_err(|error| Error::Repository(error.to_string()))?;
-        let tags = way.tags(&self.reference).await.map_err(|error| failed(&error))?;
+        let tags = artifact::tags(&self.reference, access).await.map_err(|error| failed(&error))?;
         let mut versions: Vec<Version> =
             tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
         versions.sort_by(|a, b| b.compare(a));
@@ -147,12 +122,18 @@ impl Place {
 }
 
 /// Fetches a chart, with its signature if that is wanted and there is one.
-pub async fn pull(url: &str, version: &str, download: &Download, provenance: bool) -> Result<Fetched, Error> {
+pub async fn pull(
+    url: &str,
+    version: &str,
+    download: &Download,
+    settings: &Settings,
+    provenance: bool,
+) -> Result<Fetched, Error> {
     let place = Place::parse(url)?;
-    let way = way(&place.reference, download)?;
-    let reference = place.resolve(version, &way).await?;
+    let access = access(&place.reference, download, settings)?;
+    let reference = place.resolve(version, &access).await?;
     let wants = |kind: &str| kind == CHART || kind == OLD_CHART || provenance && kind == PROVENANCE;
-    let pulled = way.pull(&reference, wants).await.map_err(|error| failed(&error))?;
+    let pulled = artifact::pull(&reference, &access, LARGEST, wants).await.map_err(|error| failed(&error))?;
     let part = |kind: &str| pulled.layers.iter().find(|layer| layer.media_type == kind);
     let chart = part(CHART)
         .or_else(|| part(OLD_CHART))
@@ -175,9 +156,10 @@ pub async fn pull(url: &str, version: &str, download: &Download, provenance: boo
 }
 
 /// The versions of a chart in a registry that fit, newest first.
-pub async fn versions(url: &str, download: &Download) -> Result<Vec<String>, Error> {
+pub async fn versions(url: &str, download: &Download, settings: &Settings) -> Result<Vec<String>, Error> {
     let place = Place::parse(url)?;
-    let tags = way(&place.reference, download)?.tags(&place.reference).await.map_err(|error| failed(&error))?;
+    let access = access(&place.reference, download, settings)?;
+    let tags = artifact::tags(&place.reference, &access).await.map_err(|error| failed(&error))?;
     let mut versions: Vec<Version> =
         tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
     versions.sort_by(|a, b| b.compare(a));
@@ -185,13 +167,18 @@ pub async fn versions(url: &str, download: &Download) -> Result<Vec<String>, Err
 }
 
 /// Uploads a packed chart below `url`; returns what it is called there and its digest.
-pub async fn push(archive: &Path, url: &str, download: &Download) -> Result<(String, String), Error> {
+pub async fn push(
+    archive: &Path,
+    url: &str,
+    download: &Download,
+    settings: &Settings,
+) -> Result<(String, String), Error> {
     let data = std::fs::read(archive).map_err(|error| Error::io("open", archive, &error))?;
     let chart = super::super::Chart::load(archive)?;
     let base = url.strip_prefix(SCHEME).unwrap_or(url).trim_end_matches('/');
     let place = Place::parse(&format!("{base}/{}", chart.name()))?;
     let reference = place.with_tag(&chart.metadata.version)?;
-    let way = way(&reference, download)?;
+    let access = access(&reference, download, settings)?;
     let config = serde_json::to_vec(&chart.metadata).map_err(|error| Error::Chart(error.to_string()))?;
     let config = Part { media_type: CONFIG.into(), data: config };
     let mut layers = vec![Part { media_type: CHART.into(), data }];
@@ -201,10 +188,7 @@ pub async fn push(archive: &Path, url: &str, download: &Download) -> Result<(Str
         layers.push(Part { media_type: PROVENANCE.into(), data });
     }
     let annotations = annotations(&chart.metadata);
-    let digest = match &way {
-        Way::Usual(access) => artifact::push(&reference, access, &config, &layers, &annotations).await,
-        Way::Certified(registry) => registry.push(&reference, &config, &layers, &annotations).await,
-    };
+    let digest = artifact::push(&reference, &access, &config, &layers, &annotations).await;
     let digest = digest.map_err(|error| {
         let why = not_pulled(&error);
         Error::Repository(match unreachable("Head", &why) {
@@ -237,19 +221,15 @@ fn annotations(metadata: &Metadata) -> BTreeMap<String, String> {
 }
 
 /// Whether a registry takes a name and secret: it is asked for something that need not be there.
-pub async fn check_login(registry: &str, download: &Download) -> Result<(), Error> {
+pub async fn check_login(registry: &str, download: &Download, settings: &Settings) -> Result<(), Error> {
     let reference: Result<Reference, _> = format!("{registry}/login/check:latest").parse();
     // A scheme or a path is no part of a registry's name.
     let reference = reference.ok().filter(|reference| reference.registry() == registry);
     let invalid = || Error::Repository(format!("invalid reference: invalid registry {registry:?}"));
     let reference = reference.ok_or_else(invalid)?;
-    let checked = match way(&reference, download)? {
-        Way::Usual(mut access) => {
-            access.logins.truncate(1);
-            artifact::check(&reference, &access).await
-        }
-        Way::Certified(registry) => registry.check().await,
-    };
+    let mut access = access(&reference, download, settings)?;
+    access.logins.truncate(1);
+    let checked = artifact::check(&reference, &access).await;
     checked.map_err(|error| {
         let why = not_pulled(&error);
         Error::Repository(match unreachable("Get", &why) {
@@ -259,36 +239,17 @@ pub async fn check_login(registry: &str, download: &Download) -> Result<(), Erro
     })
 }
 
-/// Remembers a name and secret of a registry, in the form of Docker's file.
+/// Remembers a name and secret of a registry, in the form of Docker's file or where that says.
 pub fn login(registry: &str, username: &str, password: &str, file: &Path) -> Result<(), Error> {
-    let mut config = read(file)?;
-    let auth = STANDARD.encode(format!("{username}:{password}"));
-    config["auths"][registry] = serde_json::json!({"auth": auth});
-    write(file, &config)
+    let login = Login { username: username.into(), password: password.into() };
+    remembered::remember(file, registry, &login)
+        .map_err(|why| Error::Repository(format!("failed to store the credentials for {registry}: {why}")))
 }
 
 /// Forgets a registry.
 pub fn logout(registry: &str, file: &Path) -> Result<(), Error> {
-    let mut config = read(file)?;
-    let known = config.get_mut("auths").and_then(|auths| auths.as_object_mut());
-    // One that was never logged in to is forgotten already.
-    if known.is_none_or(|known| known.remove(registry).is_none()) {
-        return Ok(());
-    }
-    write(file, &config)
-}
-
-fn read(file: &Path) -> Result<serde_json::Value, Error> {
-    match std::fs::read(file) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map_err(|error| Error::Repository(format!("{} cannot be read: {error}", file.display()))),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(serde_json::json!({})),
-        Err(error) => Err(Error::io("open", file, &error)),
-    }
-}
-
-fn write(file: &Path, config: &serde_json::Value) -> Result<(), Error> {
-    super::write_private(file, decode::pretty(config).as_bytes())
+    remembered::forget(file, registry)
+        .map_err(|why| Error::Repository(format!("failed to delete the credential for {registry}: {why}")))
 }
 
 #[cfg(test)]
@@ -302,15 +263,5 @@ mod tests {
         let wanted = "Get \"http://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused";
         assert_eq!(unreachable("Get", text).unwrap(), wanted);
         assert_eq!(unreachable("Get", "no such tag"), None);
-    }
-
-    #[test]
-    fn a_registry_that_is_not_known_is_forgotten_without_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("config.json");
-        logout("nobody.example", &file).unwrap();
-        login("a.example", "u", "p", &file).unwrap();
-        logout("a.example", &file).unwrap();
-        logout("a.example", &file).unwrap();
     }
 }

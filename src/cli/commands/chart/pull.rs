@@ -3,7 +3,7 @@
 use super::flags::ChartOptions;
 use super::{Outcome, Problem, Scope, at_least};
 use crate::charts::repository::{self, Trust, Wanted};
-use crate::charts::{Error, package, provenance};
+use crate::charts::{package, provenance, write_file};
 use std::path::{Path, PathBuf};
 
 /// Download a chart from a repository and (optionally) unpack it in local directory
@@ -64,9 +64,9 @@ impl Arguments {
             return self.unpack(name, &fetched.data, &folder);
         }
         let path = folder.join(&fetched.file_name);
-        write(&path, &fetched.data)?;
+        write_file(&path, &fetched.data)?;
         match &fetched.provenance {
-            Some(signature) => write(&provenance::signature_path(&path), signature),
+            Some(signature) => Ok(write_file(&provenance::signature_path(&path), signature)?),
             None => Ok(()),
         }
     }
@@ -83,11 +83,4 @@ impl Arguments {
         package::expand(data, &into)?;
         Ok(())
     }
-}
-
-fn write(path: &Path, data: &[u8]) -> Outcome {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|error| Error::io("mkdir", folder, &error))?;
-    std::fs::write(path, data).map_err(|error| Error::io("open", path, &error))?;
-    Ok(())
 }

@@ -35,7 +35,8 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         }
         Ok(_) => {}
     }
-    let (reference, digest) = scope.wait(repository::push(path, remote, &arguments.reaching.download()))?;
+    let download = arguments.reaching.download();
+    let (reference, digest) = scope.wait(repository::push(path, remote, &download, &scope.settings))?;
     scope.print(&format!("Pushed: {reference}\nDigest: {digest}\n"));
     Ok(())
 }

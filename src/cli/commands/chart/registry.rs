@@ -101,7 +101,7 @@ fn login(flags: LoginFlags, scope: &Scope) -> Outcome {
         plain_http: flags.plain_http,
         ..repository::Download::default()
     };
-    scope.wait(repository::check_login(host, &download))?;
+    scope.wait(repository::check_login(host, &download, &scope.settings))?;
     repository::login(host, &username, &password, &scope.settings.registry_config)?;
     super::aside("Login Succeeded");
     Ok(())

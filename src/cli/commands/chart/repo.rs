@@ -192,7 +192,7 @@ fn index(flags: &IndexFlags) -> Outcome {
     let mut index = Index::of_folder(folder, flags.url.as_deref().unwrap_or_default())?;
     let write = |index: &Index, path: &Path| {
         let text = if flags.json { decode::pretty(&index.to_json()) } else { index.to_yaml() };
-        std::fs::write(path, text).map_err(|error| Error::io("open", path, &error))
+        crate::charts::write_file(path, text.as_bytes())
     };
     if let Some(path) = &flags.merge {
         if path.exists() {
