@@ -386,10 +386,10 @@ impl<'v> Here<'_, 'v> {
     fn list(&mut self, items: &'v [Value]) {
         let node = self.node;
         self.range(items.len(), node.items_count, ["minItems", "maxItems"]);
-        if node.is_unique {
-            if let Some((first, second)) = twice(items) {
-                self.tell(|| format!("items at {} and {} are equal", count(first), count(second)));
-            }
+        if node.is_unique
+            && let Some((first, second)) = twice(items)
+        {
+            self.tell(|| format!("items at {} and {} are equal", count(first), count(second)));
         }
         let (first, all) = match &node.items {
             _ if node.draft >= 2020 => (node.first_items.as_slice(), node.other_items),
