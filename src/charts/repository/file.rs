@@ -3,7 +3,7 @@
 use super::super::values::Value;
 use super::super::{Error, decode};
 use super::http::Download;
-use decode::Decoder;
+use decode::{Decoder, Place};
 use serde::Serialize;
 use std::path::Path;
 
@@ -35,9 +35,9 @@ pub struct Entry {
 
 impl Entry {
     /// A name or a secret that looks like a number is a text all the same.
-    fn read(document: &Value) -> Result<Self, String> {
+    fn read(document: &Value, place: Place) -> Result<Self, String> {
         let mut entry = Self::default();
-        let mut from = Decoder::new(document, "Entry")?;
+        let mut from = Decoder::part(document, place, "Entry", "repo.Entry")?;
         from.text("name", &mut entry.name)?;
         from.text("url", &mut entry.url)?;
         from.text("username", &mut entry.username)?;
@@ -97,9 +97,10 @@ impl File {
         let mut from = Decoder::new(document, "File")?;
         from.text("apiVersion", &mut file.api_version)?;
         from.text("generated", &mut file.generated)?;
-        let entry = |one: &Value| if one.is_null() { Ok(None) } else { Entry::read(one).map(Some) };
+        let entry =
+            |one: &Value, place: Place| if one.is_null() { Ok(None) } else { Entry::read(one, place).map(Some) };
         let mut entries = Vec::new();
-        from.list("repositories", &mut entries, entry)?;
+        from.list("repositories", "[]*repo.Entry", &mut entries, entry)?;
         file.repositories = entries.into_iter().flatten().collect();
         Ok(file)
     }
@@ -150,6 +151,9 @@ mod tests {
         assert!(entry.insecure_skip_tls_verify);
         assert_eq!(File::read(&Value::Null).unwrap(), File::default());
         let wrong = File::read(&decode::yaml("repositories: [{name: {}}]").unwrap()).unwrap_err();
-        assert!(wrong.contains("cannot unmarshal object into Go struct field Entry.name of type string"), "{wrong}");
+        assert!(
+            wrong.contains("cannot unmarshal object into Go struct field Entry.repositories.name of type string"),
+            "{wrong}"
+        );
     }
 }
