@@ -361,8 +361,9 @@ async fn commands_have_terminals_of_any_size() {
     let Some(world) = World::new() else { return };
     let sandbox = world.sandbox("terminal").await;
     let web = world.run(&sandbox, world.spec("web", "sleep 1000")).await;
-    // `wait` is what a signal interrupts. The size and what is typed go different ways, so the one is waited for.
-    let script = "trap 'stty size' WINCH; sleep 1000 & echo ready; wait; kill $!; read x; echo $TERM; exit 6";
+    // The signal ends what is waited for, whether it comes before the wait or in it. The size and what is typed go different
+    // ways, so the one is waited for.
+    let script = "trap 'stty size; kill $!' WINCH; sleep 1000 & echo ready; wait; read x; echo $TERM; exit 6";
     let mut session = world.runtime.exec(&web.id, command(&["sh", "-c", script], true)).await.unwrap();
     let mut output = session.stdout.take().unwrap();
     read_until(&mut output, "ready").await;
