@@ -97,7 +97,8 @@ impl<'a> Small<'a> {
     fn below(cluster: &'a Cluster) -> Self {
         let folder = cluster.profile_folder();
         std::fs::create_dir_all(&folder).unwrap();
-        rustix::mount::mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), c"size=128m,mode=0700").unwrap();
+        // So large that the node is not short of room before it is filled: nothing would be scheduled then, not even DNS.
+        rustix::mount::mount("tmpfs", &folder, "tmpfs", MountFlags::empty(), c"size=512m,mode=0700").unwrap();
         Self(cluster)
     }
 
