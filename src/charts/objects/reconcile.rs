@@ -7,7 +7,7 @@ use crate::charts::Chart;
 use crate::charts::release::apart::Limits;
 use crate::charts::release::cluster::{Kind, Write};
 use crate::charts::release::source::ChartSource;
-use crate::charts::release::{Actions, Cluster, Error, Options, Release, Silent, Status, Strategy};
+use crate::charts::release::{Actions, Cluster, Error, Options, Release, Silent, Status, Strategy, check_name};
 use crate::charts::repository::{self, Settings, Trust};
 use crate::client::Level;
 use base64::Engine;
@@ -236,7 +236,9 @@ impl Work<'_> {
         let namespace = done.or(spec).unwrap_or(&self.key.0);
         let driver = object["spec"]["driver"].as_str().unwrap_or_default();
         let options = Options { ignore_not_found: true, ..Options::default() };
-        if self.actions(namespace, driver)?.uninstall(&self.key.1, &options).await?.is_some() {
+        if let Some(actions) = self.installer(namespace, driver)
+            && actions.uninstall(&self.key.1, &options).await?.is_some()
+        {
             self.tell(object, Level::Normal, "Removed", format!("Uninstalled from {namespace}"));
         }
         let finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
@@ -246,6 +248,14 @@ impl Work<'_> {
             Err(error) if error.is_not_found() => Ok(()),
             done => done.map(drop),
         }
+    }
+
+    /// What a release could have been installed with; nothing if there can be none of the name, in the namespace or by the
+    /// driver: an object that asks for that can leave all the same.
+    fn installer(&self, namespace: &str, driver: &str) -> Option<Actions> {
+        check_name(&self.key.1).ok()?;
+        Kind::pods().all(namespace).ok()?;
+        self.actions(namespace, driver).ok()
     }
 
     fn tell(&self, object: &Value, level: Level, reason: &str, message: String) {
@@ -332,5 +342,21 @@ pub mod testing {
         let key = ("sea".to_string(), "web".to_string());
         let cluster = Cluster::new(client, "sea");
         work(Work { context: &context, cluster, path: String::new(), key: &key }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::on;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_object_whose_release_cannot_be_leaves_without_uninstalling() {
+        for (namespace, driver) in [("a/b", ""), ("sea", "sql")] {
+            let object = json!({"metadata": {"name": "web", "finalizers": [FINALIZER]},
+                "spec": {"targetNamespace": namespace, "driver": driver}});
+            // One answer: that to the finalizer's going.
+            on(&[json!({})], async |work| work.remove(&object).await).await.unwrap();
+        }
     }
 }
