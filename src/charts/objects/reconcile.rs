@@ -341,7 +341,8 @@ pub mod testing {
         let context = Context { client: client.clone(), recorder, referrers: Referrers::default() };
         let key = ("sea".to_string(), "web".to_string());
         let cluster = Cluster::new(client, "sea");
-        work(Work { context: &context, cluster, path: String::new(), key: &key }).await
+        let path = "/apis/helm.cattle.io/v1/namespaces/sea/helmcharts/web".to_string();
+        work(Work { context: &context, cluster, path, key: &key }).await
     }
 }
 
