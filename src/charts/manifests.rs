@@ -3,7 +3,7 @@
 //! Source of the rules: Helm `pkg/release/v1/util` (manifest.go, manifest_sorter.go, kind_sorter.go) and
 //! `pkg/release/v1/hook.go`.
 
-use super::values::{Value, Warning, Warnings};
+use super::values::{Warning, Warnings};
 use super::{decode, yaml};
 use crate::base::hand::{Lent, lend};
 use serde::{Deserialize, Serialize};
@@ -314,30 +314,6 @@ impl Document {
             delete_policies: policies(HOOK_DELETE_POLICY),
             output_log_policies: policies(HOOK_OUTPUT_LOG_POLICY),
         }))
-    }
-}
-
-impl Hook {
-    /// The hook as Helm keeps it in a release, not yet run.
-    pub fn to_json(&self) -> Value {
-        let mut hook = serde_json::json!({
-            "name": self.name,
-            "kind": self.kind,
-            "path": self.path,
-            "manifest": self.manifest,
-            "events": self.events,
-            "last_run": {"phase": ""},
-        });
-        if self.weight != 0 {
-            hook["weight"] = self.weight.into();
-        }
-        if !self.delete_policies.is_empty() {
-            hook["delete_policies"] = self.delete_policies.clone().into();
-        }
-        if !self.output_log_policies.is_empty() {
-            hook["output_log_policies"] = self.output_log_policies.clone().into();
-        }
-        hook
     }
 }
 

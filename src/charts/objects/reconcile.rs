@@ -106,8 +106,7 @@ impl Work<'_> {
     }
 
     async fn found(&self, field: &str, kind: &str, plural: &str, name: &str) -> Result<Value, Error> {
-        let of = Kind { api_version: "v1".into(), kind: kind.into(), plural: plural.into(), namespaced: true };
-        let found = self.cluster.find(&of.object(&self.key.0, name)?).await?;
+        let found = self.cluster.find(&Kind::core(kind, plural).object(&self.key.0, name)?).await?;
         found.ok_or_else(|| Error::text(format!("{field} names {kind} `{name}`, which does not exist")))
     }
 

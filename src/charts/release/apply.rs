@@ -333,7 +333,7 @@ mod tests {
         let plural = format!("{}s", kind.to_lowercase());
         let mut object = Object::from_value(data).unwrap();
         object.set(&["metadata", "name"], name);
-        let kind = Kind { api_version: "v1".into(), kind: kind.into(), plural, namespaced: true };
+        let kind = Kind::core(kind, &plural);
         Item { kind, namespace: "one".into(), name: name.into(), object }
     }
 

@@ -42,9 +42,14 @@ impl Kind {
         self.api_version.split_once('/').map_or("", |(group, _)| group)
     }
 
+    /// One of the core group whose objects are in namespaces.
+    pub fn core(kind: &str, plural: &str) -> Self {
+        Self { api_version: "v1".into(), kind: kind.into(), plural: plural.into(), namespaced: true }
+    }
+
     /// Pods.
     pub fn pods() -> Self {
-        Self { api_version: "v1".into(), kind: "Pod".into(), plural: "pods".into(), namespaced: true }
+        Self::core("Pod", "pods")
     }
 
     /// The path of all its objects in a namespace (or in the cluster). A namespace that would lead elsewhere is an error.

@@ -63,7 +63,7 @@ impl Storage {
             Driver::ConfigMaps => ("ConfigMap", "configmaps"),
             _ => ("Secret", "secrets"),
         };
-        Kind { api_version: "v1".into(), kind: kind.into(), plural: plural.into(), namespaced: true }
+        Kind::core(kind, plural)
     }
 
     fn path(&self, key: &str) -> Result<String, Error> {

@@ -181,6 +181,12 @@ fn watch_objects(
     }
 }
 
+/// The namespaces in which there is to be told why objects are not ready: of those that are not, and of interest.
+fn namespaces<'t>(tracked: &'t [Tracked], until: Until, is_of_interest: impl Fn(&Item) -> bool) -> HashSet<&'t str> {
+    let waiting = tracked.iter().filter(|one| until != Until::Gone && one.verdict.state != wanted(until));
+    waiting.filter(|one| is_of_interest(&one.item)).map(|one| one.item.namespace.as_str()).collect()
+}
+
 /// Pods are watched only to tell why workloads are not ready.
 fn watch_pods(
     cluster: &Cluster,
@@ -189,15 +195,8 @@ fn watch_pods(
     sender: &UnboundedSender<Told>,
     watches: &mut JoinSet<()>,
 ) {
-    if until == Until::Gone {
-        return;
-    }
-    let waiting = tracked.iter().filter(|one| one.verdict.state != wanted(until));
-    let namespaces: HashSet<&str> = waiting
-        .filter(|one| WORKLOADS.contains(&one.item.kind.kind.as_str()))
-        .map(|one| one.item.namespace.as_str())
-        .collect();
-    for namespace in namespaces {
+    let has_pods = |item: &Item| WORKLOADS.contains(&item.kind.kind.as_str());
+    for namespace in namespaces(tracked, until, has_pods) {
         let source = Whole(Kind::pods().door(cluster.client(), namespace));
         let (sender, namespace) = (sender.clone(), namespace.to_string());
         let tell = move |seen: Seen<DynamicObject>| {
@@ -223,15 +222,9 @@ fn watch_warnings(
     sender: &UnboundedSender<Told>,
     watches: &mut JoinSet<()>,
 ) {
-    if until == Until::Gone {
-        return;
-    }
-    let waiting = tracked.iter().filter(|one| one.verdict.state != wanted(until));
-    let namespaces: HashSet<&str> = waiting.map(|one| one.item.namespace.as_str()).filter(|n| !n.is_empty()).collect();
     let selection = Selection { labels: String::new(), fields: "type=Warning".into() };
-    for namespace in namespaces {
-        let kind = Kind { api_version: "v1".into(), kind: "Event".into(), plural: "events".into(), namespaced: true };
-        let source = Whole(kind.door(cluster.client(), namespace));
+    for namespace in namespaces(tracked, until, |item| !item.namespace.is_empty()) {
+        let source = Whole(Kind::core("Event", "events").door(cluster.client(), namespace));
         let (sender, selection) = (sender.clone(), selection.clone());
         let tell = move |seen: Seen<DynamicObject>| {
             let (event, is_new) = match seen {
