@@ -71,6 +71,12 @@ pub async fn access(wanted: &Access) -> Result<(Client, String), Error> {
     Ok((Client::try_from(config)?, namespace))
 }
 
+/// A client for what asks no cluster: of the server that is assumed where nobody names one, as kubectl assumes it. It is not
+/// reached before its first request.
+pub fn nowhere() -> Result<Client, Error> {
+    Ok(Client::try_from(Config::new(http::Uri::from_static("http://localhost:8080")))?)
+}
+
 /// A client for a pod: with its service account's token, which is read again as it is renewed.
 pub fn in_cluster() -> Result<Client, Error> {
     let config = Config::incluster().map_err(Box::new)?;

@@ -36,6 +36,8 @@ fn values_conditions_aliases_and_imports_reach_the_templates() {
          app/charts/second/templates/x.yaml\nname: second\nport: 2\nshared: yes-it-is\n\n---\n# Source: \
          app/templates/own.yaml\nimported: here\nbig: 1e+06\nset: 1000000\n"
     );
+    let dry = helm(folder.path(), folder.path(), "install web app --dry-run=client --set db.enabled=true");
+    assert!(dry.ok && dry.text.contains("STATUS: pending-install") && dry.text.contains("port: 2"), "{}", dry.text);
     let ran = helm(folder.path(), folder.path(), "template app --set db.enabled=false");
     assert!(ran.ok && !ran.text.contains("charts/db/"), "{}", ran.text);
 }

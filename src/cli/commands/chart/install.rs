@@ -7,7 +7,7 @@ use super::session::Session;
 use super::table::Format;
 use super::{Outcome, Problem, Scope, at_least, template};
 use crate::charts::release::source::{ChartSource, PostRenderer};
-use crate::charts::release::{Options, Release};
+use crate::charts::release::{DryRun, Options, Release};
 use crate::charts::{self, Offline};
 use std::sync::Arc;
 
@@ -190,7 +190,11 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let (name, reference) = name_and_chart(&arguments).map_err(failed)?;
     let made = arguments.common.source(&reference, &arguments.chart, &arguments.values, scope);
     let mut source = made.map_err(failed)?;
-    let session = Session::open(scope, false).map_err(Problem::not_reached).map_err(failed)?;
+    let opened = match options.dry_run {
+        DryRun::Client => Session::offline(scope),
+        DryRun::None | DryRun::Server => Session::open(scope, false),
+    };
+    let session = opened.map_err(Problem::not_reached).map_err(failed)?;
     let installing = session.actions.install(&name, &mut source, &options);
     let release = session.run_on(&name, installing).map_err(Problem::not_reached).map_err(failed)?;
     arguments.common.print(&release, scope)
@@ -198,7 +202,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
 
 /// Secrets can be hidden only where nothing is applied.
 pub fn check_hiding(common: &Common, options: &Options) -> Outcome {
-    if common.hide_secret && options.dry_run == crate::charts::release::DryRun::None {
+    if common.hide_secret && options.dry_run == DryRun::None {
         return Err(Problem("hiding Kubernetes secrets requires a dry-run mode".into()));
     }
     Ok(())

@@ -3,7 +3,8 @@
 use super::scope::Globals;
 use super::{Problem, Scope};
 use crate::charts::release::{Actions, Cluster, Error, Node, Observer, readiness::State};
-use crate::client::config::{Access, access};
+use crate::client::Client;
+use crate::client::config::{Access, access, nowhere};
 use crate::cluster::kubeconfig;
 use crate::config::Home;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,21 +13,26 @@ use std::future::Future;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 
 /// A cluster and what is done with its releases.
 pub struct Session {
-    runtime: tokio::runtime::Runtime,
+    runtime: Runtime,
     pub actions: Actions,
     live: Arc<Live>,
     scope: Scope,
 }
 
+/// What requests are made on. The one provider of cryptography comes with it; a second call would be refused, which is as good.
+fn runtime() -> std::io::Result<Runtime> {
+    crate::base::crypto::install();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 impl Session {
     /// The releases of the namespace that the flags name, or of all.
     pub fn open(scope: &Scope, all_namespaces: bool) -> Result<Self, Problem> {
-        // The one provider of cryptography; a second call would be refused, which is as good.
-        crate::base::crypto::install();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = runtime()?;
         let globals = &scope.globals;
         if let Some(hint) = paused(globals) {
             return Err(Problem(format!("kubernetes cluster unreachable: {hint}")));
@@ -52,12 +58,26 @@ impl Session {
             Some(name) => name.to_string(),
             None => own,
         };
+        Self::with(runtime, client, namespace, scope)
+    }
+
+    /// For what asks no cluster, which need not be there.
+    pub fn offline(scope: &Scope) -> Result<Self, Problem> {
+        let runtime = runtime()?;
+        let made = {
+            let _inside = runtime.enter();
+            nowhere()
+        };
+        Self::with(runtime, made?, scope.namespace(), scope)
+    }
+
+    fn with(runtime: Runtime, client: Client, namespace: String, scope: &Scope) -> Result<Self, Problem> {
         let driver = std::env::var("HELM_DRIVER").unwrap_or_default();
         if driver == "memory" {
             let why = "would forget the release when this command ends: use `secret` or `configmap`";
             return Err(Problem(format!("HELM_DRIVER `memory` {why}")));
         }
-        let live = Arc::new(Live::new(globals.debug));
+        let live = Arc::new(Live::new(scope.globals.debug));
         let actions = Actions::new(Cluster::new(client, namespace), &driver, live.clone())?;
         Ok(Self { runtime, actions, live, scope: scope.clone() })
     }
