@@ -184,7 +184,7 @@ fn watch_objects(
 /// The namespaces in which there is to be told why objects are not ready: of those that are not, and of interest.
 fn namespaces<'t>(tracked: &'t [Tracked], until: Until, is_of_interest: impl Fn(&Item) -> bool) -> HashSet<&'t str> {
     let waiting = tracked.iter().filter(|one| until != Until::Gone && one.verdict.state != wanted(until));
-    waiting.filter(|one| is_of_interest(&one.item)).map(|one| one.item.namespace.as_str()).collect()
+    waiting.filter(|one| is_of_interest(one.item)).map(|one| one.item.namespace.as_str()).collect()
 }
 
 /// Pods are watched only to tell why workloads are not ready.
