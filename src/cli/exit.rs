@@ -76,7 +76,7 @@ impl Exit {
             cluster::Error::Driver(crate::drivers::Error::NoEngine { id, .. }) => Exit::of_driver(id),
             cluster::Error::Driver(crate::drivers::Error::NotRunning) => Exit::GuestNotRunning,
             cluster::Error::Driver(_) => Exit::Driver,
-            cluster::Error::Pki(_) | cluster::Error::NotReady(_) => Exit::Guest,
+            cluster::Error::Pki(_) | cluster::Error::NotReady(_) | cluster::Error::Ended => Exit::Guest,
             cluster::Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => Exit::Code(26),
             cluster::Error::Io { .. } => Exit::Failure,
             cluster::Error::Full(_) => Exit::Code(26),

@@ -2,7 +2,7 @@
 //! waits for its children for ever, and whoever looks after it waits too. They are let go from outside, before anything else.
 
 use super::life::{Cluster, Error};
-use crate::drivers::{self, native::cgroups};
+use crate::drivers::native::{cgroups, process};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ impl Cluster {
             return Ok(());
         }
         let state = self.state().await?;
-        if state.is_up() && !drivers::native::is_ending(state.pid()) {
+        if state.is_up() && !process::is_ending(state.pid()) {
             return Ok(());
         }
         for folder in self.frozen_folders() {
@@ -22,7 +22,7 @@ impl Cluster {
             std::fs::write(folder.join("freezer.state"), "THAWED").ok();
         }
         if state.pid() != 0 {
-            drivers::native::ended(state.pid()).await;
+            process::ended(state.pid()).await;
         }
         self.forget_pause();
         Ok(())

@@ -3,6 +3,7 @@
 use super::{kubeconfig, neighbours, ready};
 use crate::base::{Claim, Hint, disk};
 use crate::config::{Home, NodePaths, Problem, Profile, Wanted};
+use crate::drivers::native::process;
 use crate::drivers::{self, Driver, Machine, MachineState, Say};
 use crate::pki;
 use base64::Engine;
@@ -50,6 +51,9 @@ pub enum Error {
     /// The node runs, but does not become ready.
     #[error("the cluster did not become ready: {0}")]
     NotReady(String),
+    /// The node ran, and does no more.
+    #[error("the node ended before the cluster was ready")]
+    Ended,
     /// There is no room for what a cluster writes.
     #[error("the disk is full: {} MiB must be free at {}", super::status::LEAST_ROOM >> 20, .0.display())]
     Full(PathBuf),
@@ -255,8 +259,11 @@ impl Cluster {
     pub async fn start(&self, is_new: bool, say: Say<'_>) -> Result<Started, Error> {
         self.let_go().await?;
         if self.runs().await? {
-            self.heal(say).await?;
-            return Ok(Started::AlreadyRunning);
+            match self.heal(say).await {
+                // It was about to end when it was looked at.
+                Err(Error::Ended) => {}
+                healed => return healed.map(|()| Started::AlreadyRunning),
+            }
         }
         let mut result = self.start_steps(say).await;
         // What does not become ready on a disk that filled up meanwhile does not for that reason.
@@ -275,7 +282,7 @@ impl Cluster {
         }
         self.refresh_surroundings(say).await?;
         // One that was made to run again by its engine, or just now, needs a moment.
-        ready::wait(&self.context()?, &self.profile).await?;
+        self.wait().await?;
         if !self.has_forwarder() {
             self.restart_forwarder().await?;
         }
@@ -309,12 +316,28 @@ impl Cluster {
         self.end_forwarder();
         self.driver.start(&self.machine()?, say).await?;
         say("waiting for the cluster");
-        ready::wait(&self.context()?, &self.profile).await?;
+        self.wait().await?;
         for mount in &self.profile.mounts {
             self.mount_at_start(mount).await?;
         }
         self.restart_forwarder().await?;
         self.write_context()
+    }
+
+    /// Waits until everything is there that `start` promises, or the node has ended.
+    async fn wait(&self) -> Result<(), Error> {
+        let context = self.context()?;
+        let state = self.state().await?;
+        let ended = async {
+            match state {
+                MachineState::Stopped | MachineState::Killed | MachineState::Missing => {}
+                there => process::end_of(there.pid()).await,
+            }
+        };
+        tokio::select! {
+            ready = ready::wait(&context, &self.profile) => ready,
+            () = ended => Err(Error::Ended),
+        }
     }
 
     /// An engine mounts into its containers itself.

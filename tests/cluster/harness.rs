@@ -309,7 +309,7 @@ pub fn until_changed(folder: &Path, what: &str, mut seen: impl FnMut() -> bool) 
     }
 }
 
-/// Kills a process and waits until it is gone, or is about to be as far as it can: one whose children stand still is not.
+/// Kills a process. It may be there for a while: one whose children stand still is.
 pub fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();

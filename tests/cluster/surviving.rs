@@ -1,7 +1,7 @@
 //! What happens to the machine under a cluster: killed processes, a power cut, links taken away, certificates that end, files
 //! of an older coracle. `status` tells of it, and `start` heals it.
 
-use super::harness::{Cluster, Said, kill, kill_server, until, until_changed};
+use super::harness::{Cluster, Said, kill, kill_server, server, until, until_changed};
 use std::process::{Command, Stdio};
 
 fn host(cluster: &Cluster) -> String {
@@ -23,6 +23,28 @@ fn is_as_before(cluster: &Cluster) {
     assert_eq!(cluster.kubectl("get configmap kept -o jsonpath={.data.a}").ok(), "1");
     cluster.kubectl("wait --for=condition=Available deployment/web --timeout=120s").ok();
     cluster.kubectl("wait --for=condition=Ready pod -l app=web --timeout=120s").ok();
+}
+
+/// Whether a process waits for the end of another one.
+fn watches_a_process(pid: u32) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| std::fs::read_link(entry.path()).ok()).any(|target| target.ends_with("anon_inode:[pidfd]"))
+}
+
+#[test]
+fn a_node_that_ends_while_a_start_waits_for_it_is_started_again() {
+    let Some(cluster) = Cluster::started("ending") else { return };
+    remember(&cluster);
+    let init = cluster.init();
+    let server = rustix::process::Pid::from_raw(server(init).unwrap()).unwrap();
+    rustix::process::kill_process(server, rustix::process::Signal::STOP).unwrap();
+    let mut start = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    start.args(["start", "-p", cluster.name()]).stdin(Stdio::null()).stdout(Stdio::null());
+    let mut start = cluster.spawn(start);
+    until("the start waits for the node", || watches_a_process(start.id()));
+    kill(init);
+    assert!(start.wait().unwrap().success());
+    is_as_before(&cluster);
 }
 
 #[test]

@@ -335,7 +335,7 @@ pub async fn start_or_undo(cluster: &Cluster, is_new: bool, say: Say<'_>) -> Res
         Err(error) => error,
     };
     let kept = match error {
-        crate::cluster::Error::NotReady(_) => keep(cluster, say).await,
+        crate::cluster::Error::NotReady(_) | crate::cluster::Error::Ended => keep(cluster, say).await,
         _ => None,
     };
     if !ran {

@@ -17,7 +17,7 @@ pub mod inside;
 mod leftovers;
 mod network;
 
-use super::native::{self, links};
+use super::native::{links, process};
 use super::{Driver, Error, Health, Machine, MachineState, Say, etc};
 use crate::base::{disk, resolvers};
 use crate::config::NodePaths;
@@ -262,10 +262,10 @@ async fn inspect(engine: &Engine, machine: &Machine) -> Result<Option<ContainerI
 async fn settled(engine: &Engine, machine: &Machine) -> Result<Option<ContainerInspectResponse>, Error> {
     let there = inspect(engine, machine).await?;
     let pid = there.as_ref().map_or(0, |there| state_of(there).pid());
-    if !native::is_ending(pid) {
+    if !process::is_ending(pid) {
         return Ok(there);
     }
-    native::ended(pid).await;
+    process::ended(pid).await;
     let seen = engine.docker.wait_container(&machine.profile.name, None::<WaitContainerOptions>);
     // An end with an error is an end; one that does not come shows in what follows.
     tokio::time::timeout(SETTLE, seen.try_collect::<Vec<_>>()).await.ok();

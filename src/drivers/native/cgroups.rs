@@ -1,6 +1,7 @@
 //! The node's cgroup on the host: `coracle-MARK` below the cgroup of whoever starts it, in every hierarchy of version 1. In
 //! version 2 alone it is below the root instead: a cgroup with processes (a session's scope of systemd) hands no controllers on.
 
+use super::process;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -160,7 +161,7 @@ pub fn kill(mark: &str) -> io::Result<()> {
         if all.is_empty() {
             return Ok(());
         }
-        end_all(&all);
+        process::kill_all(&all);
     }
     Err(io::Error::other("processes of the node do not end"))
 }
@@ -186,21 +187,6 @@ fn collect(folder: &Path, all: &mut Vec<i32>) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn end_all(pids: &[i32]) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let open = |pid: &i32| pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok();
-    let processes: Vec<_> = pids.iter().filter_map(open).collect();
-    for process in &processes {
-        // One that has just ended cannot be signalled, which is what is wanted.
-        pidfd_send_signal(process, Signal::KILL).ok();
-    }
-    for process in &processes {
-        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
-        poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&patience)).ok();
-    }
 }
 
 /// How often the removal of a cgroup is tried again: after 1, 2, 4, … ms, about a second in all.

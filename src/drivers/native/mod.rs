@@ -14,6 +14,7 @@ pub mod launch;
 pub(super) mod limits;
 pub mod links;
 pub mod mounts;
+pub mod process;
 pub(super) mod sys;
 mod terminal;
 
@@ -22,10 +23,12 @@ use crate::base::atomic;
 use crate::config::NodePaths;
 use crate::config::values::Port;
 use async_trait::async_trait;
+use process::Stat;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 /// The driver.
@@ -40,7 +43,7 @@ struct Record {
 }
 
 /// How long a node may take to end before it is killed: PID 1 itself waits 30 seconds for pods.
-const STOP_SECONDS: i64 = 40;
+const STOP_PATIENCE: Duration = Duration::from_secs(40);
 
 #[async_trait]
 impl Driver for Native {
@@ -65,7 +68,7 @@ impl Driver for Native {
         if let Some(pid) = running(machine) {
             return heal_link(machine, pid).await;
         }
-        self::ended(noted_pid(machine)).await;
+        process::ended(noted_pid(machine)).await;
         // A node that nobody knows of any more has the store's lock and the API's port.
         end_leftovers(machine).await;
         std::fs::create_dir_all(&machine.root).map_err(Error::io("cannot make the node's root folder"))?;
@@ -79,9 +82,9 @@ impl Driver for Native {
 
     async fn stop(&self, machine: &Machine) -> Result<(), Error> {
         if let Some(pid) = running(machine) {
-            end(pid).await.map_err(Error::io("cannot end the node"))?;
+            process::end(pid, STOP_PATIENCE).await.map_err(Error::io("cannot end the node"))?;
         }
-        self::ended(noted_pid(machine)).await;
+        process::ended(noted_pid(machine)).await;
         undo(machine).await;
         Ok(())
     }
@@ -218,7 +221,7 @@ struct Launcher(u32);
 
 impl Drop for Launcher {
     fn drop(&mut self) {
-        gone(self.0);
+        process::await_end_of(self.0);
     }
 }
 
@@ -249,44 +252,9 @@ fn running(machine: &Machine) -> Option<u32> {
     (start_time(record.pid)? == record.started).then_some(record.pid)
 }
 
-/// When a process started, if it is there, no zombie and not about to end.
+/// When a process started, if it is there and not about to end.
 fn start_time(pid: u32) -> Option<u64> {
-    stat(pid).filter(|(_, is_ending)| !is_ending).map(|(started, _)| started)
-}
-
-/// When a process started, and whether it has ended but for the last of its duties: PID 1 of a node waits then until all
-/// others of the node have.
-fn stat(pid: u32) -> Option<(u64, bool)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold blanks and brackets; fields are counted behind the last one.
-    let fields: Vec<&str> = text.rsplit_once(") ")?.1.split(' ').collect();
-    let flags: u32 = fields.get(6)?.parse().ok()?;
-    let is_ending = fields.first() == Some(&"Z") || flags & EXITING != 0;
-    Some((fields.get(19)?.parse().ok()?, is_ending))
-}
-
-/// The flag `PF_EXITING` of a process (`linux/sched.h`).
-const EXITING: u32 = 4;
-
-/// Whether a process is there and about to end.
-pub fn is_ending(pid: u32) -> bool {
-    stat(pid).is_some_and(|(_, is_ending)| is_ending)
-}
-
-/// Waits until a process that is about to end has ended, but not for ever. One that is not about to is not waited for.
-pub async fn ended(pid: u32) {
-    if is_ending(pid) {
-        // It may be gone at any moment, which is what is wanted.
-        tokio::task::spawn_blocking(move || gone(pid)).await.ok();
-    }
-}
-
-fn gone(pid: u32) {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
-    let Some(Ok(process)) = Pid::from_raw(pid as i32).map(|pid| pidfd_open(pid, PidfdFlags::empty())) else { return };
-    let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
-    poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience)).ok();
+    Stat::of(pid).filter(|stat| !stat.is_ending).map(|stat| stat.started)
 }
 
 /// PID 1 of the node as it was noted, whether it lives or not; 0 if nothing was noted, or the pid is another's now.
@@ -294,7 +262,7 @@ fn noted_pid(machine: &Machine) -> u32 {
     let record = std::fs::read(record_file(machine)).ok();
     let record = record.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok());
     record
-        .filter(|record| stat(record.pid).is_some_and(|(started, _)| started == record.started))
+        .filter(|record| Stat::of(record.pid).is_some_and(|stat| stat.started == record.started))
         .map_or(0, |one| one.pid)
 }
 
@@ -312,28 +280,4 @@ async fn heal_link(machine: &Machine, pid: u32) -> Result<(), Error> {
         true => Ok(()),
         false => Err(Error::Launch(String::from_utf8_lossy(&output.stderr).trim().to_string())),
     }
-}
-
-/// Asks a process to end and waits for it; kills it when it takes too long.
-async fn end(pid: u32) -> std::io::Result<()> {
-    tokio::task::spawn_blocking(move || end_blocking(pid)).await.map_err(std::io::Error::other)?
-}
-
-fn end_blocking(pid: u32) -> std::io::Result<()> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-    let Some(pid) = Pid::from_raw(pid as i32) else { return Ok(()) };
-    let process = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(process) => process,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    // A process that has just ended cannot be signalled, which is what is wanted.
-    pidfd_send_signal(&process, Signal::TERM).ok();
-    let patience = Timespec { tv_sec: STOP_SECONDS, tv_nsec: 0 };
-    if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience))? == 0 {
-        pidfd_send_signal(&process, Signal::KILL).ok();
-        poll(&mut [PollFd::new(&process, PollFlags::IN)], None)?;
-    }
-    Ok(())
 }
