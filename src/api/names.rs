@@ -20,8 +20,8 @@ const VARIABLE: &str =
 const C_IDENTIFIER: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is '[A-Za-z_][A-Za-z0-9_]*')";
 const HEADER: &str = "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for validation is '[-A-Za-z0-9]+')";
 
-fn too_long(bytes: usize) -> String {
-    format!("must be no more than {bytes} bytes")
+fn too_long(characters: usize) -> String {
+    format!("must be no more than {characters} characters")
 }
 
 fn is_lower(byte: u8) -> bool {
@@ -111,7 +111,7 @@ pub fn qualified_name(text: &str) -> Vec<String> {
     if name.is_empty() {
         wrong.push("name part must be non-empty".into());
     } else if name.len() > LABEL_LENGTH {
-        wrong.push(format!("name part {}", too_long(LABEL_LENGTH)));
+        wrong.push(format!("name part must be no more than {LABEL_LENGTH} bytes"));
     }
     if !is_name(name) {
         wrong.push(format!("name part {QUALIFIED}"));
@@ -121,7 +121,14 @@ pub fn qualified_name(text: &str) -> Vec<String> {
 
 /// A label's value. It may be empty.
 pub fn label_value(text: &str) -> Vec<String> {
-    check(text, LABEL_LENGTH, text.is_empty() || is_name(text), LABEL_VALUE)
+    let mut wrong = Vec::new();
+    if text.len() > LABEL_LENGTH {
+        wrong.push(format!("must be no more than {LABEL_LENGTH} bytes"));
+    }
+    if !text.is_empty() && !is_name(text) {
+        wrong.push(LABEL_VALUE.to_string());
+    }
+    wrong
 }
 
 /// A key of a ConfigMap or Secret.
@@ -227,7 +234,7 @@ mod tests {
     fn names_that_may_not_be() {
         assert!(dns_subdomain("A")[0].starts_with("a lowercase RFC 1123 subdomain must consist of"));
         assert!(dns_label("a.b")[0].starts_with("a lowercase RFC 1123 label must consist of"));
-        assert_eq!(dns_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+        assert_eq!(dns_label(&"a".repeat(64)), ["must be no more than 63 characters"]);
         assert!(dns_1035_label("0a")[0].starts_with("a DNS-1035 label"));
         assert_eq!(qualified_name("/a"), ["prefix part must be non-empty"]);
         assert!(qualified_name("a/b/c")[0].ends_with("(e.g. 'example.com/MyName')"));

@@ -16,6 +16,7 @@ pub mod hint;
 pub mod login;
 pub mod memory;
 pub mod prometheus;
+pub mod regexp;
 pub mod resolvers;
 pub mod shutdown;
 pub mod stack;

@@ -8,15 +8,20 @@
 
 use super::format;
 use crate::api::{Cause, Object};
+use crate::base::regexp::{self, Problem};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
 /// The largest machine that a pattern of a schema is made into, in bytes: a definition has hundreds of them.
-const LARGEST_PATTERN: usize = 512 << 10;
+const LARGEST_PATTERN: usize = 2 << 20;
 
-/// A pattern of a schema; an error if it is none, or would be too large.
-pub fn pattern(text: &str) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build()
+/// A pattern of a schema, if its machine is not too large; an error if it is none.
+pub fn pattern(text: &str) -> Result<Option<Regex>, Problem> {
+    match regexp::compile(text, LARGEST_PATTERN) {
+        Ok(machine) => Ok(Some(machine)),
+        Err(Problem::TooLarge) => Ok(None),
+        Err(problem) => Err(problem),
+    }
 }
 
 /// What is asked of a value.
@@ -287,7 +292,7 @@ impl Limits {
                 multiple: schema["multipleOf"].as_f64(),
                 longest: count("maxLength"),
                 shortest: count("minLength"),
-                pattern: schema["pattern"].as_str().map(|text| (text.into(), self::pattern(text).ok())),
+                pattern: schema["pattern"].as_str().map(|text| (text.into(), self::pattern(text).ok().flatten())),
                 most_items: count("maxItems"),
                 fewest_items: count("minItems"),
                 most_properties: count("maxProperties"),
@@ -361,7 +366,7 @@ impl Limits {
         if let Some(shortest) = self.shortest.filter(|shortest| length < *shortest) {
             found.invalid(&json!(text), path, &format!("should be at least {shortest} chars long"));
         }
-        // A pattern that only Go can read is not checked: refusing every value would be worse.
+        // A pattern that is too large for here is not checked: refusing every value would be worse.
         if let Some((pattern, Some(machine))) = &self.pattern
             && !machine.is_match(text)
         {

@@ -69,8 +69,12 @@ fn rule(rule: &At<'_>, causes: &mut Causes) {
         if all.is_empty() {
             causes.required(&list, "");
         }
-        if all.len() > 1 && all.contains(&"*") {
-            causes.invalid(&list, "if '*' is present, must not specify other values");
+        match field {
+            "resources" => resources(&list, &all, causes),
+            _ if all.len() > 1 && all.contains(&"*") => {
+                causes.invalid(&list, "if '*' is present, must not specify other values");
+            }
+            _ => {}
         }
     }
     let operations = rule.at("operations");
@@ -81,6 +85,28 @@ fn rule(rule: &At<'_>, causes: &mut Causes) {
         causes.optional_of(&operation, &OPERATIONS);
     }
     causes.optional_of(&rule.at("scope"), &["*", "Cluster", "Namespaced"]);
+}
+
+/// `*` is every resource and no subresource, `x/*` every subresource of one, `*/x` one of every resource.
+fn resources(list: &At<'_>, all: &[&str], causes: &mut Causes) {
+    for (index, item) in list.items().enumerate() {
+        let text = item.text();
+        if text.is_empty() {
+            causes.required(&item, "");
+        }
+        let Some((resource, part)) = text.split_once('/') else { continue };
+        for wide in [format!("{resource}/*"), format!("*/{part}")] {
+            if all.iter().take(index).any(|before| *before == wide) {
+                causes.invalid(&item, &format!("if '{wide}' is present, must not specify {text}"));
+            }
+        }
+    }
+    if all.len() > 1 && all.contains(&"*/*") {
+        causes.invalid(list, "if '*/*' is present, must not specify other resources");
+    }
+    if all.contains(&"*") && all.iter().any(|entry| *entry != "*" && !entry.contains('/')) {
+        causes.invalid(list, "if '*' is present, must not specify other resources without subresources");
+    }
 }
 
 /// What is wrong with the way to a webhook.
@@ -146,6 +172,16 @@ mod tests {
         assert_eq!(said(|hook| hook["sideEffects"] = json!("Some")), ["webhooks[0].sideEffects"]);
         assert_eq!(said(|hook| hook["timeoutSeconds"] = json!(31)), ["webhooks[0].timeoutSeconds"]);
         assert_eq!(said(|hook| hook["clientConfig"]["url"] = json!("http://a")), ["webhooks[0].clientConfig.url"]);
+        let resources = "webhooks[0].rules[0].resources";
+        assert_eq!(
+            said(|hook| hook["rules"][0]["resources"] = json!(["*", "pods/exec", "pods/log"])),
+            Vec::<String>::new()
+        );
+        assert_eq!(said(|hook| hook["rules"][0]["resources"] = json!(["*", "pods"])), [resources]);
+        assert_eq!(said(|hook| hook["rules"][0]["resources"] = json!(["*/*", "pods"])), [resources]);
+        let second = format!("{resources}[1]");
+        assert_eq!(said(|hook| hook["rules"][0]["resources"] = json!(["pods/*", "pods/log"])), [second.as_str()]);
+        assert_eq!(said(|hook| hook["rules"][0]["resources"] = json!(["*/log", "pods/log"])), [second.as_str()]);
         assert_eq!(
             said(|hook| hook["rules"][0]["operations"] = json!(["MAKE"])),
             ["webhooks[0].rules[0].operations[0]"]

@@ -1,5 +1,6 @@
 //! Containers of all three kinds: names, images, ports, mounts.
 
+use super::Owner;
 use super::volumes::Volumes;
 use super::{environment, handlers, resources, security};
 use crate::api::names;
@@ -11,8 +12,8 @@ use std::collections::BTreeSet;
 const LASTING: &[&str] = &["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"];
 
 /// Every container of a pod.
-pub fn all(spec: &At<'_>, volumes: &Volumes<'_>, causes: &mut Causes) {
-    let on_host = spec.at("hostNetwork").is_true();
+pub fn all(spec: &At<'_>, owner: Owner, volumes: &Volumes<'_>, causes: &mut Causes) {
+    let on_host = spec.at("hostNetwork").is_true().then_some(owner);
     let mut names = BTreeSet::new();
     let mut host_ports = BTreeSet::new();
     let containers = spec.at("containers");
@@ -65,7 +66,7 @@ fn ephemeral(
     names: &mut BTreeSet<String>,
     causes: &mut Causes,
 ) {
-    common(container, volumes, false, names, causes);
+    common(container, volumes, None, names, causes);
     let target = container.at("targetContainerName");
     let is_there = ["containers", "initContainers"]
         .iter()
@@ -80,7 +81,14 @@ fn ephemeral(
     }
 }
 
-fn common(container: &At<'_>, volumes: &Volumes<'_>, on_host: bool, taken: &mut BTreeSet<String>, causes: &mut Causes) {
+/// `on_host` is whose container it is, if it is in the node's network.
+fn common(
+    container: &At<'_>,
+    volumes: &Volumes<'_>,
+    on_host: Option<Owner>,
+    taken: &mut BTreeSet<String>,
+    causes: &mut Causes,
+) {
     let name = container.at("name");
     causes.name(&name, names::dns_label);
     if !name.is_empty() && !taken.insert(name.text().to_string()) {
@@ -103,7 +111,7 @@ fn common(container: &At<'_>, volumes: &Volumes<'_>, on_host: bool, taken: &mut 
     security::container(&container.at("securityContext"), causes);
 }
 
-fn ports(at: &At<'_>, on_host: bool, causes: &mut Causes) {
+fn ports(at: &At<'_>, on_host: Option<Owner>, causes: &mut Causes) {
     let mut taken = BTreeSet::new();
     for port in at.items() {
         let name = port.at("name");
@@ -123,7 +131,9 @@ fn ports(at: &At<'_>, on_host: bool, causes: &mut Causes) {
         if number != 0 {
             causes.each(&outside, names::port_number(number));
         }
-        if on_host && number != inside.number().unwrap_or(0) {
+        // A template may leave it to its pods, which get it by default.
+        let is_asked = on_host.is_some_and(|owner| owner == Owner::Pod || number != 0);
+        if is_asked && number != inside.number().unwrap_or(0) {
             causes.invalid(&inside, "must match `hostPort` when `hostNetwork` is true");
         }
         causes.one_of(&port.at("protocol"), &["SCTP", "TCP", "UDP"]);

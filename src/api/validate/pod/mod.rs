@@ -66,7 +66,7 @@ pub fn template(at: &At<'_>, causes: &mut Causes) {
 /// A pod's spec.
 pub fn spec(at: &At<'_>, owner: Owner, causes: &mut Causes) {
     let volumes = volumes::volumes(&at.at("volumes"), causes);
-    containers::all(at, &volumes, causes);
+    containers::all(at, owner, &volumes, causes);
     causes.one_of(&at.at("restartPolicy"), &["Always", "OnFailure", "Never"]);
     dns(at, causes);
     security::pod(at, causes);

@@ -4,6 +4,7 @@
 //! Source: k8s.io/apiserver `pkg/cel/library/{lists,regex}.go`.
 
 use super::{authorizer, budget, formats, network, number};
+use crate::base::regexp;
 use cel::common::types::{DYN_TYPE, INT_TYPE, LIST_TYPE, STRING_TYPE, Type};
 use cel::common::value::{CowVal, Val};
 use cel::{DeclarationError, Env, ExecutionError, Value};
@@ -140,7 +141,7 @@ fn last_index<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, 
 }
 
 fn pattern(text: &str) -> Result<Regex, ExecutionError> {
-    let machine = regex::RegexBuilder::new(text).size_limit(LARGEST_PATTERN).build();
+    let machine = regexp::compile(text, LARGEST_PATTERN);
     machine.map_err(|error| ExecutionError::function_error("find", format!("Illegal regex: {error}")))
 }
 
