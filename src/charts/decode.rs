@@ -40,6 +40,13 @@ pub fn to_yaml(value: &Value) -> String {
     engine_yaml::encode(&super::template::Value::from_json(value))
 }
 
+/// A value as JSON in one line with the escapes of Go's `encoding/json`.
+pub fn to_json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    let text = serde_json::to_string(value)?;
+    let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    Ok(text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"))
+}
+
 /// A value as JSON with two blanks of indent, as Helm writes it.
 pub fn pretty(value: &Value) -> String {
     // A JSON value can always be written.

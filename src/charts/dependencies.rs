@@ -7,6 +7,9 @@ use super::chart::{Chart, Dependency};
 use super::values::{self, Map, Value, Warning, Warnings, go_display};
 use super::{Error, version};
 
+/// How many tables deep values may be handed up.
+const DEEPEST: usize = 1000;
+
 /// Prepares a chart for rendering with the values that were given: subcharts that are switched off are taken out,
 /// aliases get their names, imported values their place.
 pub fn process(chart: &mut Chart, given: &Map, warnings: &mut Warnings) -> Result<(), Error> {
@@ -117,6 +120,9 @@ fn import(chart: &mut Chart, warnings: &mut Warnings) -> Result<(), String> {
     for dependency in &mut chart.metadata.dependencies {
         for wanted in &mut dependency.import_values {
             let Some((child, parent)) = paths(wanted) else { continue };
+            if parent.split('.').count() > DEEPEST {
+                return Err(format!("import-values of {}: a parent of more than {DEEPEST} names", dependency.name));
+            }
             let is_export = wanted.is_string();
             *wanted = serde_json::json!({"child": child, "parent": parent});
             let path = format!("{}.{child}", dependency.name);

@@ -7,17 +7,18 @@
 //! schema        values.schema.json
 //! template/     Go's text/template and its values      functions/  sprig's and Helm's functions
 //! yaml/         YAML as Helm reads and writes it        decode      from it to what charts say
-//! files, capabilities   `.Files`, `.Capabilities`
+//! files, capabilities   `.Files`, `.Capabilities`      version     SemVer and its constraints
 //! render        all templates of a tree of charts      manifests   documents, hooks, order of kinds
-//! repository/   index.yaml, downloads, OCI, caches     lint/  package  create  graph
-//! release/      releases on a cluster
+//! repository/   index.yaml, downloads, OCI, caches     provenance/ signatures of packed charts
+//! release/      releases on a cluster                  objects/    releases that objects of a cluster ask for
+//! lint/  package  create  graph
 //! ```
 //!
 //! What the commands and the releases build on:
 //! * [`Chart::load`] reads a chart; [`values::merge`] gives the user's values ([`values::ValueFlags`]).
 //! * [`render`] renders: it prepares the chart (subcharts off, aliases, imported values), coalesces, checks the schema, runs
 //!   the templates and sorts what they print into [`Manifest`]s and [`Hook`]s.
-//! * [`Rendered::manifest_text`] is the text that a release keeps; `Rendered::config` the user's values.
+//! * [`Rendered::manifest_text`] is the text that a release keeps, [`release::Release::config`] the user's values.
 //! * Values are JSON trees ([`values::Map`]); floats stand for numbers of files, [`values::plain`] makes them whole again
 //!   for printing and for releases.
 

@@ -4,15 +4,39 @@ use super::{Client, Error};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use std::path::{Path, PathBuf};
 
-/// A client for `context` (the current one if nothing) of the kubeconfig `file` (`KUBECONFIG` or `~/.kube/config`).
-pub async fn from_kubeconfig(file: Option<&Path>, context: Option<&str>) -> Result<Client, Error> {
-    let kubeconfig = match file {
+/// The kubeconfig `file`, or those of `KUBECONFIG` together, or `~/.kube/config`.
+fn read(file: Option<&Path>) -> Result<Kubeconfig, Error> {
+    let read = match file {
         Some(path) => Kubeconfig::read_from(path),
         None => Kubeconfig::read(),
     };
+    Ok(read.map_err(Box::new)?)
+}
+
+/// A client for `context` (the current one if nothing) of a kubeconfig, which is found as by [`read`].
+pub async fn from_kubeconfig(file: Option<&Path>, context: Option<&str>) -> Result<Client, Error> {
     let options = KubeConfigOptions { context: context.map(String::from), ..Default::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig.map_err(Box::new)?, &options).await.map_err(Box::new)?;
+    let config = Config::from_custom_kubeconfig(read(file)?, &options).await.map_err(Box::new)?;
     Ok(Client::try_from(config)?)
+}
+
+/// What a context says by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    pub namespace: Option<String>,
+    /// The server's address.
+    pub server: Option<String>,
+}
+
+/// What `context` (the current one if nothing) of a kubeconfig says, for what needs no client; nothing where it is missing
+/// or broken.
+pub fn named(file: Option<&Path>, context: Option<&str>) -> Option<Named> {
+    let config = read(file).ok()?;
+    let wanted = context.or(config.current_context.as_deref())?;
+    let context = config.contexts.iter().find(|one| one.name == wanted)?.context.as_ref()?;
+    let cluster = config.clusters.iter().find(|one| one.name == context.cluster);
+    let server = cluster.and_then(|one| one.cluster.as_ref()?.server.clone());
+    Some(Named { namespace: context.namespace.clone().filter(|name| !name.is_empty()), server })
 }
 
 /// What a command line may say about how a cluster is reached; what it leaves out is the kubeconfig's.
@@ -38,12 +62,9 @@ pub struct Access {
 
 /// A client, and the namespace that the context names.
 pub async fn access(wanted: &Access) -> Result<(Client, String), Error> {
-    let kubeconfig = match &wanted.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
+    let kubeconfig = read(wanted.kubeconfig.as_deref())?;
     let options = KubeConfigOptions { context: wanted.context.clone(), ..Default::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig.map_err(Box::new)?, &options).await.map_err(Box::new)?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(Box::new)?;
     if let Some(server) = &wanted.server {
         config.cluster_url = server.parse().map_err(|_| Error::Address(server.clone()))?;
     }
@@ -113,5 +134,19 @@ mod tests {
         let error = from_kubeconfig(Some(&path), Some("nowhere")).await.err().unwrap();
         assert!(error.to_string().contains("kubeconfig"), "{error}");
         assert!(format!("{:?}", error).contains("nowhere"));
+    }
+
+    #[test]
+    fn a_context_says_its_namespace_and_its_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        let text = "apiVersion: v1\nkind: Config\ncurrent-context: b\nclusters: [{name: c, cluster: {server: https://c.test}}]\n\
+                    contexts: [{name: a, context: {cluster: c, namespace: one}}, {name: b, context: {cluster: gone}}]\n";
+        std::fs::write(&path, text).unwrap();
+        let wanted = Named { namespace: Some("one".into()), server: Some("https://c.test".into()) };
+        assert_eq!(named(Some(&path), Some("a")), Some(wanted));
+        assert_eq!(named(Some(&path), None), Some(Named::default()));
+        assert_eq!(named(Some(&path), Some("gone")), None);
+        assert_eq!(named(Some(&path.with_extension("gone")), None), None);
     }
 }

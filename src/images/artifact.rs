@@ -62,15 +62,7 @@ pub async fn pull(
     limit: u64,
     wants: impl Fn(&str) -> bool,
 ) -> Result<Artifact, Error> {
-    let mut refused = None;
-    for registry in Registry::each(reference, access) {
-        let registry = registry.map_err(|(_, error)| error)?;
-        match registry.pull(limit, &wants).await {
-            Err((true, error)) => drop(refused.get_or_insert(error)),
-            other => return other.map_err(|(_, error)| error),
-        }
-    }
-    Err(refused.unwrap_or_else(|| problem(reference, "no way to ask the registry is left")))
+    first(reference, access, async |registry| registry.pull(limit, &wants).await).await
 }
 
 /// Uploads an artifact and returns its digest.
@@ -81,23 +73,24 @@ pub async fn push(
     layers: &[Part],
     annotations: &BTreeMap<String, String>,
 ) -> Result<String, Error> {
-    let mut refused = None;
-    for registry in Registry::each(reference, access) {
-        let registry = registry.map_err(|(_, error)| error)?;
-        match registry.for_pushing().push(config, layers, annotations).await {
-            Err((true, error)) => drop(refused.get_or_insert(error)),
-            other => return other.map_err(|(_, error)| error),
-        }
-    }
-    Err(refused.unwrap_or_else(|| problem(reference, "no way to ask the registry is left")))
+    first(reference, access, async |registry| registry.for_pushing().push(config, layers, annotations).await).await
 }
 
 /// The tags of a repository.
 pub async fn tags(reference: &Reference, access: &Access) -> Result<Vec<String>, Error> {
+    first(reference, access, async |registry| registry.tags().await).await
+}
+
+/// What the first way brings that the registry lets in: each login, then none.
+async fn first<'a, T>(
+    reference: &'a Reference,
+    access: &'a Access,
+    ask: impl AsyncFn(Registry<'a>) -> Result<T, Failed>,
+) -> Result<T, Error> {
     let mut refused = None;
     for registry in Registry::each(reference, access) {
         let registry = registry.map_err(|(_, error)| error)?;
-        match registry.tags().await {
+        match ask(registry).await {
             Err((true, error)) => drop(refused.get_or_insert(error)),
             other => return other.map_err(|(_, error)| error),
         }

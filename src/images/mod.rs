@@ -24,6 +24,7 @@ pub mod artifact;
 mod builtin;
 mod collect;
 mod compression;
+mod helpers;
 mod ingest;
 pub mod logins;
 mod pull;

@@ -1,45 +1,49 @@
 //! Logins that are remembered and forgotten: in a file of the form of Docker's, or by the program that the file leaves them to.
 
-use super::logins::{DOCKER_HUB, names};
+use super::helpers::{Helpers, UNKNOWN};
+use super::logins::{Config, name, names};
 use super::pull::Login;
 use crate::base::atomic;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Stdio};
-
-/// What a helper says that has no such login.
-const UNKNOWN: &str = "credentials not found";
 
 /// Remembers a login of a registry.
 pub fn remember(file: &Path, registry: &str, login: &Login) -> Result<(), String> {
+    remember_on(&Helpers::of_process(), file, registry, login)
+}
+
+fn remember_on(helpers: &Helpers, file: &Path, registry: &str, login: &Login) -> Result<(), String> {
     let name = name(registry);
     change(file, |config| {
-        let found = if is_new(config) { of_machine(&std::env::var_os("PATH").unwrap_or_default()) } else { None };
-        let Some(helper) = helper(config, name).or(found.map(String::from)) else {
+        let keeper = Keeper::of(config, registry, helpers)?;
+        let Some(helper) = &keeper.helper else {
             let auth = STANDARD.encode(format!("{}:{}", login.username, login.password));
             auths(config)?.insert(name.into(), json!({"auth": auth}));
             return Ok(true);
         };
         let secret = json!({"ServerURL": name, "Username": login.username, "Secret": login.password});
-        tell(&helper, "store", &secret.to_string())?;
-        if let Some(found) = found {
-            config.insert("credsStore".into(), found.into());
+        helpers.tell(helper, "store", &secret.to_string())?;
+        if keeper.is_new {
+            config.insert("credsStore".into(), helper.as_str().into());
         }
-        // One that was written down before would be found first.
-        Ok(erase(config, registry) || found.is_some())
+        // What was written down before is nobody's any more.
+        Ok(erase(config, registry) || keeper.is_new)
     })
 }
 
 /// Forgets the logins of a registry; that there is none is no error.
 pub fn forget(file: &Path, registry: &str) -> Result<(), String> {
+    forget_on(&Helpers::of_process(), file, registry)
+}
+
+fn forget_on(helpers: &Helpers, file: &Path, registry: &str) -> Result<(), String> {
     change(file, |config| {
-        if let Some(helper) = helper(config, name(registry)) {
-            match tell(&helper, "erase", name(registry)) {
+        if let Some(helper) = Keeper::of(config, registry, helpers)?.helper {
+            match helpers.tell(&helper, "erase", name(registry)) {
                 Err(why) if !why.contains(UNKNOWN) => return Err(why),
                 _ => {}
             }
@@ -48,9 +52,21 @@ pub fn forget(file: &Path, registry: &str) -> Result<(), String> {
     })
 }
 
-/// The name under which a registry is kept.
-fn name(registry: &str) -> &str {
-    if registry == "docker.io" { DOCKER_HUB } else { registry }
+/// Who keeps a registry's logins.
+struct Keeper {
+    /// The helper that the file leaves them to or, if it says nothing yet, the machine's own.
+    helper: Option<String>,
+    /// Whether the file says nothing yet.
+    is_new: bool,
+}
+
+impl Keeper {
+    fn of(config: &Map<String, Value>, registry: &str, helpers: &Helpers) -> Result<Self, String> {
+        let config = Config::of(config)?;
+        let is_new = config.is_new();
+        let helper = if is_new { helpers.of_machine() } else { config.helper(registry) };
+        Ok(Self { helper: helper.map(String::from), is_new })
+    }
 }
 
 /// Takes away what is written down under any of a registry's names; whether there was something.
@@ -65,46 +81,6 @@ fn auths(config: &mut Map<String, Value>) -> Result<&mut Map<String, Value>, Str
         *known = json!({});
     }
     known.as_object_mut().ok_or_else(|| "invalid config format: its `auths` are no table".into())
-}
-
-/// The program that a file leaves a registry's logins to.
-fn helper(config: &Map<String, Value>, name: &str) -> Option<String> {
-    let own = config.get("credHelpers").and_then(|helpers| helpers.get(name)).or(config.get("credsStore"));
-    own.and_then(Value::as_str).filter(|helper| !helper.is_empty()).map(String::from)
-}
-
-/// Whether nobody has said yet where logins are kept.
-fn is_new(config: &Map<String, Value>) -> bool {
-    let is_empty = |value: &Value| value.as_object().is_some_and(Map::is_empty) || value.as_str() == Some("");
-    ["auths", "credHelpers", "credsStore"].iter().all(|key| config.get(*key).is_none_or(is_empty))
-}
-
-/// The helper that Docker's own tools would take on a machine of this kind, if it is there.
-fn of_machine(paths: &OsStr) -> Option<&'static str> {
-    let has = |program: &str| std::env::split_paths(paths).any(|folder| folder.join(program).is_file());
-    let helper = if has("pass") { "pass" } else { "secretservice" };
-    has(&format!("docker-credential-{helper}")).then_some(helper)
-}
-
-/// Gives a helper an order (docker-credential-helpers).
-fn tell(helper: &str, order: &str, input: &str) -> Result<(), String> {
-    let program = format!("docker-credential-{helper}");
-    let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound => format!("exec: {program:?}: executable file not found in $PATH"),
-        _ => format!("{program} {order}: {error}"),
-    };
-    let mut command = Command::new(&program);
-    command.arg(order).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut child = command.spawn().map_err(failed)?;
-    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
-    let ended = child.wait_with_output().map_err(failed)?;
-    match ended.status.success() {
-        // One that went well need not have read anything.
-        true => {
-            written.or_else(|error| if error.kind() == ErrorKind::BrokenPipe { Ok(()) } else { Err(failed(error)) })
-        }
-        false => Err(format!("{program} {order}: {}", String::from_utf8_lossy(&ended.stdout).trim())),
-    }
 }
 
 /// Changes a file, if `change` says that it did; two that change it at the same time wait for each other.
@@ -128,6 +104,10 @@ fn change(file: &Path, change: impl FnOnce(&mut Map<String, Value>) -> Result<bo
 }
 
 fn parse(text: &[u8]) -> Result<Map<String, Value>, String> {
+    // An empty file says nothing.
+    if text.trim_ascii().is_empty() {
+        return Ok(Map::new());
+    }
     match serde_json::from_slice(text).map_err(|error| error.to_string())? {
         Value::Object(config) => Ok(config),
         Value::Null => Ok(Map::new()),
@@ -137,7 +117,8 @@ fn parse(text: &[u8]) -> Result<Map<String, Value>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::logins::of_file;
+    use super::super::helpers::testing::{Machine, fails};
+    use super::super::logins::{DOCKER_HUB, of_file};
     use super::*;
     use std::path::PathBuf;
 
@@ -154,15 +135,17 @@ mod tests {
     }
 
     fn users(file: &Path, registry: &str) -> Vec<String> {
-        of_file(file, registry).into_iter().map(|login| login.username).collect()
+        let found = of_file(file, registry, &Helpers::of_process(), None).unwrap();
+        found.into_iter().map(|login| login.username).collect()
     }
 
     #[test]
     fn a_login_is_remembered_and_forgotten_under_every_name_of_its_registry() {
         let (_folder, file) = config(r#"{"auths": {"docker.io": {"auth": "bWU6cw=="}}, "other": 1}"#);
-        for registry in ["docker.io", "r.test:5000"] {
+        for registry in ["docker.io", "registry-1.docker.io", "r.test:5000"] {
             remember(&file, registry, &login("you")).unwrap();
             assert_eq!(users(&file, registry), ["you"]);
+            assert_eq!(users(&file, "docker.io").is_empty(), registry == "r.test:5000");
             forget(&file, registry).unwrap();
             forget(&file, registry).unwrap();
             assert!(users(&file, registry).is_empty());
@@ -213,15 +196,43 @@ mod tests {
         assert_eq!(users(&file, "other.test"), ["me"]);
     }
 
+    /// A helper that writes down what it is told.
+    const NOTES: &str = "read -r input || true; printf '%s\\n' \"$1 $input\" >> \"${0%/*}/notes\"";
+
     #[test]
-    fn the_machines_own_helper_is_taken_where_nothing_is_said() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(of_machine(folder.path().as_os_str()), None);
-        std::fs::write(folder.path().join("docker-credential-secretservice"), "").unwrap();
-        assert_eq!(of_machine(folder.path().as_os_str()), Some("secretservice"));
-        std::fs::write(folder.path().join("pass"), "").unwrap();
-        assert_eq!(of_machine(folder.path().as_os_str()), None);
-        assert!(is_new(json!({"credsStore": "", "auths": {}}).as_object().unwrap()));
-        assert!(!is_new(json!({"credsStore": "x"}).as_object().unwrap()));
+    fn the_machines_own_helper_keeps_logins_where_nothing_is_said() {
+        let machine = Machine::with(&[("docker-credential-secretservice", NOTES)]);
+        for text in ["", "{}", r#"{"auths": {}, "credsStore": ""}"#] {
+            let (_folder, file) = config(text);
+            remember_on(&machine.helpers, &file, "registry-1.docker.io", &login("me")).unwrap();
+            let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+            assert_eq!(kept["credsStore"], "secretservice", "{text}");
+            assert!(!kept.to_string().contains("secret\""), "{kept}");
+        }
+        let (_folder, file) = config("{}");
+        forget_on(&machine.helpers, &file, "docker.io").unwrap();
+        let notes = machine.left("notes");
+        let told: Vec<_> = notes.lines().filter_map(|line| line.split_once(' ')).collect();
+        let stored = json!({"ServerURL": DOCKER_HUB, "Username": "me", "Secret": "secret"});
+        assert_eq!(told.len(), 4, "{notes}");
+        assert!(told[..3].iter().all(|(order, input)| *order == "store" && input.parse::<Value>().unwrap() == stored));
+        assert_eq!(told[3], ("erase", DOCKER_HUB));
+        let (_folder, file) = config(r#"{"auths": {"r.test": {}}}"#);
+        remember_on(&machine.helpers, &file, "r.test", &login("me")).unwrap();
+        assert_eq!(users(&file, "r.test"), ["me"]);
+    }
+
+    #[test]
+    fn what_a_helper_cannot_forget_is_told_unless_it_never_knew_it() {
+        let machine = Machine::with(&[
+            ("docker-credential-none", &fails(UNKNOWN)),
+            ("docker-credential-broken", &fails("locked")),
+        ]);
+        let forget = |helper: &str| {
+            let (_folder, file) = config(&json!({"credsStore": helper}).to_string());
+            forget_on(&machine.helpers, &file, "r.test")
+        };
+        assert_eq!(forget("none"), Ok(()));
+        assert_eq!(forget("broken"), Err("docker-credential-broken erase: locked".into()));
     }
 }

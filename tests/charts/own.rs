@@ -1,6 +1,6 @@
 //! Charts made here: what must hold without Helm's outputs.
 
-use super::{chart, helm};
+use super::{chart, helm, run};
 
 const CHART: &str = "apiVersion: v2\nname: app\nversion: 1.2.3\n";
 
@@ -116,4 +116,50 @@ fn a_chart_is_made_checked_packed_shown_and_drawn() {
     assert!(run("graph web").starts_with("<svg "));
     assert!(run("env").contains("HELM_CACHE_HOME="));
     assert_eq!(run("version --template '{{.Version}}'"), coracle::charts::capabilities::HELM_VERSION);
+}
+
+#[test]
+fn the_namespace_is_that_of_the_context_wherever_its_kubeconfig_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let contexts = "apiVersion: v1\nkind: Config\ncontexts: [{name: two, context: {cluster: c, namespace: second}}]\n";
+    chart(
+        folder.path(),
+        &[
+            ("app/Chart.yaml", "apiVersion: v2\nname: app\nversion: 1.0.0\n"),
+            ("app/templates/a.yaml", "in: {{ .Release.Namespace }}\n"),
+            ("k1", "apiVersion: v1\nkind: Config\ncurrent-context: two\n"),
+            ("k2", contexts),
+        ],
+    );
+    for (files, words, wanted) in [
+        ("k1:k2", "template app", "second"),
+        ("k1:k2", "template app --kubeconfig ''", "second"),
+        ("k1:k2", "template app --kubeconfig k1", "default"),
+        ("k1", "template app", "default"),
+        ("gone", "template app --kubeconfig k2 --kube-context two", "second"),
+    ] {
+        let program = format!("KUBECONFIG={files} exec \"$CORACLE\" chart");
+        let ran = run(&program, folder.path(), folder.path(), words);
+        assert!(ran.ok && ran.text.ends_with(&format!("in: {wanted}\n")), "{files} {words}: {}", ran.text);
+    }
+}
+
+#[test]
+fn a_repository_that_cannot_be_reached_in_time_is_told_without_its_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let ran = helm(folder.path(), folder.path(), &format!("repo add x http://me:hush@{address} --timeout 100ms"));
+    let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+    let what = "is not a valid chart repository or cannot be reached";
+    let url = format!("http://me:***@{address}");
+    assert_eq!(ran.text, format!("Error: looks like \"{url}\" {what}: Get \"{url}/index.yaml\": {why}\n"));
+    let gone = "https://kubernetes-charts.storage.googleapis.com";
+    let ran = helm(folder.path(), folder.path(), &format!("repo add stable {gone}"));
+    let wanted =
+        format!("Error: repo {gone:?} is no longer available; try \"https://charts.helm.sh/stable\" instead\n");
+    assert!(!ran.ok && ran.text == wanted, "{}", ran.text);
+    let ran = helm(folder.path(), folder.path(), "repo add x http://x.test --timeout soon");
+    let why = "time: invalid duration \"soon\"";
+    assert_eq!(ran.text, format!("Error: invalid argument \"soon\" for \"--timeout\" flag: {why}\n"));
 }

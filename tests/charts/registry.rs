@@ -70,6 +70,17 @@ impl Registry {
         all.map(|(_, tag)| tag.clone()).collect()
     }
 
+    /// Gives what has a tag another config.
+    fn change_config(&self, repository: &str, tag: &str, config: &'static str) {
+        let mut content = self.content.lock().unwrap();
+        content.blobs.insert(digest(config.as_bytes()), Bytes::from_static(config.as_bytes()));
+        let (_, text) = content.manifests.get_mut(&(repository.into(), tag.into())).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_slice(text).unwrap();
+        manifest["config"]["digest"] = digest(config.as_bytes()).into();
+        manifest["config"]["size"] = config.len().into();
+        *text = serde_json::to_vec(&manifest).unwrap().into();
+    }
+
     fn is_let_in(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match self.doors {
@@ -241,6 +252,11 @@ fn charts_go_to_a_registry_and_come_back_by_tag_version_and_digest() {
     assert_eq!(read("back/db-1.1.0.tgz"), read("served/db-1.1.0.tgz"));
     run(&format!("pull {db} --untar --untardir out"));
     assert!(folder.path().join("out/db/Chart.yaml").exists());
+
+    // What a registry says of a chart leads nowhere else.
+    registry.change_config("charts/db", "1.0.0", r#"{"name": "db", "version": "1/../../../elsewhere/evil"}"#);
+    run(&format!("pull {db} --version 1.0.0 -d back"));
+    assert_eq!(read("back/db-1.0.0.tgz"), read("served/db-1.0.0.tgz"));
 
     let needs = format!(
         "apiVersion: v2\nname: app\nversion: 0.1.0\ndependencies:\n- {{name: db, version: ~1.0, repository: 'oci://{host}/charts'}}\n"

@@ -1,6 +1,6 @@
 //! Releases on a real cluster: installed, upgraded, rolled back, taken away; hooks that fail, installs that are killed.
 
-use super::harness::{self, Cluster, Said};
+use super::harness::{self, Cluster, Said, until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -173,6 +173,43 @@ fn a_failed_hook_and_a_failed_upgrade_leave_what_helm_leaves() {
     chart_command(&cluster, &format!("install other {site} --take-ownership")).ok();
 }
 
+#[test]
+fn what_cannot_be_made_keeps_nothing_else_from_being_made() {
+    let Some(cluster) = Cluster::started("chart-partly") else { return };
+    let wrong = |kind: &str| format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: WRONG}}\n");
+    let (map, secret) = (wrong("ConfigMap"), wrong("Secret"));
+    let templates = [("a.yaml", map.as_str()), ("b.yaml", secret.as_str()), ("c.yaml", CONFIG), ("d.yaml", DEPLOYMENT)];
+    let refused = chart_command(&cluster, &format!("install web {}", shown(&chart(&cluster, "site", &templates))));
+    assert_eq!(refused.code, 1);
+    for kind in ["ConfigMap", "Secret"] {
+        assert!(refused.err.contains(&format!("{kind} \"WRONG\" is invalid")), "{}", refused.err);
+    }
+    cluster.kubectl("get configmap/web-text deployment/web").ok();
+}
+
+#[test]
+fn what_charts_of_others_say_is_taken() {
+    let Some(cluster) = Cluster::started("chart-others") else { return };
+    // A template may leave the ports of the node to its pods.
+    let exporter = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: exporter}\nspec:\n  selector: {matchLabels: {app: x}}\n  \
+                    template:\n    metadata: {labels: {app: x}}\n    spec:\n      hostNetwork: true\n      containers: [{name: a, \
+                    image: coracle.local/hello, ports: [{containerPort: 9100}]}]\n";
+    let definition = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: proxies.sea.test}\nspec:\n  \
+                      group: sea.test\n  names: {kind: Proxy, plural: proxies}\n  scope: Namespaced\n  versions: [{name: v1, served: \
+                      true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {path: {type: string, pattern: \
+                      '^[^()[\\]?]+$'}}}}}]\n";
+    let templates = [("exporter.yaml", exporter), ("definition.yaml", definition)];
+    chart_command(&cluster, &format!("install web {}", shown(&chart(&cluster, "site", &templates)))).ok();
+    cluster.kubectl("rollout status daemonset/exporter --timeout=60s").ok();
+    let ports = "get pods -l app=x -o jsonpath={.items[*].spec.containers[*].ports[*].hostPort}";
+    assert_eq!(cluster.kubectl(ports).ok(), "9100");
+    cluster.kubectl("wait --for=condition=Established crd/proxies.sea.test --timeout=60s").ok();
+    let proxy = |path: &str| format!("apiVersion: sea.test/v1\nkind: Proxy\nmetadata: {{name: one}}\npath: '{path}'\n");
+    cluster.kubectl_with("apply", &proxy("/a")).ok();
+    let refused = cluster.kubectl_with("apply", &proxy("/a[0]"));
+    assert!(refused.err.contains("should match '^[^()[\\]?]+$'"), "{}", refused.err);
+}
+
 /// Starts an install that waits for what never comes, for some seconds.
 fn stuck(cluster: &Cluster, site: &str, seconds: u32) -> Child {
     let words = format!("chart install web {site} --wait --timeout {seconds}s --set image=coracle.local/none");
@@ -203,6 +240,45 @@ fn an_install_that_was_killed_is_continued() {
     assert_eq!(states[1..], ["deployed"]);
     chart_command(&cluster, "uninstall web").ok();
     assert_ne!(cluster.kubectl("get deployment web").code, 0);
+}
+
+/// Asks a process to end, as Ctrl-C does, and returns what it said.
+fn interrupted(process: Child) -> Said {
+    let pid = rustix::process::Pid::from_child(&process);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    process.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn an_install_that_is_broken_off_says_so_and_leaves_what_others_do() {
+    let Some(cluster) = Cluster::started("chart-broken-off") else { return };
+    let states = || json(chart_command(&cluster, "history web -o json"))[0]["status"].as_str().unwrap().to_string();
+    let folder = site(&cluster);
+    let site = shown(&folder);
+    // The other one works on it: a dry run of the same release that is broken off does not end that.
+    let install = stuck(&cluster, &site, 600);
+    cluster.kubectl("wait --for=create deployment/web --timeout=60s").ok();
+    // A rendering without an end is not waited for, and nobody has to read what is said.
+    std::fs::write(folder.join("templates/endless.yaml"), "{{ range 9223372036854775807 }}{{ end }}").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    command.args(["chart", "install", "web", &site, "--dry-run=client"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut endless = cluster.spawn(command);
+    drop(endless.stdout.take());
+    until("it renders", || has_taken(endless.id(), 50));
+    let said = interrupted(endless);
+    assert!(said.code == 1 && said.err.contains("context canceled"), "{}: {}", said.code, said.err);
+    assert_eq!(states(), "pending-install");
+
+    let said = interrupted(install);
+    assert!(said.code == 1 && said.err.contains("context canceled"), "{}: {}", said.code, said.err);
+    assert_eq!(states(), "failed");
+}
+
+/// Whether a process has had the processor for so many hundredths of a second.
+fn has_taken(pid: u32, hundredths: u64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.split(' ').nth(13).unwrap().parse::<u64>().unwrap() >= hundredths
 }
 
 #[test]

@@ -66,8 +66,24 @@ fn supported(chart: Chart) -> Result<Chart, Error> {
     }
 }
 
+/// The name of the file with what a chart is.
+const METADATA: &str = "Chart.yaml";
 /// The name of the file with a chart's values.
 const VALUES: &str = "values.yaml";
+/// The names of the files that charts of version 1 have.
+const REQUIREMENTS: &str = "requirements.yaml";
+const REQUIREMENTS_LOCK: &str = "requirements.lock";
+/// The same, with what is said where a chart of a later version has one.
+const OLD: [(&str, &str); 2] = [
+    (
+        REQUIREMENTS,
+        "Dependencies are handled in Chart.yaml since apiVersion \"v2\". We recommend migrating dependencies to Chart.yaml.",
+    ),
+    (
+        REQUIREMENTS_LOCK,
+        "Dependency locking is handled in Chart.lock since apiVersion \"v2\". We recommend migrating to Chart.lock.",
+    ),
+];
 /// Values of fewer bytes are read sooner than somebody else begins with them.
 const LONG: u64 = 8 << 10;
 
@@ -166,20 +182,6 @@ fn tell_link(link: &Path) {
     });
 }
 
-/// Tells of a file that charts of version 1 have, if this is none.
-fn tell_old(is_v1: bool, text: &str) {
-    if !is_v1 {
-        tell(|| Some(Warning::info(format!("Warning: {text}"))));
-    }
-}
-
-/// What is said of `requirements.yaml`.
-const OLD_DEPENDENCIES: &str = "Dependencies are handled in Chart.yaml since apiVersion \"v2\". We recommend migrating \
-                                dependencies to Chart.yaml.";
-/// What is said of `requirements.lock`.
-const OLD_LOCK: &str = "Dependency locking is handled in Chart.lock since apiVersion \"v2\". We recommend migrating to \
-                        Chart.lock.";
-
 /// Where the way of a link ends: the first part of its target that is not there.
 fn missing(link: &Path) -> PathBuf {
     let mut way = link.parent().map(Path::to_path_buf).unwrap_or_default();
@@ -229,65 +231,72 @@ pub fn load_files(files: Vec<File>) -> Result<Chart, Error> {
     chart(files, None, 0, &mut { LARGEST_CHART })
 }
 
+/// The files of each chart inside of a chart.
+type Inner = BTreeMap<String, Vec<File>>;
+
 /// `left` is how many bytes packed charts inside of it may have, all together.
 fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u64) -> Result<Chart, Error> {
     if depth > DEEPEST_CHART {
         return Err(Error::Chart("charts are nested too deeply".into()));
     }
     let mut chart = Chart::default();
-    let mut has_metadata = false;
-    if let Some(file) = files.iter().find(|file| file.name == "Chart.yaml") {
-        has_metadata = true;
+    // What the version of the chart is decides about the other files.
+    if let Some(file) = files.iter().find(|file| file.name == METADATA) {
         fill(&mut chart, file)?;
         if chart.metadata.api_version.is_empty() {
             chart.metadata.api_version = "v1".into();
         }
     }
-    let mut subcharts: BTreeMap<String, Vec<File>> = BTreeMap::new();
+    let mut inner = Inner::new();
     for file in &files {
-        let is_v1 = chart.metadata.api_version == "v1";
-        match file.name.as_str() {
-            "Chart.yaml" => {}
-            "Chart.lock" => chart.lock = Some(lock(file)?),
-            VALUES => {
-                chart.values = match ahead.take().filter(|ahead| ahead.data == file.data) {
-                    Some(ahead) => ahead.values,
-                    None => load_values(&file.data).map_err(|problem| cannot(file, &problem))?,
-                }
-            }
-            "values.schema.json" => chart.schema = Some(file.data.clone()),
-            "requirements.yaml" => {
-                has_metadata = true;
-                tell_old(is_v1, OLD_DEPENDENCIES);
-                fill(&mut chart, file)?;
-                if is_v1 {
-                    chart.files.push(file.clone());
-                }
-            }
-            "requirements.lock" => {
-                has_metadata = true;
-                chart.lock = Some(lock(file)?);
-                tell_old(is_v1, OLD_LOCK);
-                if is_v1 {
-                    chart.files.push(file.clone());
-                }
-            }
-            name if name.starts_with("templates/") => chart.templates.push(file.clone()),
-            name => match name.strip_prefix("charts/") {
-                Some(inner) if !name.ends_with(".prov") => {
-                    let folder = inner.split('/').next().unwrap_or(inner);
-                    let file = File { name: inner.to_string(), ..file.clone() };
-                    subcharts.entry(folder.to_string()).or_default().push(file);
-                }
-                _ => chart.files.push(file.clone()),
-            },
-        }
+        place(&mut chart, file, &mut ahead, &mut inner)?;
     }
-    if !has_metadata {
+    if !files.iter().any(|file| file.name == METADATA || OLD.iter().any(|(name, _)| file.name == *name)) {
         return Err(Error::Chart("Chart.yaml file is missing".into()));
     }
     chart.metadata.validate().map_err(Error::Chart)?;
-    for (name, files) in subcharts {
+    add_subcharts(&mut chart, inner, depth, left)?;
+    chart.raw = files;
+    Ok(chart)
+}
+
+/// Puts a file to where a chart has it; those of charts inside of it go to `inner`.
+fn place(chart: &mut Chart, file: &File, ahead: &mut Option<Ahead>, inner: &mut Inner) -> Result<(), Error> {
+    match file.name.as_str() {
+        METADATA => {}
+        "Chart.lock" => chart.lock = Some(lock(file)?),
+        VALUES => chart.values = own_values(file, ahead)?,
+        "values.schema.json" => chart.schema = Some(file.data.clone()),
+        REQUIREMENTS => fill(chart, file)?,
+        REQUIREMENTS_LOCK => chart.lock = Some(lock(file)?),
+        name if name.starts_with("templates/") => chart.templates.push(file.clone()),
+        name => match name.strip_prefix("charts/") {
+            Some(within) if !name.ends_with(".prov") => {
+                let folder = within.split('/').next().unwrap_or(within);
+                let file = File { name: within.to_string(), ..file.clone() };
+                inner.entry(folder.to_string()).or_default().push(file);
+            }
+            _ => chart.files.push(file.clone()),
+        },
+    }
+    if let Some((_, advice)) = OLD.iter().find(|(name, _)| file.name == *name) {
+        match chart.metadata.api_version.as_str() {
+            "v1" => chart.files.push(file.clone()),
+            _ => tell(|| Some(Warning::info(format!("Warning: {advice}")))),
+        }
+    }
+    Ok(())
+}
+
+fn own_values(file: &File, ahead: &mut Option<Ahead>) -> Result<Map, Error> {
+    match ahead.take().filter(|ahead| ahead.data == file.data) {
+        Some(ahead) => Ok(ahead.values),
+        None => load_values(&file.data).map_err(|problem| cannot(file, &problem)),
+    }
+}
+
+fn add_subcharts(chart: &mut Chart, inner: Inner, depth: usize, left: &mut u64) -> Result<(), Error> {
+    for (name, files) in inner {
         // Files of an editor or the system beside the charts.
         if name.starts_with(['_', '.']) {
             continue;
@@ -297,8 +306,7 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u6
             .map_err(|error| Error::Chart(format!("error unpacking subchart {name} in {outer}: {error}")))?;
         chart.dependencies.push(subchart);
     }
-    chart.raw = files;
-    Ok(chart)
+    Ok(())
 }
 
 fn subchart(outer: &str, name: &str, files: Vec<File>, depth: usize, left: &mut u64) -> Result<Chart, Error> {

@@ -27,8 +27,9 @@ pub(super) static FUNCTIONS: &[Function] = &[
         Ok(Value::list((1..call.arguments.len()).filter_map(|index| call.map(index).get(&key)).collect()))
     }),
     variadic("keys", &[MapType], |call| {
-        let maps = (0..call.arguments.len()).map(|index| call.map(index).entries());
-        Ok(Value::strings(maps.flat_map(Entries::into_keys).map(|key| key.to_string())))
+        let mut keys = Vec::new();
+        (0..call.arguments.len()).for_each(|index| call.map(index).each(|key, _| keys.push(key.to_string())));
+        Ok(Value::strings(keys))
     }),
     variadic("pick", &[MapType, Str], |call| {
         let map = call.map(0);
@@ -41,7 +42,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     variadic("omit", &[MapType, Str], |call| {
         let mut entries = call.map(0).entries();
         for index in 1..call.arguments.len() {
-            entries.remove(&*call.str(index));
+            entries.remove(&call.str(index));
         }
         Ok(Value::map(entries))
     }),
@@ -118,9 +119,15 @@ fn copy(value: &Value, depth: usize) -> Result<Value, Failure> {
     }
     Ok(match value {
         Value::Map(map) => {
-            let view = map.view();
-            let entries = view.iter().map(|(key, value)| Ok((key.clone(), copy(value, depth + 1)?)));
-            Value::Map(Map::of(map.kind, entries.collect::<Result<_, Failure>>()?))
+            let mut entries = map.entries();
+            entries.try_change(|value| {
+                // What is neither map nor list is a copy already.
+                if let Value::Map(_) | Value::List(_) = value {
+                    *value = copy(value, depth + 1)?;
+                }
+                Ok(())
+            })?;
+            Value::Map(Map::of(map.kind, entries))
         }
         Value::List(list) => {
             let items = list.iter().map(|item| copy(item, depth + 1)).collect::<Result<_, _>>()?;

@@ -17,6 +17,7 @@ mod reconcile;
 mod referrers;
 mod wanted;
 
+use crate::charts::template::on_stack;
 use crate::client::follow::{Seen, Whole, follow};
 use crate::client::{Client, Recorder, Selection};
 use kube::api::{ApiResource, DynamicObject};
@@ -156,17 +157,19 @@ impl Works {
         // A failure writes a status, which is a change: it is no reason to try the same at once.
         let tried = if is_due { None } else { self.failures.get(&key).map(|failure| failure.hash.clone()) };
         let (context, own) = (self.context.clone(), key.clone());
-        // A thread of its own: rendering takes the processor for a while.
         let runtime = Handle::current();
+        // Nobody is left to stop it when the server ends: then it is to stop as well.
         let (stop, stopped) = oneshot::channel();
         let work = move || {
             runtime.block_on(async {
                 tokio::select! {
                     done = reconcile::one(&context, &own, tried.as_deref()) => done,
-                    Ok(()) = stopped => Done::Waiting,
+                    _ = stopped => Done::Waiting,
                 }
             })
         };
+        // A thread of its own: charts take the processor for a while. With a deep stack: they may nest what they say.
+        let work = move || on_stack(work).unwrap_or_else(|_| Done::Again(String::new()));
         self.stops.insert(key.clone(), stop);
         self.keys.insert(self.running.spawn_blocking(work).id(), key);
     }

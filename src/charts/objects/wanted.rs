@@ -3,6 +3,7 @@
 //! Source: k3s-io/helm-controller `pkg/apis/helm.cattle.io/v1`, k3s' documentation of the HelmChart resource.
 
 use crate::charts::release::{Error, Options};
+use crate::charts::template;
 use crate::charts::values::{self, Map, ValueFlags};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -141,8 +142,9 @@ fn policy(word: &str) -> Result<Policy, Error> {
 
 fn timeout(value: &Value) -> Result<Option<Duration>, Error> {
     let Some(text) = value.as_str().filter(|text| !text.is_empty()) else { return Ok(None) };
+    let nanoseconds = template::time::parse_duration(text).ok().and_then(|nanoseconds| u64::try_from(nanoseconds).ok());
     let wrong = || Error::text(format!("spec.timeout: invalid duration {text:?}"));
-    go_duration(text).map(Some).ok_or_else(wrong)
+    nanoseconds.map(|nanoseconds| Some(Duration::from_nanos(nanoseconds))).ok_or_else(wrong)
 }
 
 /// Values of `set` as words of `--set` and of `--set-string`: a text that looks like a number stays a text.
@@ -172,23 +174,6 @@ fn with_plain_commas(text: &str) -> String {
         out.push(letter);
     }
     out
-}
-
-/// A duration as Go writes them: `1h30m`, `1.5s`, `300ms`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let units = [("ms", 1e-3), ("us", 1e-6), ("µs", 1e-6), ("ns", 1e-9), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
-    let (mut rest, mut seconds) = (text, 0.0f64);
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let (name, unit) = units.iter().find(|(name, _)| rest[end..].starts_with(name))?;
-        seconds += number * unit;
-        rest = &rest[end + name.len()..];
-    }
-    if text.is_empty() { None } else { Duration::try_from_secs_f64(seconds).ok() }
 }
 
 impl Wanted {
@@ -313,11 +298,12 @@ mod tests {
 
     #[test]
     fn timeouts_are_gos_durations() {
-        assert_eq!(go_duration("1h2m3s"), Some(Duration::from_secs(3723)));
-        assert_eq!(go_duration("1.5s"), Some(Duration::from_millis(1500)));
-        assert_eq!(go_duration("300ms"), Some(Duration::from_millis(300)));
-        for wrong in ["fast", "", "5", "1e9h"] {
-            assert_eq!(go_duration(wrong), None, "{wrong}");
+        let read = |text: &str| Some(plain(&chart(json!({"chartContent": "x", "timeout": text}))).ok()?.timeout);
+        assert_eq!(read("1h2m3s"), Some(Some(Duration::from_secs(3723))));
+        assert_eq!(read("1.5s"), Some(Some(Duration::from_millis(1500))));
+        assert_eq!(read(""), Some(None));
+        for wrong in ["fast", "5", "1e9h", "-5s"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 }

@@ -54,23 +54,23 @@ fn batches(items: &[Item]) -> impl Iterator<Item = &[Item]> {
 
 /// Makes objects that are not there yet, and puts what the server made of them into `items`.
 pub async fn create(cluster: &Cluster, items: &mut [Item], method: Method) -> Result<(), Error> {
-    let mut made = Vec::with_capacity(items.len());
+    let (mut made, mut errors) = (Vec::with_capacity(items.len()), Vec::new());
+    // One that cannot be made keeps no other from being made.
     for batch in batches(items) {
         let results: Vec<Result<Value, Error>> = futures::stream::iter(batch)
             .map(|item| create_one(cluster, item, method))
             .buffered(AT_ONCE)
             .collect()
             .await;
-        let mut errors = Vec::new();
         for result in results {
             match result {
                 Ok(value) => made.push(value),
                 Err(error) => errors.push(error),
             }
         }
-        if let Some(error) = Error::joined(errors, "\n") {
-            return Err(error);
-        }
+    }
+    if let Some(error) = Error::joined(errors, "\n") {
+        return Err(error);
     }
     for (item, value) in items.iter_mut().zip(made) {
         refresh(item, value);
@@ -300,10 +300,10 @@ pub async fn delete(cluster: &Cluster, items: &[Item], propagation: &str) -> Vec
     errors
 }
 
-/// Reads what is live of `items`; those that are gone are left out.
-pub async fn live(cluster: &Cluster, items: &[Item]) -> Result<Vec<(Item, Result<Option<Value>, Error>)>, Error> {
+/// Reads what is live of `items`: of those that are gone nothing.
+pub async fn live(cluster: &Cluster, items: &[Item]) -> Vec<(Item, Result<Option<Value>, Error>)> {
     let found = futures::stream::iter(items).map(|item| async move { (item.clone(), cluster.live(item).await) });
-    Ok(found.buffered(AT_ONCE).collect().await)
+    found.buffered(AT_ONCE).collect().await
 }
 
 /// Makes a namespace unless it is there.

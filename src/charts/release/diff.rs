@@ -1,7 +1,7 @@
 //! `diff`: what an upgrade would change, line by line.
 //!
 //! Two manifests are compared object by object; the change of an object is a unified diff of its text. What is secret is
-//! shown as its length only, unless it is asked for.
+//! compared too, but shown as its length only, unless it is asked for.
 
 use super::error::Error;
 use super::manifest;
@@ -49,7 +49,7 @@ pub struct Compare<'a> {
 
 /// The objects that differ between two manifests, in the order of their titles.
 pub fn manifests(old: &str, new: &str, how: Compare) -> Result<Vec<Change>, Error> {
-    let (old, new) = (texts(old, how)?, texts(new, how)?);
+    let (old, new) = (titled(old, how)?, titled(new, how)?);
     let mut titles: Vec<&String> = old.keys().chain(new.keys()).collect();
     titles.sort();
     titles.dedup();
@@ -61,23 +61,25 @@ pub fn manifests(old: &str, new: &str, how: Compare) -> Result<Vec<Change>, Erro
             (before, after) if before == after => return None,
             _ => Kind::Changed,
         };
-        let empty = String::new();
-        let lines = lines(before.unwrap_or(&empty), after.unwrap_or(&empty));
+        let lines = lines(&text(before, after, "--------", how), &text(after, before, "++++++++", how));
         Some(Change { title: title.clone(), kind, lines: with_gaps(lines, how.context) })
     };
     Ok(titles.into_iter().filter_map(change).collect())
 }
 
-fn texts(text: &str, how: Compare) -> Result<BTreeMap<String, String>, Error> {
-    let mut found = BTreeMap::new();
-    for mut object in manifest::objects(text)? {
-        let title = title(&object, how.namespace);
-        if object.kind() == "Secret" && !how.show_secrets {
-            hide(&mut object);
-        }
-        found.insert(title, decode::to_yaml(&Value::Object(object.0)));
+fn titled(text: &str, how: Compare) -> Result<BTreeMap<String, Object>, Error> {
+    let objects = manifest::objects(text)?;
+    Ok(objects.into_iter().map(|object| (title(&object, how.namespace), object)).collect())
+}
+
+/// An object as it is shown beside its counterpart; `differs` stands for a secret that is another one there.
+fn text(object: Option<&Object>, counterpart: Option<&Object>, differs: &str, how: Compare) -> String {
+    let Some(object) = object else { return String::new() };
+    let mut object = object.clone();
+    if object.kind() == "Secret" && !how.show_secrets {
+        hide(&mut object, counterpart, differs);
     }
-    Ok(found)
+    decode::to_yaml(&Value::Object(object.0))
 }
 
 fn title(object: &Object, namespace: &str) -> String {
@@ -86,15 +88,20 @@ fn title(object: &Object, namespace: &str) -> String {
     format!("{namespace}, {}, {} ({group})", object.name(), object.kind())
 }
 
-fn hide(object: &mut Object) {
+fn hide(object: &mut Object, counterpart: Option<&Object>, differs: &str) {
     for field in ["data", "stringData"] {
         let Some(Value::Object(values)) = object.0.get_mut(field) else { continue };
-        for value in values.values_mut() {
+        for (key, value) in values {
+            let other = counterpart.and_then(|other| other.0.get(field)?.get(key));
+            let word = if other == Some(&*value) { "REDACTED" } else { differs };
             let text = value.as_str().unwrap_or_default();
-            *value = format!("REDACTED # ({} bytes)", text.len()).into();
+            *value = format!("{word} # ({} bytes)", text.len()).into();
         }
     }
 }
+
+/// The most lines that may come and go before the shortest way is given up: finding it takes the square of their number.
+const MOST: usize = 2_000;
 
 /// The shortest way from one text to the other, line by line: Myers' algorithm, greedy.
 pub fn lines(old: &str, new: &str) -> Vec<Line> {
@@ -108,56 +115,71 @@ pub fn lines(old: &str, new: &str) -> Vec<Line> {
     all
 }
 
+/// What lies between the first difference and the last. Where nearly everything differs, the old lines, then the new.
 fn middle(old: &[&str], new: &[&str]) -> Vec<Line> {
-    let (rows, columns) = (old.len() as isize, new.len() as isize);
-    let most = rows + columns;
-    // The furthest row on each diagonal, and that of every number of steps before.
-    let place = |diagonal: isize| (diagonal + most + 1) as usize;
-    let mut furthest = vec![0isize; (2 * most + 3) as usize];
-    let mut history = Vec::new();
-    'search: for steps in 0..=most {
-        history.push(furthest.clone());
-        for diagonal in (-steps..=steps).step_by(2) {
-            let down = diagonal == -steps
-                || (diagonal != steps && furthest[place(diagonal - 1)] < furthest[place(diagonal + 1)]);
-            let mut row = if down { furthest[place(diagonal + 1)] } else { furthest[place(diagonal - 1)] + 1 };
-            while row < rows && row - diagonal < columns && old[row as usize] == new[(row - diagonal) as usize] {
-                row += 1;
+    if let Some(history) = search(old, new) {
+        return way(old, new, &history);
+    }
+    let removed = old.iter().map(|line| Line::Removed(line.to_string()));
+    removed.chain(new.iter().map(|line| Line::Added(line.to_string()))).collect()
+}
+
+/// The furthest row that every number of steps reaches on each of its diagonals, up to the steps that reach the end. `n`
+/// steps reach `n + 1` diagonals: on the one at `place`, a row is `2 * place - n` more than its column.
+fn search(old: &[&str], new: &[&str]) -> Option<Vec<Vec<usize>>> {
+    let mut history: Vec<Vec<usize>> = Vec::new();
+    for steps in 0..=MOST {
+        let before = history.last().map_or(&[][..], Vec::as_slice);
+        let mut furthest = Vec::with_capacity(steps + 1);
+        let mut is_end = false;
+        for place in 0..=steps {
+            let (mut row, _) = step(before, place);
+            let mut column = row + steps - 2 * place;
+            while row < old.len() && column < new.len() && old[row] == new[column] {
+                (row, column) = (row + 1, column + 1);
             }
-            furthest[place(diagonal)] = row;
-            if row >= rows && row - diagonal >= columns {
-                break 'search;
-            }
+            furthest.push(row);
+            is_end |= row >= old.len() && column >= new.len();
+        }
+        history.push(furthest);
+        if is_end {
+            return Some(history);
         }
     }
-    let (mut row, mut column) = (rows, columns);
+    None
+}
+
+/// The row that one more step leads to on the diagonal at `place`, and whether it is one that adds a line.
+fn step(before: &[usize], place: usize) -> (usize, bool) {
+    let removing = place.checked_sub(1).map(|place| before[place] + 1);
+    match (before.get(place), removing) {
+        (Some(adding), Some(removing)) if *adding < removing => (removing, false),
+        (Some(adding), _) => (*adding, true),
+        (None, removing) => (removing.unwrap_or(0), false),
+    }
+}
+
+/// The lines on the way that was found, which only its end tells.
+fn way(old: &[&str], new: &[&str], history: &[Vec<usize>]) -> Vec<Line> {
+    let (mut row, mut column) = (old.len(), new.len());
     let mut lines = Vec::new();
-    for (steps, furthest) in history.iter().enumerate().rev() {
-        let (steps, diagonal) = (steps as isize, row - column);
-        let down =
-            diagonal == -steps || (diagonal != steps && furthest[place(diagonal - 1)] < furthest[place(diagonal + 1)]);
-        let before = if down { diagonal + 1 } else { diagonal - 1 };
-        let from_row = if steps == 0 { 0 } else { furthest[place(before)] };
-        let from_column = if steps == 0 { 0 } else { from_row - before };
-        let (start_row, start_column) = match (steps, down) {
-            (0, _) => (0, 0),
-            (_, true) => (from_row, from_column + 1),
-            (_, false) => (from_row + 1, from_column),
-        };
-        while row > start_row && column > start_column {
-            row -= 1;
+    for steps in (0..history.len()).rev() {
+        let before = steps.checked_sub(1).map_or(&[][..], |steps| history[steps].as_slice());
+        let (start, adds) = step(before, (row + steps - column) / 2);
+        while row > start {
+            (row, column) = (row - 1, column - 1);
+            lines.push(Line::Same(old[row].to_string()));
+        }
+        if steps == 0 {
+            break;
+        }
+        if adds {
             column -= 1;
-            lines.push(Line::Same(old[row as usize].to_string()));
+            lines.push(Line::Added(new[column].to_string()));
+        } else {
+            row -= 1;
+            lines.push(Line::Removed(old[row].to_string()));
         }
-        if steps > 0 {
-            let line = if down {
-                Line::Added(new[from_column as usize].into())
-            } else {
-                Line::Removed(old[from_row as usize].into())
-            };
-            lines.push(line);
-        }
-        (row, column) = (from_row, from_column);
     }
     lines.reverse();
     lines
@@ -220,6 +242,35 @@ mod tests {
         ];
         assert_eq!(titles, wanted);
         assert!(!shown(&changes[2].lines).contains("hush"));
+    }
+
+    #[test]
+    fn a_secret_that_becomes_another_of_the_same_length_has_changed() {
+        let secret = |data: &str| format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {data}\n");
+        let how = Compare { namespace: "one", show_secrets: false, context: 1 };
+        let changes =
+            manifests(&secret("{p: hush, q: same, r: gone}"), &secret("{p: hash, q: same, s: new}"), how).unwrap();
+        assert_eq!(changes.len(), 1);
+        assert_eq!(changes[0].kind, Kind::Changed);
+        let text = shown(&changes[0].lines);
+        let wanted = "...| stringData:|-  p: '-------- # (4 bytes)'|+  p: '++++++++ # (4 bytes)'|   q: 'REDACTED # (4 bytes)'\
+                      |-  r: '-------- # (4 bytes)'|+  s: '++++++++ # (3 bytes)'";
+        assert_eq!(text, wanted);
+        assert!(manifests(&secret("{p: hush}"), &secret("{p: hush}"), how).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_long_text_that_changes_throughout_is_taken_out_and_put_in() {
+        let text = |word: &str| (0..5_000).map(|line| format!("{word} {line}\n")).collect::<String>();
+        let found = lines(&format!("same\n{}", text("old")), &format!("same\n{}", text("new")));
+        assert_eq!(found.len(), 10_001);
+        assert_eq!(found[0], Line::Same("same".into()));
+        assert!(found[1..5_001].iter().all(|line| matches!(line, Line::Removed(_))));
+        assert!(found[5_001..].iter().all(|line| matches!(line, Line::Added(_))));
+        // A few changes in as many lines are found one by one.
+        let (old, new) = (text("old"), text("old").replace("7\n", "seven\n"));
+        let is_same = |line: &&Line| matches!(line, Line::Same(_));
+        assert_eq!(lines(&old, &new).iter().filter(is_same).count(), 4_500);
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl Holder {
         serde_json::to_string(&holder).unwrap_or_default()
     }
 
+    /// Whether a text names this process.
+    pub fn is_me(text: &str) -> bool {
+        let is_me =
+            |holder: Self| (holder.pid, holder.place, holder.started) == (std::process::id(), place(), started("self"));
+        serde_json::from_str(text).is_ok_and(is_me)
+    }
+
     /// Whether the worker that a text names may still be at work.
     pub fn is_at_work(text: &str) -> bool {
         let Ok(holder) = serde_json::from_str::<Holder>(text) else { return true };
@@ -77,10 +84,11 @@ mod tests {
     #[test]
     fn this_process_is_at_work_and_an_ended_one_is_not() {
         let me = Holder::me();
-        assert!(Holder::is_at_work(&me));
+        assert!(Holder::is_at_work(&me) && Holder::is_me(&me));
         let mut other: Holder = serde_json::from_str(&me).unwrap();
         other.started = "1".into();
-        assert!(!Holder::is_at_work(&serde_json::to_string(&other).unwrap()));
+        let other = serde_json::to_string(&other).unwrap();
+        assert!(!Holder::is_at_work(&other) && !Holder::is_me(&other));
     }
 
     #[test]

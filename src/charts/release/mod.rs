@@ -91,29 +91,45 @@ impl Actions {
 
     /// Does `work` on a revision and says all the while that somebody does.
     async fn holding<T>(&self, key: &str, work: impl Future<Output = T>) -> T {
+        // A server that does not answer to that holds nothing up.
+        tokio::select! {
+            done = work => done,
+            never = self.renew(key) => match never {},
+        }
+    }
+
+    /// Promises again and again that this process is alive.
+    async fn renew(&self, key: &str) -> std::convert::Infallible {
         let mut renew = tokio::time::interval_at(tokio::time::Instant::now() + holder::RENEW, holder::RENEW);
-        tokio::pin!(work);
         loop {
-            tokio::select! {
-                done = &mut work => return done,
-                _ = renew.tick() => {
-                    if let Err(error) = self.storage.hold(key, &Holder::me()).await {
-                        tracing::debug!(key, %error, "a promise was not renewed");
-                    }
-                }
+            renew.tick().await;
+            if let Err(error) = self.storage.hold(key, &Holder::me()).await {
+                tracing::debug!(key, %error, "a promise was not renewed");
             }
         }
     }
 
-    /// Marks what this process was doing to a release as failed: the user broke it off.
-    pub async fn cancelled(&self, name: &str) -> Result<(), Error> {
-        let mut release = self.storage.last(name).await?;
-        if release.info.status.is_pending() {
-            let what = if release.info.status == Status::PendingInstall { "Release" } else { "Upgrade" };
-            release.set_status(Status::Failed, format!("{what} {name:?} failed: context canceled"));
-            self.record(&release).await?;
+    /// Marks what this process was doing to a release as failed: the user broke it off. What others do is theirs.
+    pub async fn cancelled(&self, name: &str) {
+        let Some(mut release) = self.own(name).await else { return };
+        let what = if release.info.status == Status::PendingInstall { "Release" } else { "Upgrade" };
+        release.set_status(Status::Failed, format!("{what} {name:?} failed: context canceled"));
+        self.record_anyway(&release).await;
+    }
+
+    /// The newest revision of a release, if this process works on it.
+    async fn own(&self, name: &str) -> Option<Release> {
+        match self.storage.history(name).await {
+            Ok(mut history) => {
+                let newest = history.pop().filter(|newest| newest.release.info.status.is_pending())?;
+                newest.holder.is_some_and(|holder| Holder::is_me(&holder)).then_some(newest.release)
+            }
+            Err(Error::NotFound | Error::NoRevision(_)) => None,
+            Err(error) => {
+                self.observer.warn(&format!("failed to look for the release: {error}"));
+                None
+            }
         }
-        Ok(())
     }
 
     /// The newest revision of a release, or the one that is asked for.
@@ -125,12 +141,16 @@ impl Actions {
         }
     }
 
-    /// The manifest of what is deployed of a release, or of its newest revision.
+    /// The manifest of what is deployed of a release, or of its newest revision; an error if it was uninstalled.
     pub async fn deployed_manifest(&self, name: &str) -> Result<String, Error> {
         let mut history = self.history(name).await?;
         let deployed = history.iter().rposition(|release| release.info.status == Status::Deployed);
-        let found = deployed.unwrap_or(history.len().saturating_sub(1));
-        if found < history.len() { Ok(history.swap_remove(found).manifest) } else { Err(Error::NotFound) }
+        let Some(newest) = history.last() else { return Err(Error::NotFound) };
+        if deployed.is_none() && newest.info.status == Status::Uninstalled {
+            return Err(Error::NoDeployed(name.into()));
+        }
+        let found = deployed.unwrap_or(history.len() - 1);
+        Ok(history.swap_remove(found).manifest)
     }
 
     /// All revisions of a release, oldest first.

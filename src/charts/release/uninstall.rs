@@ -130,7 +130,7 @@ impl Actions {
         let (kept, others): (Vec<Item>, Vec<Item>) =
             items.into_iter().partition(|item| ownership::is_kept(&Value::Object(item.object.0.clone())));
         sorted.kept = kept;
-        for (item, live) in apply::live(&self.cluster, &others).await? {
+        for (item, live) in apply::live(&self.cluster, &others).await {
             match live {
                 Ok(None) => {}
                 Ok(Some(live)) => match ownership::check(&live, &release.name, &release.namespace) {

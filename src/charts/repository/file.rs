@@ -62,6 +62,7 @@ impl Entry {
             insecure: self.insecure_skip_tls_verify,
             plain_http: false,
             pass_credentials: self.pass_credentials_all,
+            limit: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::super::chart::{Chart, Dependency, Lock, Metadata};
 use super::super::version::{Constraints, Version};
 use super::super::{Error, decode, package, sha256};
 use super::file::{Entry, File};
-use super::http::{Download, resolve_url, same_url};
+use super::http::{Download, check_scheme, resolve_url, same_url, shown};
 use super::index::Index;
 use super::locate::{Fetched, Trust, Wanted, fetch, over_http, update_repositories};
 use super::settings::Settings;
@@ -69,7 +69,7 @@ impl Filling<'_> {
         let unknown = lock.dependencies.iter().map(|one| one.repository.as_str()).filter(|url| {
             is_remote(url) && !file.repositories.iter().any(|entry| same_url(&entry.url, url.trim_end_matches('/')))
         });
-        let unknown: Vec<&str> = unknown.collect();
+        let unknown: Vec<String> = unknown.map(shown).collect();
         if !unknown.is_empty() {
             let unknown = unknown.join(", ");
             return problem(format!(
@@ -91,10 +91,10 @@ impl Filling<'_> {
         let file = File::load(&self.settings.repository_config)?.unwrap_or_default();
         let mut names = self.repositories(&mut wanted, &file)?;
         let mut entries = file.repositories.clone();
-        let unmanaged = self.unmanaged(&wanted, &mut names);
+        let unmanaged = self.unmanaged(&wanted, &mut names)?;
         if !self.skip_refresh && !unmanaged.is_empty() {
             (self.say)("Getting updates for unmanaged Helm repositories...");
-            update_repositories(&unmanaged, self.settings, self.say).await;
+            update_repositories(&unmanaged, None, self.settings, self.say).await;
         }
         entries.extend(unmanaged);
         self.refresh(&file).await;
@@ -115,7 +115,7 @@ impl Filling<'_> {
             return;
         }
         (self.say)("Hang tight while we grab the latest from your chart repositories...");
-        update_repositories(&file.repositories, self.settings, self.say).await;
+        update_repositories(&file.repositories, None, self.settings, self.say).await;
         (self.say)("Update Complete. ⎈Happy Helming!⎈");
     }
 
@@ -170,20 +170,21 @@ impl Filling<'_> {
     }
 
     /// Repositories that were not added get a name of their own in the cache.
-    fn unmanaged(&self, wanted: &[Dependency], names: &mut BTreeMap<String, String>) -> Vec<Entry> {
+    fn unmanaged(&self, wanted: &[Dependency], names: &mut BTreeMap<String, String>) -> Result<Vec<Entry>, Error> {
         let mut entries: Vec<Entry> = Vec::new();
         for dependency in wanted.iter().filter(|one| !one.repository.is_empty()) {
             if names.contains_key(&dependency.name) {
                 continue;
             }
             let url = dependency.repository.clone();
+            check_scheme(&url)?;
             let name = format!("{UNMANAGED}{}", sha256(url.as_bytes()));
             names.insert(dependency.name.clone(), name.clone());
             if !entries.iter().any(|entry| entry.name == name) {
                 entries.push(Entry { name, url, ..Entry::default() });
             }
         }
-        entries
+        Ok(entries)
     }
 
     async fn resolve(&self, wanted: &[Dependency], names: &BTreeMap<String, String>) -> Result<Vec<Dependency>, Error> {
@@ -239,6 +240,7 @@ impl Filling<'_> {
             }
             let place = format!("{url}/{}", wanted.name);
             let versions = oci::versions(&place, self.download, self.settings).await.map_err(|error| {
+                let url = shown(url);
                 Error::Repository(format!("could not retrieve list of tags for repository {url}: {error}"))
             })?;
             return Ok(versions.into_iter().find(|version| fits(version)));
@@ -248,7 +250,7 @@ impl Filling<'_> {
             Error::Repository(format!("no cached repository for {name} found. (try 'helm repo update'): {error}"))
         })?;
         let Some(versions) = index.entries.get(&wanted.name) else {
-            return problem(format!("{} chart not found in repo {url}", wanted.name));
+            return problem(format!("{} chart not found in repo {}", wanted.name, shown(url)));
         };
         let mut versions = versions.iter().filter(|version| !version.urls.is_empty());
         Ok(versions.find(|version| fits(&version.metadata.version)).map(|version| version.metadata.version.clone()))
@@ -300,10 +302,10 @@ impl Filling<'_> {
         }
         let key = format!("{url} {name} {}", dependency.version);
         if done.contains(&key) {
-            (self.say)(&format!("Already downloaded {name} from repo {url}"));
+            (self.say)(&format!("Already downloaded {name} from repo {}", shown(&url)));
             return Ok(());
         }
-        (self.say)(&format!("Downloading {name} from repo {url}"));
+        (self.say)(&format!("Downloading {name} from repo {}", shown(&url)));
         let fetched = self.fetch(dependency, entries).await?;
         if let Some(why) = &fetched.unsigned {
             (self.say)(&format!("WARNING: Verification not found for {name}: {why}"));
@@ -332,7 +334,7 @@ impl Filling<'_> {
             let wanted = Wanted { name: format!("{url}/{name}"), version: version.clone(), ..Wanted::default() };
             return fetch(&wanted, self.download, self.settings, self.trust).await;
         }
-        let missing = |what: &str| Error::Repository(format!("could not find {name} in {url}: {what}"));
+        let missing = |what: &str| Error::Repository(format!("could not find {name} in {}: {what}", shown(url)));
         let entry =
             entries.iter().find(|entry| same_url(&entry.url, url)).ok_or_else(|| missing("no such repository"))?;
         let index = Index::load(&self.settings.index_path(&entry.name))?;
@@ -340,11 +342,11 @@ impl Filling<'_> {
         let place = found.urls.first().ok_or_else(|| missing("no downloadable URLs"))?;
         let place = resolve_url(&entry.url, place)?;
         let fetched = over_http(&place, &entry.url, &entry.download(), self.trust).await;
-        let failed = |error: Error| Error::Repository(format!("could not download {place}: {error}"));
+        let failed = |error: Error| Error::Repository(format!("could not download {}: {error}", shown(&place)));
         let fetched = fetched.map_err(failed)?;
         let arrived = sha256(&fetched.data);
         if !found.digest.is_empty() && !cache::digits(&found.digest)?.eq_ignore_ascii_case(&arrived) {
-            return problem(format!("{place} has not the digest that the repository's index says"));
+            return problem(format!("{} has not the digest that the repository's index says", shown(&place)));
         }
         fetched.trusted(self.trust, &place).map_err(failed)
     }
@@ -414,9 +416,7 @@ fn helm_2_digest(wanted: &[Dependency]) -> String {
 
 fn json_digest(value: &impl serde::Serialize) -> String {
     // Dependencies always have a JSON form.
-    let text = serde_json::to_string(value).unwrap_or_default();
-    // Go writes these three as escapes.
-    let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    let text = decode::to_json(value).unwrap_or_default();
     format!("sha256:{}", sha256(text.as_bytes()))
 }
 
@@ -445,5 +445,12 @@ mod tests {
         let empty = digest(Some(&[]), Some(&[]));
         assert_eq!(empty, "sha256:643d5437104296e21d906ecb15b2c96ad278f20cfc4af53b12bb6069bd853726");
         assert_ne!(digest(None, Some(&[])), empty);
+    }
+
+    #[test]
+    fn a_digest_is_that_of_gos_json() {
+        let text = "{\"a\":\"\\u003c\\u0026\\u003e\\u2028\\u2029\"}";
+        let wanted = format!("sha256:{}", sha256(text.as_bytes()));
+        assert_eq!(json_digest(&BTreeMap::from([("a", "<&>\u{2028}\u{2029}")])), wanted);
     }
 }

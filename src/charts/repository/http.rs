@@ -29,6 +29,19 @@ pub struct Download {
     pub plain_http: bool,
     /// The name and secret go to other servers too.
     pub pass_credentials: bool,
+    /// How long an answer may take as a whole; nothing and zero are forever.
+    pub limit: Option<Duration>,
+}
+
+/// An address for people to read: a secret in it is `***`, as in Go's words.
+pub fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    match authority.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?.0, host))) {
+        Some((user, host)) => format!("{scheme}://{user}:***@{host}{path}"),
+        None => url.to_string(),
+    }
 }
 
 /// Whether a repository can be at an address at all.
@@ -47,8 +60,8 @@ pub async fn get(url: &str, download: &Download) -> Result<Vec<u8>, Error> {
 /// What an address answers that a repository names. Name and secret go only to the repository's own server, unless they
 /// may go everywhere.
 pub async fn get_from(url: &str, repository: &str, download: &Download) -> Result<Vec<u8>, Error> {
-    let parsed =
-        Url::parse(url).map_err(|error| Error::Repository(format!("invalid chart URL format: {url}: {error}")))?;
+    let invalid = |error| Error::Repository(format!("invalid chart URL format: {}: {error}", shown(url)));
+    let parsed = Url::parse(url).map_err(invalid)?;
     // Nothing else: an index of somebody's server must not have files of this machine read.
     if !matches!(parsed.scheme(), "http" | "https") {
         return Err(Error::Repository(format!("scheme {:?} not supported", parsed.scheme())));
@@ -58,11 +71,14 @@ pub async fn get_from(url: &str, repository: &str, download: &Download) -> Resul
     if (same || download.pass_credentials) && !download.username.is_empty() && !download.password.is_empty() {
         request = request.basic_auth(&download.username, Some(&download.password));
     }
-    let failed = |error: &reqwest::Error| Error::Repository(format!("Get \"{url}\": {}", words(error)));
-    let response = request.send().await.map_err(|error| failed(&error))?;
+    if let Some(limit) = download.limit.filter(|limit| !limit.is_zero()) {
+        request = request.timeout(limit);
+    }
+    let failed = |error| Error::Repository(format!("Get \"{}\": {}", shown(url), words(&error)));
+    let response = request.send().await.map_err(failed)?;
     let status = response.status();
     if status != reqwest::StatusCode::OK {
-        let reason = status.canonical_reason().unwrap_or_default();
+        let (url, reason) = (shown(url), status.canonical_reason().unwrap_or_default());
         return Err(Error::Repository(format!("failed to fetch {url} : {} {reason}", status.as_u16())));
     }
     body(response, url, LARGEST).await
@@ -70,11 +86,14 @@ pub async fn get_from(url: &str, repository: &str, download: &Download) -> Resul
 
 /// An answer's body, of so many bytes at most.
 async fn body(mut response: reqwest::Response, url: &str, largest: u64) -> Result<Vec<u8>, Error> {
-    let failed = |error: reqwest::Error| Error::Repository(format!("Get \"{url}\": {}", words(&error)));
+    let failed = |error: reqwest::Error| match error.is_timeout() {
+        true => Error::Repository(READING.into()),
+        false => Error::Repository(format!("Get \"{}\": {}", shown(url), words(&error))),
+    };
     let mut data = Vec::new();
     while let Some(bytes) = response.chunk().await.map_err(failed)? {
         if (data.len() + bytes.len()) as u64 > largest {
-            return Err(Error::Repository(format!("{url} answers more than {largest} bytes")));
+            return Err(Error::Repository(format!("{} answers more than {largest} bytes", shown(url))));
         }
         data.extend_from_slice(&bytes);
     }
@@ -84,7 +103,7 @@ async fn body(mut response: reqwest::Response, url: &str, largest: u64) -> Resul
 /// What an address answers, for those who cannot wait otherwise: code, its words, and body, of so many bytes at most. It is
 /// asked on a thread of its own.
 pub fn get_now(url: &str, limit: Duration, largest: u64) -> Result<(u16, &'static str, Vec<u8>), Error> {
-    let failed = |why: String| Error::Repository(format!("Get \"{url}\": {why}"));
+    let failed = |why: String| Error::Repository(format!("Get \"{}\": {why}", shown(url)));
     let ask = async {
         let parsed = Url::parse(url).map_err(|error| failed(error.to_string()))?;
         let response = client(&Download::default())?.get(parsed).timeout(limit).send().await;
@@ -113,8 +132,12 @@ fn words(error: &reqwest::Error) -> String {
     }
 }
 
+/// What Go says of an answer that began and did not end in time.
+const READING: &str = "context deadline exceeded (Client.Timeout or context cancellation while reading body)";
+
 /// What is said of connections here, and by Go.
 const GO_WORDS: &[(&str, &str)] = &[
+    ("operation timed out", "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"),
     ("too many redirects", "stopped after 10 redirects"),
     ("end of file before message length reached", "unexpected EOF"),
     ("Connection reset by peer", "read: connection reset by peer"),
@@ -174,7 +197,7 @@ pub fn resolve_url(base: &str, reference: &str) -> Result<String, Error> {
     if Url::parse(reference).is_ok() {
         return Ok(reference.to_string());
     }
-    let failed = |what: &str| Error::Repository(format!("failed to parse {what} as URL"));
+    let failed = |what: &str| Error::Repository(format!("failed to parse {} as URL", shown(what)));
     let mut base_url = Url::parse(base).map_err(|_| failed(base))?;
     let query = base_url.query().map(String::from);
     base_url.set_path(&format!("{}/", base_url.path().trim_end_matches('/')));
@@ -195,6 +218,36 @@ pub fn same_url(a: &str, b: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_secret_in_an_address_is_not_shown() {
+        for (url, wanted) in [
+            ("https://me:hush@x.test/charts?a=b@c", "https://me:***@x.test/charts?a=b@c"),
+            ("https://me:hu@sh@x.test", "https://me:***@x.test"),
+            ("https://me@x.test/a", "https://me@x.test/a"),
+            ("https://x.test:8443/a:b@c", "https://x.test:8443/a:b@c"),
+            ("me:hush", "me:hush"),
+        ] {
+            assert_eq!(shown(url), wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_failed_is_told_without_the_secret() {
+        let told = get("http://me:hush@127.0.0.1:1/index.yaml", &Download::default()).await.unwrap_err().to_string();
+        let why = "dial tcp 127.0.0.1:1: connect: connection refused";
+        assert_eq!(told, format!("Get \"http://me:***@127.0.0.1:1/index.yaml\": {why}"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_longer_than_it_may_is_left() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/index.yaml", silent.local_addr().unwrap());
+        let download = Download { limit: Some(Duration::from_millis(50)), ..Download::default() };
+        let told = get(&url, &download).await.unwrap_err().to_string();
+        let why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+        assert_eq!(told, format!("Get \"{url}\": {why}"));
+    }
 
     #[test]
     fn addresses_are_resolved_below_the_repository() {

@@ -7,11 +7,12 @@ use super::super::provenance::{self, Verified};
 use super::super::{Error, sha256, write_file};
 use super::cache;
 use super::file::{Entry, File};
-use super::http::{Download, check_scheme, get_from, resolve_url, same_url};
+use super::http::{Download, check_scheme, get_from, resolve_url, same_url, shown};
 use super::index::Index;
 use super::oci;
 use super::settings::Settings;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// What is looked for.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +90,7 @@ impl Fetched {
         match (&self.provenance, keyring) {
             (None, _) if *trust == Trust::Any => {}
             (None, _) => {
-                let problem = format!("failed to fetch provenance {:?}", format!("{url}.prov"));
+                let problem = format!("failed to fetch provenance {:?}", format!("{}.prov", shown(url)));
                 if matches!(trust, Trust::Signed(_)) {
                     return Err(Error::Repository(problem));
                 }
@@ -211,7 +212,7 @@ impl Source {
         check_scheme(repository)?;
         let unreachable = |error: Error| {
             let what = "is not a valid chart repository or cannot be reached";
-            Error::Repository(format!("looks like {repository:?} {what}: {error}"))
+            Error::Repository(format!("looks like {:?} {what}: {error}", shown(repository)))
         };
         let data =
             get_from(&resolve_url(repository, "index.yaml")?, repository, download).await.map_err(unreachable)?;
@@ -220,7 +221,7 @@ impl Source {
             "" => format!("chart {name:?}"),
             version => format!("chart {name:?} version {version:?}"),
         };
-        let missing = |_| Error::Repository(format!("{what} not found in {repository} repository"));
+        let missing = |_| Error::Repository(format!("{what} not found in {} repository", shown(repository)));
         let found = index.find(name, version).map_err(missing)?;
         let url = found.urls.first();
         let url = url.ok_or_else(|| Error::Repository(format!("{what} has no downloadable URLs")))?;
@@ -250,7 +251,7 @@ impl Source {
         if cache::digits(wanted)?.eq_ignore_ascii_case(found) {
             return Ok(());
         }
-        let url = &self.url;
+        let url = shown(&self.url);
         Err(Error::Repository(format!("{url} arrived with the digest {found}, the repository's index says {wanted}")))
     }
 }
@@ -291,9 +292,10 @@ fn names(entry: &Entry, url: &str, settings: &Settings) -> bool {
     index.entries.values().flatten().flat_map(|version| &version.urls).any(|known| same_url(known, url))
 }
 
-/// Downloads a repository's index into the cache.
-pub async fn update_repository(entry: &Entry, settings: &Settings) -> Result<Index, Error> {
-    let data = get_from(&resolve_url(&entry.url, "index.yaml")?, &entry.url, &entry.download()).await?;
+/// Downloads a repository's index into the cache, in so much time at most.
+pub async fn update_repository(entry: &Entry, limit: Option<Duration>, settings: &Settings) -> Result<Index, Error> {
+    let download = Download { limit, ..entry.download() };
+    let data = get_from(&resolve_url(&entry.url, "index.yaml")?, &entry.url, &download).await?;
     let index = Index::parse(&data)?;
     let names: String = index.entries.keys().map(|name| format!("{name}\n")).collect();
     write_file(&settings.charts_path(&entry.name), names.as_bytes())?;
@@ -301,21 +303,27 @@ pub async fn update_repository(entry: &Entry, settings: &Settings) -> Result<Ind
     Ok(index)
 }
 
-/// Downloads the indexes of repositories at the same time and says how each went; the addresses that failed.
-pub async fn update_repositories(entries: &[Entry], settings: &Settings, say: &dyn Fn(&str)) -> Vec<String> {
+/// Downloads the indexes of repositories at the same time, each in so much time at most, and says how each went; the
+/// addresses that failed.
+pub async fn update_repositories(
+    entries: &[Entry],
+    limit: Option<Duration>,
+    settings: &Settings,
+    say: &dyn Fn(&str),
+) -> Vec<String> {
     let updates = entries.iter().map(|entry| async move {
-        let unmanaged = entry.name.starts_with(super::fill::UNMANAGED);
-        match update_repository(entry, settings).await {
+        let is_unmanaged = entry.name.starts_with(super::fill::UNMANAGED);
+        let url = shown(&entry.url);
+        let name = if is_unmanaged { &url } else { &entry.name };
+        match update_repository(entry, limit, settings).await {
             Ok(_) => {
-                let name = if unmanaged { &entry.url } else { &entry.name };
                 say(&format!("...Successfully got an update from the {name:?} chart repository"));
                 None
             }
             Err(error) => {
-                let place = if unmanaged { String::new() } else { format!(" ({})", entry.url) };
-                let name = if unmanaged { &entry.url } else { &entry.name };
+                let place = if is_unmanaged { String::new() } else { format!(" ({url})") };
                 say(&format!("...Unable to get an update from the {name:?} chart repository{place}:\n\t{error}"));
-                Some(entry.url.clone())
+                Some(url)
             }
         }
     });

@@ -20,7 +20,7 @@ mod settings;
 
 pub use file::{Entry, File as RepositoryFile};
 pub use fill::Filling;
-pub use http::{Download, check_scheme, get, resolve_url};
+pub use http::{Download, check_scheme, get, resolve_url, shown};
 pub use index::{ChartVersion, Index};
 pub use locate::{
     Fetched, Located, Origin, Trust, Wanted, fetch, locate, locate_local, update_repositories, update_repository,

@@ -4,6 +4,7 @@
 
 use super::super::Error;
 use super::super::chart::Metadata;
+use super::super::provenance;
 use super::super::version::{Constraints, Version};
 use super::http::Download;
 use super::locate::{Fetched, Origin};
@@ -34,8 +35,11 @@ fn access(reference: &Reference, download: &Download, settings: &Settings) -> Re
     if !download.username.is_empty() {
         known.push(Login { username: download.username.clone(), password: download.password.clone() });
     }
-    known.extend(logins::of_file(&settings.registry_config, registry));
-    known.extend(logins::of_user(registry));
+    // Nobody is asked for what was said.
+    if known.iter().all(|login| login.password.is_empty()) {
+        let kept = logins::of_charts(&settings.registry_config, registry);
+        known.extend(kept.map_err(|why| Error::Repository(format!("failed to resolve credential: {why}")))?);
+    }
     let read = |path: &Path| std::fs::read(path).map_err(|error| Error::io("open", path, &error));
     let identity = match (&download.cert_file, &download.key_file) {
         (Some(certificate), Some(key)) => Some([read(certificate)?, read(key)?].join(&b'\n')),
@@ -106,11 +110,7 @@ impl Place {
         }
         let constraints = Constraints::parse(if version.is_empty() { "*" } else { version });
         let constraints = constraints.map_err(|error| Error::Repository(error.to_string()))?;
-        let tags = artifact::tags(&self.reference, access).await.map_err(|error| failed(&error))?;
-        let mut versions: Vec<Version> =
-            tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
-        versions.sort_by(|a, b| b.compare(a));
-        match versions.iter().find(|found| constraints.check(found)) {
+        match self.versions(access).await?.iter().find(|found| constraints.check(found)) {
             Some(found) => self.with_tag(&found.original),
             None => {
                 let wanted = if version.is_empty() { "*" } else { version };
@@ -118,6 +118,15 @@ impl Place {
                 Err(Error::Repository(problem))
             }
         }
+    }
+
+    /// The tags that are versions, newest first.
+    async fn versions(&self, access: &Access) -> Result<Vec<Version>, Error> {
+        let tags = artifact::tags(&self.reference, access).await.map_err(|error| failed(&error))?;
+        let mut versions: Vec<Version> =
+            tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
+        versions.sort_by(|a, b| b.compare(a));
+        Ok(versions)
     }
 }
 
@@ -142,11 +151,12 @@ pub async fn pull(
     let unsigned = (provenance && signature.is_none())
         .then(|| format!("manifest does not contain a layer with mediatype {PROVENANCE}"));
     let name = reference.repository().rsplit('/').next().unwrap_or_default();
-    let found = serde_json::from_slice::<Metadata>(&pulled.config.data).unwrap_or_default().version;
-    let tag = reference.tag().map(|tag| tag.replace('_', "+"));
-    let found = if found.is_empty() { tag.unwrap_or_default() } else { found };
+    let own = serde_json::from_slice::<Metadata>(&pulled.config.data).unwrap_or_default().version;
+    // The registry wrote it, and it becomes a part of a path.
+    let own = Version::parse(&own).is_ok().then_some(own);
+    let version = own.or_else(|| reference.tag().map(|tag| tag.replace('_', "+"))).unwrap_or_default();
     Ok(Fetched {
-        file_name: format!("{name}-{found}.tgz"),
+        file_name: format!("{name}-{version}.tgz"),
         data: chart.data.clone(),
         provenance: signature,
         unsigned,
@@ -159,11 +169,7 @@ pub async fn pull(
 pub async fn versions(url: &str, download: &Download, settings: &Settings) -> Result<Vec<String>, Error> {
     let place = Place::parse(url)?;
     let access = access(&place.reference, download, settings)?;
-    let tags = artifact::tags(&place.reference, &access).await.map_err(|error| failed(&error))?;
-    let mut versions: Vec<Version> =
-        tags.iter().filter_map(|tag| Version::parse(&tag.replace('_', "+")).ok()).collect();
-    versions.sort_by(|a, b| b.compare(a));
-    Ok(versions.into_iter().map(|version| version.original).collect())
+    Ok(place.versions(&access).await?.into_iter().map(|version| version.original).collect())
 }
 
 /// Uploads a packed chart below `url`; returns what it is called there and its digest.
@@ -182,7 +188,7 @@ pub async fn push(
     let config = serde_json::to_vec(&chart.metadata).map_err(|error| Error::Chart(error.to_string()))?;
     let config = Part { media_type: CONFIG.into(), data: config };
     let mut layers = vec![Part { media_type: CHART.into(), data }];
-    let signature = archive.with_file_name(format!("{}.prov", archive.file_name().unwrap_or_default().display()));
+    let signature = provenance::signature_path(archive);
     if signature.is_file() {
         let data = std::fs::read(&signature).map_err(|error| Error::io("open", &signature, &error))?;
         layers.push(Part { media_type: PROVENANCE.into(), data });

@@ -140,6 +140,8 @@ impl Document {
 #[derive(Default)]
 pub struct Documents {
     values: BTreeMap<String, Rc<Value>>,
+    /// How many of them are somebody else's.
+    remote: usize,
     known: BTreeMap<Rc<str>, Rc<Document>>,
 }
 
@@ -156,8 +158,9 @@ impl Documents {
         let value = match draft::document(url) {
             Some(text) => serde_json::from_str(text).map_err(|error| error.to_string())?,
             None => {
-                let read = self.values.len();
-                remote::read(url, read).map_err(|why| format!("failing loading {}: {why}", quoted(url)))?
+                let read = remote::read(url, self.remote);
+                self.remote += 1;
+                read.map_err(|why| format!("failing loading {}: {why}", quoted(url)))?
             }
         };
         let value = Rc::new(value);

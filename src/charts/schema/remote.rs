@@ -19,7 +19,7 @@ const MOST: usize = 64;
 
 /// Reads a document; `read` others were before it.
 pub fn read(url: &str, read: usize) -> Result<Value, String> {
-    if read > MOST {
+    if read >= MOST {
         return Err(format!("a schema may refer to {MOST} others at most"));
     }
     let (scheme, rest) = url.split_once(':').unwrap_or(("", url));
@@ -72,4 +72,18 @@ pub fn parse(text: &[u8]) -> Result<Value, String> {
         Err(why) if why.ends_with("after top-level value") => "invalid character after top-level value".into(),
         Err(why) => why,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_refers_to_so_many_others_and_no_more() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "true").unwrap();
+        let url = format!("file://{}", file.path().display());
+        assert_eq!(read(&url, 63), Ok(Value::Bool(true)));
+        assert_eq!(read(&url, 64).unwrap_err(), "a schema may refer to 64 others at most");
+    }
 }

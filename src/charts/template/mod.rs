@@ -13,6 +13,7 @@
 mod builtins;
 mod call;
 mod engine;
+mod entries;
 mod error;
 mod exec;
 mod format;
@@ -33,6 +34,7 @@ mod value;
 
 pub use builtins::{FUNCTIONS as BUILTINS, url_query};
 pub use engine::{Engine, Host, Offline, Templates};
+pub use entries::Entries;
 pub use error::Error;
 pub use format::{display, display_bytes, sprintf};
 pub use function::{Call, Failure, Function, Method, Type, failure};
@@ -45,4 +47,4 @@ pub use parser::{Finder, parse};
 pub use quote::{is_print, letters, quote, quote_letter, unquote};
 pub use stack::run as on_stack;
 pub use text::{Text, lossy};
-pub use value::{Element, Entries, IntType, List, Map, MapKind, Object, UintType, Value};
+pub use value::{Element, IntType, List, Map, MapKind, Object, UintType, Value};

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::cell::{Ref, RefCell};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
+use super::entries::Entries;
 use super::function::{Failure, Method};
 use super::text::Text;
 
@@ -171,9 +171,6 @@ impl std::ops::Deref for List {
         &self.items
     }
 }
-
-/// The entries of a map in the order in which Go ranges and prints.
-pub type Entries = BTreeMap<Rc<str>, Value>;
 
 /// A shared map with string keys.
 #[derive(Clone)]

@@ -32,6 +32,7 @@ pub(super) fn read(text: &str, numbers: Numbers) -> Result<Value, String> {
         handles: HashMap::new(),
         nodes: 0,
         aliased: 0,
+        deepest: 0,
         problem: None,
     };
     let value = reader.document()?;
@@ -87,14 +88,26 @@ impl Node {
     }
 }
 
+/// What an alias stands for.
+#[derive(Clone)]
+struct Anchored {
+    value: Value,
+    /// How many nodes it has.
+    size: usize,
+    /// How many levels it has below its own.
+    height: usize,
+}
+
 struct Reader<'t> {
     scanner: Scanner<'t>,
     numbers: Numbers,
-    /// Values by anchor with the number of their nodes; `None` while they are being read.
-    anchors: HashMap<&'t str, Option<(Value, usize)>>,
+    /// By name; `None` while they are being read.
+    anchors: HashMap<&'t str, Option<Anchored>>,
     handles: HashMap<String, String>,
     nodes: usize,
     aliased: usize,
+    /// How deep the deepest node was since somebody has asked.
+    deepest: usize,
     /// What will be said if the document can be parsed to its end: the first problem of the earliest step.
     problem: Option<(Step, String)>,
 }
@@ -202,9 +215,8 @@ impl<'t> Reader<'t> {
 
     /// Reads a node. In a block a sequence may stand at the column of its key (`indentless`).
     fn node(&mut self, depth: usize, block: bool, indentless: bool) -> Result<Node, String> {
-        if depth > DEEPEST {
-            return error("exceeded max depth of 10000", self.peek()?.1);
-        }
+        let mark = self.peek()?.1;
+        self.descend(depth, mark)?;
         self.count(1, 0);
         let (mut anchor, mut tag) = (None, None);
         loop {
@@ -212,7 +224,7 @@ impl<'t> Reader<'t> {
                 (Token::Alias(name), _) if anchor.is_none() && tag.is_none() => {
                     let name = *name;
                     self.scanner.next()?;
-                    return self.alias(name);
+                    return self.alias(name, depth, mark);
                 }
                 (Token::Anchor(name), _) if anchor.is_none() => anchor = Some(*name),
                 (Token::Tag(found), mark) if tag.is_none() => tag = Some((found.clone(), mark)),
@@ -226,11 +238,24 @@ impl<'t> Reader<'t> {
             self.anchors.insert(name, None);
         }
         let marked = anchor.is_some() || tag.is_some();
+        let outer = std::mem::replace(&mut self.deepest, depth);
         let node = self.content(depth, block, indentless, tag.as_deref(), marked)?;
+        let height = self.deepest - depth;
+        self.deepest = self.deepest.max(outer);
         if let Some(name) = anchor {
-            self.anchors.insert(name, Some((node.value.clone(), self.nodes - before + 1)));
+            let size = self.nodes - before + 1;
+            self.anchors.insert(name, Some(Anchored { value: node.value.clone(), size, height }));
         }
         Ok(node)
+    }
+
+    /// Notes that something is so deep, if it may be.
+    fn descend(&mut self, depth: usize, mark: Mark) -> Result<(), String> {
+        if depth > DEEPEST {
+            return error(&format!("exceeded max depth of {DEEPEST}"), mark);
+        }
+        self.deepest = self.deepest.max(depth);
+        Ok(())
     }
 
     fn content(
@@ -269,15 +294,16 @@ impl<'t> Reader<'t> {
         read(self, depth).map(Node::of)
     }
 
-    fn alias(&mut self, name: &str) -> Result<Node, String> {
+    fn alias(&mut self, name: &str, depth: usize, mark: Mark) -> Result<Node, String> {
         let Some(anchored) = self.anchors.get(name).cloned() else {
             return Err(format!("yaml: unknown anchor '{name}' referenced"));
         };
-        let Some((value, size)) = anchored else {
+        let Some(Anchored { value, size, height }) = anchored else {
             self.note(Step::Decode, format!("yaml: anchor '{name}' value contains itself"));
             return Ok(Node::of(Value::Nil));
         };
         self.count(size, size);
+        self.descend(depth + height, mark)?;
         // Nothing will come of a document with a problem of this step, so it need not grow.
         let is_lost = matches!(self.problem, Some((Step::Decode, _)));
         Ok(Node::of(if is_lost { Value::Nil } else { copy(&value) }))
@@ -524,5 +550,24 @@ fn copy(value: &Value) -> Value {
         Value::Map(map) => Value::map(map.view().iter().map(|(key, value)| (key.clone(), copy(value))).collect()),
         Value::List(list) => Value::list(list.iter().map(copy).collect()),
         other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::charts::template::on_stack;
+
+    #[test]
+    fn what_aliases_stand_for_nests_no_deeper_than_what_is_written() {
+        let nested = |levels: usize, inner: &str| format!("{}{inner}{}", "[".repeat(levels), "]".repeat(levels));
+        let told = |text: &str| on_stack(|| read(text, Numbers::Floats).map(drop)).unwrap();
+        assert_eq!(told(&nested(900, "")), Ok(()));
+        assert_eq!(told(&nested(1100, "")), Err("yaml: exceeded max depth of 1000".into()));
+        let twice = |levels: usize| format!("a: &a {}\nb: {}\n", nested(600, ""), nested(levels, "*a"));
+        assert_eq!(told(&twice(300)), Ok(()));
+        assert_eq!(told(&twice(500)), Err("yaml: line 1: exceeded max depth of 1000".into()));
+        let inside = format!("a: &a {}\nb: &b {}\nc: {}\n", nested(400, ""), nested(400, "*a"), nested(400, "*b"));
+        assert_eq!(told(&inside), Err("yaml: line 2: exceeded max depth of 1000".into()));
     }
 }

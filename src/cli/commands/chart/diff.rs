@@ -1,12 +1,12 @@
 //! `diff`: what an upgrade, a rollback or another revision would change, without changing anything.
 
-use super::flags::{ChartOptions, ValueOptions};
-use super::install::Common;
+use super::operate::Reusing;
 use super::printing;
+use super::rendering::Rendering;
 use super::session::Session;
 use super::{Outcome, Problem, Scope, at_least, exactly};
 use crate::charts::release::diff::{Change, Compare, Kind, Line, manifests};
-use crate::charts::release::{DryRun, Error, Options, Reuse};
+use crate::charts::release::{DryRun, Error, Options};
 
 /// Show what would change
 #[derive(clap::Args)]
@@ -45,23 +45,12 @@ struct Upgrade {
     /// A release that does not exist counts as empty
     #[arg(short, long, alias = "allow-unreleased")]
     install: bool,
-    /// Reset the values to the ones built into the chart
-    #[arg(long)]
-    reset_values: bool,
-    /// Reuse the last release's values
-    #[arg(long)]
-    reuse_values: bool,
-    /// Reset to the chart's values, then reuse the last release's
-    #[arg(long)]
-    reset_then_reuse_values: bool,
+    #[command(flatten)]
+    reusing: Reusing,
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]
-    common: Common,
-    #[command(flatten)]
-    values: ValueOptions,
-    #[command(flatten)]
-    chart: ChartOptions,
+    rendering: Rendering,
 }
 
 #[derive(clap::Args)]
@@ -121,14 +110,9 @@ impl Upgrade {
     fn run(&self, scope: &Scope) -> Outcome {
         exactly(2, &self.arguments, "diff upgrade", "[RELEASE] [CHART] [flags]")?;
         let name = &self.arguments[0];
-        let mut source = self.common.source(&self.arguments[1], &self.chart, &self.values, scope)?;
-        let mut options = Options { dry_run: DryRun::Server, take_ownership: true, ..Options::default() };
-        options.reuse = match (self.reset_values, self.reuse_values, self.reset_then_reuse_values) {
-            (true, ..) => Reuse::Reset,
-            (false, true, _) => Reuse::Reuse,
-            (false, false, true) => Reuse::ResetThenReuse,
-            _ => Reuse::IfNoneGiven,
-        };
+        let mut source = self.rendering.source(&self.arguments[1], scope)?;
+        let reuse = self.reusing.reuse();
+        let options = Options { dry_run: DryRun::Server, take_ownership: true, reuse, ..Options::default() };
         let session = Session::open(scope, false)?;
         let (old, new) = session.run(async {
             let actions = &session.actions;

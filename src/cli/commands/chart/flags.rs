@@ -104,6 +104,7 @@ impl Reaching {
             insecure: self.insecure_skip_tls_verify,
             plain_http: self.plain_http,
             pass_credentials: false,
+            limit: None,
         }
     }
 

@@ -106,13 +106,12 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         }
         What::Values { revision, all, output } => {
             let release = revision.find("values", scope)?;
-            let mut values = Json::Object(release.config);
-            if all && let Some(chart) = &release.chart {
-                printing::coalesce(&mut values, &chart.values);
-            }
-            // Go's nil map: nothing was given.
-            let is_nothing = values.as_object().is_some_and(serde_json::Map::is_empty) && !all;
-            let values = if is_nothing { Json::Null } else { values };
+            let values = match all {
+                true => printing::computed(&release),
+                // Go's nil map: nothing was given.
+                false if release.config.is_empty() => Json::Null,
+                false => Json::Object(release.config),
+            };
             let title = if all { "COMPUTED VALUES:" } else { "USER-SUPPLIED VALUES:" };
             match output {
                 Format::Table => format!("{title}\n{}", printing::yaml(&values)?),

@@ -36,6 +36,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     };
     match arguments.output.as_deref().filter(|path| !path.is_empty() && *path != "-") {
         Some(path) => {
+            // It may be a device or a pipe, which is written to and not replaced.
             std::fs::write(path, picture).map_err(|error| Error::io("open", Path::new(path), &error))?;
         }
         None => scope.print(&picture),
@@ -67,7 +68,7 @@ fn of_chart(arguments: &Arguments, scope: &Scope) -> Result<String, Problem> {
     };
     let path = arguments.chart.locate(reference, arguments.devel, scope)?;
     let given = arguments.values.merge(scope)?;
-    let mut chart = super::template::load(&path, false, &arguments.chart, scope)?;
+    let mut chart = super::rendering::load(&path, false, &arguments.chart, scope)?;
     let options = ReleaseOptions { name: name.into(), namespace: scope.namespace(), ..ReleaseOptions::default() };
     let rendered = charts::template::on_stack(|| {
         charts::render(&mut chart, &given, &options, &Capabilities::default(), &Offline)

@@ -1,7 +1,7 @@
 //! Flags that commands which change releases share, and how their words are read.
 
 use super::Problem;
-use crate::charts::release::{DryRun, Options, Strategy};
+use crate::charts::release::{DryRun, Options, Reuse, Strategy};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -42,18 +42,12 @@ pub struct Writing {
     /// If set server-side apply will force changes against conflicts
     #[arg(long)]
     pub force_conflicts: bool,
-    /// Must be "true", "false" or "auto": object updates run in the server instead of the client
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub server_side: Option<String>,
     /// Prevent hooks from running
     #[arg(long)]
     pub no_hooks: bool,
     /// If set and --wait enabled, will wait until all Jobs have been completed
     #[arg(long)]
     pub wait_for_jobs: bool,
-    /// Simulates the operation: "none", "client" or "server"
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unset", default_value = "none", hide_default_value = true)]
-    pub dry_run: String,
     /// Add a custom description
     #[arg(long, default_value = "", hide_default_value = true)]
     pub description: String,
@@ -71,27 +65,72 @@ impl Writing {
         }
         options.force_replace = self.force_replace;
         options.force_conflicts = self.force_conflicts;
-        options.server_side = match self.server_side.as_deref() {
-            None | Some("auto") => None,
-            Some("true") => Some(true),
-            Some("false") => Some(false),
-            Some(other) => return Err(Problem(format!("invalid/unknown release server-side apply method: {other}"))),
-        };
         options.no_hooks = self.no_hooks;
         options.wait_for_jobs = self.wait_for_jobs;
-        options.dry_run = dry_run(&self.dry_run)?;
         options.description = self.description.clone();
         Ok(())
     }
 }
 
-/// The word behind `--server-side` where it can only be a switch.
-pub fn only_switch(word: Option<&str>) -> Result<Option<bool>, Problem> {
-    let read = word.map(|word| {
-        super::go_bool(word)
-            .map_err(|why| Problem(format!("invalid argument {word:?} for \"--server-side\" flag: {why}")))
-    });
-    read.transpose()
+/// Who puts a change into an object that is there.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Method {
+    /// Must be "true", "false" or "auto": object updates run in the server instead of the client
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    server_side: Option<String>,
+}
+
+impl Method {
+    /// Whether the server does; nothing is how the revision before was made.
+    pub fn server_side(&self) -> Result<Option<bool>, Problem> {
+        match self.server_side.as_deref() {
+            None | Some("auto") => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(other) => Err(Problem(format!("invalid/unknown release server-side apply method: {other}"))),
+        }
+    }
+}
+
+/// Whether anything is done at all.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Trying {
+    /// Simulates the operation: "none", "client" or "server"
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unset", default_value = "none", hide_default_value = true)]
+    dry_run: String,
+}
+
+impl Trying {
+    /// What is only tried.
+    pub fn dry_run(&self) -> Result<DryRun, Problem> {
+        dry_run(&self.dry_run)
+    }
+}
+
+/// Which values of the last revision an upgrade goes on with.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Reusing {
+    /// When upgrading, reset the values to the ones built into the chart
+    #[arg(long)]
+    reset_values: bool,
+    /// When upgrading, reuse the last release's values and merge in any overrides from the command line
+    #[arg(long)]
+    reuse_values: bool,
+    /// When upgrading, reset the values to the ones built into the chart, apply the last release's values and merge in any overrides
+    #[arg(long)]
+    reset_then_reuse_values: bool,
+}
+
+impl Reusing {
+    /// The first of the flags counts.
+    pub fn reuse(&self) -> Reuse {
+        match (self.reset_values, self.reuse_values, self.reset_then_reuse_values) {
+            (true, ..) => Reuse::Reset,
+            (false, true, _) => Reuse::Reuse,
+            (false, false, true) => Reuse::ResetThenReuse,
+            (false, false, false) => Reuse::IfNoneGiven,
+        }
+    }
 }
 
 /// The word behind `--dry-run`.
@@ -157,12 +196,14 @@ mod tests {
             ("5m0s", Some(300.0)),
             ("1h2m3.5s", Some(3723.5)),
             ("300ms", Some(0.3)),
+            ("1.5s", Some(1.5)),
             ("0", Some(0.0)),
             ("-5s", Some(0.0)),
             ("300", None),
             ("", None),
             ("x", None),
             ("5y", None),
+            ("1e9h", None),
         ];
         for (text, wanted) in cases {
             assert_eq!(duration(text, "timeout").ok().map(|found| found.as_secs_f64()), wanted, "{text}");
@@ -172,11 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn an_install_knows_no_method_of_applying_from_before() {
-        assert_eq!(only_switch(Some("F")).ok(), Some(Some(false)));
-        let Problem(told) = only_switch(Some("auto")).unwrap_err();
-        let why = "strconv.ParseBool: parsing \"auto\": invalid syntax";
-        assert_eq!(told, format!("invalid argument \"auto\" for \"--server-side\" flag: {why}"));
+    fn the_values_of_before_are_dropped_rather_than_kept() {
+        let reuse = |reset_values, reuse_values, reset_then_reuse_values| {
+            Reusing { reset_values, reuse_values, reset_then_reuse_values }.reuse()
+        };
+        assert_eq!(reuse(true, true, true), Reuse::Reset);
+        assert_eq!(reuse(false, true, true), Reuse::Reuse);
+        assert_eq!(reuse(false, false, true), Reuse::ResetThenReuse);
+        assert_eq!(reuse(false, false, false), Reuse::IfNoneGiven);
     }
 
     #[test]

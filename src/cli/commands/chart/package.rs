@@ -56,7 +56,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         }
         let packed = arguments.pack(path, epoch)?;
         if let Some(signing) = &signing {
-            provenance::sign(&packed, &signing.keyring, signing.key, &|name| signing.passphrase(name))?;
+            provenance::sign(&packed, &signing.keyring, signing.key, &|name| signing.passphrase(name, scope))?;
         }
         scope.print(&format!("Successfully packaged chart and saved it to: {}\n", packed.display()));
     }
@@ -72,11 +72,11 @@ struct Signing<'a> {
 }
 
 impl Signing<'_> {
-    fn passphrase(&self, name: &str) -> Result<Vec<u8>, Error> {
+    fn passphrase(&self, name: &str, scope: &Scope) -> Result<Vec<u8>, Error> {
         if let Some(passphrase) = &self.passphrase {
             return Ok(passphrase.clone());
         }
-        let asked = super::registry::ask(&format!("Password for key {name:?} >  "), true);
+        let asked = super::registry::ask(&format!("Password for key {name:?} >  "), true, scope);
         asked.map(String::into_bytes).map_err(|Problem(text)| Error::Io(text))
     }
 }

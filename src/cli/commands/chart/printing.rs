@@ -2,8 +2,8 @@
 
 use super::Problem;
 use super::table::Format;
-use crate::charts::decode;
 use crate::charts::release::Release;
+use crate::charts::{self, decode, values};
 use serde::Serialize;
 use serde_json::Value;
 use std::io::IsTerminal;
@@ -19,11 +19,9 @@ pub struct Show {
     pub colour: bool,
 }
 
-/// JSON as Go writes it: one line, `<`, `>` and `&` escaped.
+/// JSON as Go writes it: one line.
 pub fn json(value: &impl Serialize) -> Result<String, Problem> {
-    let text = serde_json::to_string(value)?;
-    let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
-    Ok(text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029") + "\n")
+    Ok(decode::to_json(value)? + "\n")
 }
 
 /// YAML as Helm writes it: names in their order.
@@ -108,28 +106,22 @@ pub fn release(release: &Release, show: Show) -> String {
 }
 
 fn values(release: &Release) -> String {
-    let given = Value::Object(release.config.clone());
-    let mut computed = given.clone();
-    if let Some(chart) = &release.chart {
-        coalesce(&mut computed, &chart.values);
-    }
+    let (given, computed) = (Value::Object(release.config.clone()), computed(release));
     let yaml = |value: &Value| format!("{}\n", decode::to_yaml(value).trim_end());
     // Go's nil map: nothing was given.
     let given = if release.config.is_empty() { Value::Null } else { given };
     format!("USER-SUPPLIED VALUES:\n{}\nCOMPUTED VALUES:\n{}\n", yaml(&given), yaml(&computed))
 }
 
-/// Fills in what is missing in `into`; a null takes a value away.
-pub fn coalesce(into: &mut Value, from: &Value) {
-    let (Value::Object(own), Value::Object(from)) = (into, from) else { return };
-    for (key, value) in from {
-        match own.get_mut(key) {
-            Some(Value::Null) => drop(own.remove(key)),
-            Some(inner) => coalesce(inner, value),
-            None if !value.is_null() => drop(own.insert(key.clone(), value.clone())),
-            None => {}
-        }
+/// The values that a release's templates saw: those that were given, over its chart's own.
+pub fn computed(release: &Release) -> Value {
+    let mut chart = charts::Chart::default();
+    if let Some(Value::Object(values)) = release.chart.as_ref().map(|chart| &chart.values) {
+        chart.values = values.clone();
     }
+    // Only the values of a subchart can be wrong, and a record holds none.
+    let computed = values::coalesce(&chart, release.config.clone(), &mut values::Warnings::new());
+    Value::Object(computed.unwrap_or_default())
 }
 
 fn tests(release: &Release) -> String {
@@ -246,9 +238,13 @@ mod tests {
     }
 
     #[test]
-    fn computed_values_have_the_charts_own_below_the_users() {
-        let mut values = json!({"a": {"x": 1}, "gone": null});
-        coalesce(&mut values, &json!({"a": {"x": 2, "y": 3}, "gone": 4, "b": 5}));
-        assert_eq!(values, json!({"a": {"x": 1, "y": 3}, "b": 5}));
+    fn computed_values_are_those_that_the_templates_saw() {
+        let release: Release = serde_json::from_value(json!({
+            "config": {"a": {"x": 1}, "gone": null},
+            "chart": {"metadata": {"name": "app"},
+                "values": {"a": {"x": 2, "y": 3, "z": null}, "gone": 4, "b": 5, "c": null, "d": {"e": null, "f": 6}}},
+        }))
+        .unwrap();
+        assert_eq!(computed(&release), json!({"a": {"x": 1, "y": 3}, "b": 5, "d": {"f": 6}}));
     }
 }

@@ -82,9 +82,9 @@ fn login(flags: LoginFlags, scope: &Scope) -> Outcome {
         }
         None => {
             if username.is_empty() {
-                username = ask("Username: ", false)?.trim().to_string();
+                username = ask("Username: ", false, scope)?.trim().to_string();
             }
-            let password = ask("Password: ", true)?;
+            let password = ask("Password: ", true, scope)?;
             if password.is_empty() {
                 return Err(Problem("password required".into()));
             }
@@ -116,10 +116,11 @@ pub fn stdin() -> Result<String, Problem> {
 }
 
 /// A line from the terminal; a secret is not shown.
-pub fn ask(prompt: &str, secret: bool) -> Result<String, Problem> {
+pub fn ask(prompt: &str, secret: bool, scope: &Scope) -> Result<String, Problem> {
     use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
-    print!("{prompt}");
-    std::io::stdout().flush()?;
+    scope.print(prompt);
+    // A prompt ends no line, and whoever does not read it needs none.
+    std::io::stdout().flush().ok();
     let stdin = std::io::stdin();
     // A secret that comes through a pipe is announced by `--password-stdin`.
     if secret && !isatty(&stdin) {
@@ -135,7 +136,7 @@ pub fn ask(prompt: &str, secret: bool) -> Result<String, Problem> {
     let read = stdin.read_line(&mut line);
     if let Some(shown) = &shown {
         tcsetattr(&stdin, OptionalActions::Now, shown)?;
-        println!();
+        scope.print("\n");
     }
     read?;
     Ok(line.trim_end_matches(['\r', '\n']).to_string())

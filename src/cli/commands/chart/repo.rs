@@ -1,10 +1,11 @@
 //! `repo`: repositories that charts come from.
 
 use super::table::{Format, Table, encoded};
-use super::{Outcome, Problem, Scope, at_least, exactly};
+use super::{Outcome, Problem, Scope, at_least, exactly, operate};
 use crate::charts::repository::{self, Entry, Index, RepositoryFile};
 use crate::charts::{Error, decode};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Add, list, remove, update, and index chart repositories
 #[derive(clap::Args)]
@@ -67,9 +68,22 @@ struct AddFlags {
     /// Pass credentials to all domains
     #[arg(long)]
     pass_credentials: bool,
+    #[command(flatten)]
+    patience: Patience,
+}
+
+/// How long servers may take.
+#[derive(clap::Args)]
+struct Patience {
     /// Time to wait for the index file download to complete
-    #[arg(long)]
-    timeout: Option<String>,
+    #[arg(long, default_value = "2m0s")]
+    timeout: String,
+}
+
+impl Patience {
+    fn limit(&self) -> Result<Option<Duration>, Problem> {
+        operate::duration(&self.timeout, "timeout").map(Some)
+    }
 }
 
 #[derive(clap::Args)]
@@ -110,9 +124,8 @@ struct UpdateFlags {
     /// Names; all if left out
     #[arg(value_name = "REPO")]
     names: Vec<String>,
-    /// Time to wait for the index file download to complete
-    #[arg(long)]
-    timeout: Option<String>,
+    #[command(flatten)]
+    patience: Patience,
     #[arg(long, hide = true)]
     fail_on_repo_update_fail: bool,
 }
@@ -138,17 +151,31 @@ fn locked(scope: &Scope) -> Result<std::fs::File, Problem> {
     Ok(lock)
 }
 
+/// Repositories that are gone for good, with what has taken their place. Source: Helm `pkg/cmd/repo_add.go`.
+const GONE: [(&str, &str); 2] = [
+    ("//kubernetes-charts.storage.googleapis.com", "https://charts.helm.sh/stable"),
+    ("//kubernetes-charts-incubator.storage.googleapis.com", "https://charts.helm.sh/incubator"),
+];
+
 fn add(flags: AddFlags, scope: &Scope) -> Outcome {
     exactly(2, &flags.arguments, "repo add", "[NAME] [URL] [flags]")?;
     let (name, url) = (&flags.arguments[0], &flags.arguments[1]);
+    if !flags.allow_deprecated_repos
+        && let Some((_, other)) = GONE.iter().find(|(gone, _)| url.contains(gone))
+    {
+        return Err(Problem(format!("repo {url:?} is no longer available; try {other:?} instead")));
+    }
+    let limit = flags.patience.limit()?;
     let _lock = locked(scope)?;
     let path = &scope.settings.repository_config;
     let mut file = RepositoryFile::load(path)?.unwrap_or_default();
     let username = flags.username.unwrap_or_default();
     let mut password = flags.password.unwrap_or_default();
     if !username.is_empty() && password.is_empty() {
-        password =
-            if flags.password_stdin { super::registry::stdin()? } else { super::registry::ask("Password: ", true)? };
+        password = match flags.password_stdin {
+            true => super::registry::stdin()?,
+            false => super::registry::ask("Password: ", true, scope)?,
+        };
     }
     let entry = Entry {
         name: name.clone(),
@@ -177,7 +204,8 @@ fn add(flags: AddFlags, scope: &Scope) -> Outcome {
         _ => {}
     }
     repository::check_scheme(url)?;
-    scope.wait(repository::update_repository(&entry, &scope.settings)).map_err(|Problem(text)| {
+    scope.wait(repository::update_repository(&entry, limit, &scope.settings)).map_err(|Problem(text)| {
+        let url = repository::shown(url);
         Problem(format!("looks like {url:?} is not a valid chart repository or cannot be reached: {text}"))
     })?;
     file.set(entry);
@@ -253,6 +281,7 @@ fn remove(flags: &RemoveFlags, scope: &Scope) -> Outcome {
 }
 
 fn update(flags: &UpdateFlags, scope: &Scope) -> Outcome {
+    let limit = flags.patience.limit()?;
     let file = RepositoryFile::load(&scope.settings.repository_config)?.unwrap_or_default();
     if file.repositories.is_empty() {
         return Err(Problem("no repositories found. You must add one before updating".into()));
@@ -264,7 +293,8 @@ fn update(flags: &UpdateFlags, scope: &Scope) -> Outcome {
     let entries: Vec<Entry> = file.repositories.iter().filter(wanted).cloned().collect();
     let say = |text: &str| scope.print(&format!("{text}\n"));
     say("Hang tight while we grab the latest from your chart repositories...");
-    let failed = scope.wait(async { Ok(repository::update_repositories(&entries, &scope.settings, &say).await) })?;
+    let updating = repository::update_repositories(&entries, limit, &scope.settings, &say);
+    let failed = scope.wait(async { Ok(updating.await) })?;
     if !failed.is_empty() {
         let failed = failed.join(" ");
         return Err(Problem(format!("failed to update the following repositories: [{failed}]")));

@@ -1,6 +1,6 @@
 //! `rollback`: makes an earlier revision of a release the newest again.
 
-use super::operate::{self, Waiting, Writing};
+use super::operate::{self, Method, Trying, Waiting, Writing};
 use super::session::Session;
 use super::{Outcome, Problem, Scope, at_least};
 use crate::charts::release::Options;
@@ -23,6 +23,10 @@ pub struct Arguments {
     #[command(flatten)]
     writing: Writing,
     #[command(flatten)]
+    method: Method,
+    #[command(flatten)]
+    trying: Trying,
+    #[command(flatten)]
     waiting: Waiting,
 }
 
@@ -39,6 +43,8 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     let mut options = Options::default();
     arguments.writing.apply(&mut options)?;
     arguments.waiting.apply(&mut options)?;
+    options.server_side = arguments.method.server_side()?;
+    options.dry_run = arguments.trying.dry_run()?;
     options.cleanup_on_fail = arguments.cleanup_on_fail;
     options.history_max = arguments.history_max.unwrap_or_else(operate::max_history);
     let session = Session::open(scope, false)?;

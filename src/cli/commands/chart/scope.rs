@@ -1,11 +1,11 @@
 //! What every command of Helm's is given: the global flags, the environment's settings, the cluster's names.
 
 use super::Problem;
-use crate::charts::decode;
 use crate::charts::repository::Settings;
-use serde_json::Value;
+use crate::client::config::{Named, named};
 use std::future::Future;
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Flags of every command.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -70,6 +70,18 @@ pub struct Globals {
     pub profile: Option<String>,
 }
 
+impl Globals {
+    /// The kubeconfig that is said, if one is.
+    pub fn kubeconfig(&self) -> Option<PathBuf> {
+        self.kubeconfig.as_ref().filter(|path| !path.is_empty()).map(Into::into)
+    }
+
+    /// The context that is said, or the one of coracle's cluster that is.
+    pub fn context(&self) -> Option<String> {
+        self.kube_context.clone().filter(|name| !name.is_empty()).or_else(|| self.profile.clone())
+    }
+}
+
 /// What a command is given besides its own arguments.
 #[derive(Clone)]
 pub struct Scope {
@@ -99,45 +111,18 @@ impl Scope {
     /// The namespace, for what needs no cluster: the flag, that of the kubeconfig's context, or `default`.
     pub fn namespace(&self) -> String {
         let given = self.globals.namespace.clone().filter(|name| !name.is_empty());
-        given.or_else(|| self.context_namespace()).unwrap_or_else(|| "default".into())
-    }
-
-    /// The namespace of the context that is used; a kubeconfig that is missing or broken has none.
-    fn context_namespace(&self) -> Option<String> {
-        let (_, context) = self.context()?;
-        context.pointer("/context/namespace")?.as_str().filter(|name| !name.is_empty()).map(String::from)
+        given.or_else(|| self.context()?.namespace).unwrap_or_else(|| "default".into())
     }
 
     /// The API server's address, without a slash at its end; nothing where no flag and no kubeconfig says one.
     pub fn server(&self) -> Option<String> {
         let given = self.globals.kube_apiserver.clone().filter(|server| !server.is_empty());
-        let of_context = || {
-            let (config, context) = self.context()?;
-            let name = context.pointer("/context/cluster")?;
-            let cluster = config.get("clusters")?.as_array()?.iter().find(|one| one.get("name") == Some(name))?;
-            cluster.pointer("/cluster/server")?.as_str().map(String::from)
-        };
-        given.or_else(of_context).map(|server| server.trim_end_matches('/').to_string())
+        given.or_else(|| self.context()?.server).map(|server| server.trim_end_matches('/').to_string())
     }
 
-    /// The kubeconfig, and the context of it that is used.
-    fn context(&self) -> Option<(Value, Value)> {
-        let listed = std::env::var("KUBECONFIG").ok().filter(|paths| !paths.is_empty());
-        let home = || std::env::home_dir().map(|home| home.join(".kube/config"));
-        let path = match (&self.globals.kubeconfig, listed) {
-            (Some(path), _) => path.into(),
-            (None, Some(paths)) => paths.split(':').next()?.into(),
-            (None, None) => home()?,
-        };
-        let text = std::fs::read(path).ok()?;
-        let config = decode::yaml(&String::from_utf8_lossy(&text)).ok()?;
-        let current = self.globals.kube_context.as_deref().filter(|name| !name.is_empty());
-        let current =
-            current.or(self.globals.profile.as_deref()).or_else(|| config.get("current-context")?.as_str())?;
-        let contexts = config.get("contexts")?.as_array()?;
-        let context = contexts.iter().find(|one| one.get("name").and_then(|name| name.as_str()) == Some(current))?;
-        let context = context.clone();
-        Some((config, context))
+    /// What the context that is used says; nothing where its kubeconfig is missing or broken.
+    fn context(&self) -> Option<Named> {
+        named(self.globals.kubeconfig().as_deref(), self.globals.context().as_deref())
     }
 
     /// Prints data.

@@ -6,6 +6,7 @@ use crate::charts::repository::{self, ChartVersion, Download, Index, RepositoryF
 use crate::charts::version::{Constraints, Version};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::HashSet;
 
 /// A match this deep in a chart's texts does not count.
 const WORST_SCORE: usize = 25;
@@ -220,8 +221,13 @@ impl Matcher {
     fn search(&self, repository: &str, index: Index) -> Vec<Found> {
         let mut found = Vec::new();
         for (name, versions) in index.entries {
+            let mut seen = HashSet::new();
             for chart in versions {
                 let metadata = &chart.metadata;
+                // An index may have a version twice; it is one.
+                if !seen.insert(metadata.version.clone()) {
+                    continue;
+                }
                 let full = format!("{repository}/{name}");
                 let parts =
                     [metadata.name.clone(), full.clone(), metadata.description.clone(), metadata.keywords.join(" ")];

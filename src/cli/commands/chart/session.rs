@@ -17,16 +17,19 @@ use tokio::runtime::Runtime;
 
 /// A cluster and what is done with its releases.
 pub struct Session {
-    runtime: Runtime,
+    /// It is there as long as the process: its end would wait for a rendering that was broken off, which may have none.
+    runtime: &'static Runtime,
     pub actions: Actions,
     live: Arc<Live>,
     scope: Scope,
+    /// Whether there is no cluster behind it.
+    is_offline: bool,
 }
 
 /// What requests are made on. The one provider of cryptography comes with it; a second call would be refused, which is as good.
-fn runtime() -> std::io::Result<Runtime> {
+fn runtime() -> std::io::Result<&'static Runtime> {
     crate::base::crypto::install();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    Ok(Box::leak(Box::new(tokio::runtime::Builder::new_current_thread().enable_all().build()?)))
 }
 
 impl Session {
@@ -68,10 +71,10 @@ impl Session {
             let _inside = runtime.enter();
             nowhere()
         };
-        Self::with(runtime, made?, scope.namespace(), scope)
+        Ok(Self { is_offline: true, ..Self::with(runtime, made?, scope.namespace(), scope)? })
     }
 
-    fn with(runtime: Runtime, client: Client, namespace: String, scope: &Scope) -> Result<Self, Problem> {
+    fn with(runtime: &'static Runtime, client: Client, namespace: String, scope: &Scope) -> Result<Self, Problem> {
         let driver = std::env::var("HELM_DRIVER").unwrap_or_default();
         if driver == "memory" {
             let why = "would forget the release when this command ends: use `secret` or `configmap`";
@@ -79,7 +82,7 @@ impl Session {
         }
         let live = Arc::new(Live::new(scope.globals.debug));
         let actions = Actions::new(Cluster::new(client, namespace), &driver, live.clone())?;
-        Ok(Self { runtime, actions, live, scope: scope.clone() })
+        Ok(Self { runtime, actions, live, scope: scope.clone(), is_offline: false })
     }
 
     /// Does something on the cluster.
@@ -103,8 +106,10 @@ impl Session {
             tokio::select! {
                 done = work => done,
                 () = signalled() => {
-                    println!("Release {name} has been cancelled.");
-                    self.actions.cancelled(name).await?;
+                    self.scope.print(&format!("Release {name} has been cancelled.\n"));
+                    if !self.is_offline {
+                        self.actions.cancelled(name).await;
+                    }
                     Err(Error::text("context canceled"))
                 }
             }

@@ -1,9 +1,9 @@
 //! `show`: what is in a chart.
 
 use super::flags::ChartOptions;
+use super::jsonpath::Template;
 use super::{Outcome, Problem, Scope, exactly};
-use crate::api::json_path::JsonPath;
-use crate::charts::{Chart, decode, values};
+use crate::charts::{Chart, decode};
 use serde_json::Value;
 
 /// Show information of a chart
@@ -50,7 +50,7 @@ struct ValuesFlags {
 
 /// Prints a part of a chart.
 pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
-    let (word, flags, path) = match &arguments.part {
+    let (word, flags, template) = match &arguments.part {
         Part::All(flags) => ("all", flags, None),
         Part::Chart(flags) => ("chart", flags, None),
         Part::Crds(flags) => ("crds", flags, None),
@@ -65,7 +65,7 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         out.push_str(&format!("{}\n", decode::to_yaml(&serde_json::to_value(&chart.metadata)?)));
     }
     if all || word == "values" {
-        out.push_str(&shown_values(&chart, all, path)?);
+        out.push_str(&shown_values(&chart, all, template)?);
     }
     if all || word == "readme" {
         let is_readme =
@@ -86,32 +86,13 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
     Ok(())
 }
 
-fn shown_values(chart: &Chart, all: bool, path: Option<&str>) -> Result<String, Problem> {
+fn shown_values(chart: &Chart, all: bool, template: Option<&str>) -> Result<String, Problem> {
     let Some(file) = chart.raw_file("values.yaml") else { return Ok(String::new()) };
-    if let Some(path) = path.filter(|path| !path.is_empty()) {
-        let values = values::plain(&Value::Object(chart.values.clone()));
-        return selected(path, &values);
-    }
-    let line = if all { "---\n" } else { "" };
-    Ok(format!("{line}{}\n", file.text()))
-}
-
-/// A text in which `{…}` is replaced by what the path finds.
-fn selected(template: &str, values: &Value) -> Result<String, Problem> {
-    let mut out = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        out.push_str(before);
-        let (path, after) =
-            after.split_once('}').ok_or_else(|| format!("error parsing jsonpath {template}: unclosed action"))?;
-        let found = JsonPath::parse(path).map_err(|error| format!("error parsing jsonpath {template}: {error}"))?;
-        let texts = found.find(values).into_iter().map(|value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        });
-        out.push_str(&texts.collect::<Vec<_>>().join(" "));
-        rest = after;
-    }
-    out.push_str(rest);
-    Ok(out)
+    let Some(template) = template.filter(|template| !template.is_empty()) else {
+        let line = if all { "---\n" } else { "" };
+        return Ok(format!("{line}{}\n", file.text()));
+    };
+    let read = Template::parse(template).map_err(|why| format!("error parsing jsonpath {template}: {why}"))?;
+    // One that asks for what is not there prints nothing at all, and is no error of the command.
+    Ok(read.print(&Value::Object(chart.values.clone())).unwrap_or_default())
 }

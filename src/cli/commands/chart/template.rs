@@ -1,16 +1,15 @@
 //! `template`: what a chart renders to, printed or written to files, without a cluster.
 
-use super::flags::{ChartOptions, ValueOptions, kube_version};
+use super::flags::kube_version;
+use super::making::Installing;
 use super::session::Session;
-use super::{Outcome, Problem, Scope, at_least, install, operate};
+use super::{Outcome, Problem, Scope, at_least, operate};
 use crate::base::memory;
 use crate::charts::chart::pattern;
-use crate::charts::release::source::{self, ChartSource, PostRenderer};
+use crate::charts::release::source;
 use crate::charts::release::{DryRun, Request};
 use crate::charts::values::{Map, Warning};
-use crate::charts::{
-    self, Capabilities, Chart, Error, Hook, Offline, ReleaseOptions, Rendered, dependencies, manifests, push_document,
-};
+use crate::charts::{self, Capabilities, Chart, Error, Hook, ReleaseOptions, Rendered, manifests, push_document};
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
@@ -51,96 +50,13 @@ pub struct Arguments {
     /// Simulates the operation: "client" avoids the cluster, "server" asks it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "unset", default_value = "client")]
     dry_run: String,
-    #[command(flatten)]
-    install: Install,
-    #[command(flatten)]
-    values: ValueOptions,
-    #[command(flatten)]
-    chart: ChartOptions,
-}
-
-/// Flags of `install` that `template` knows too. Those that only matter to a cluster are taken and mean nothing here.
-#[derive(clap::Args)]
-struct Install {
-    /// Generate the name (and omit the NAME parameter)
-    #[arg(short, long)]
-    generate_name: bool,
-    /// Specify template used to name the release
-    #[arg(long)]
-    name_template: Option<String>,
-    /// Prevent hooks from running during install
-    #[arg(long)]
-    no_hooks: bool,
-    /// Use development versions, too
-    #[arg(long)]
-    devel: bool,
-    /// Update dependencies if they are missing before installing the chart
-    #[arg(long)]
-    dependency_update: bool,
-    /// If set, no CRDs will be installed
-    #[arg(long)]
-    skip_crds: bool,
-    /// If set, disables JSON schema validation
-    #[arg(long)]
-    skip_schema_validation: bool,
-    /// Enable DNS lookups when rendering templates
-    #[arg(long)]
-    enable_dns: bool,
     #[arg(long, hide = true)]
     render_subchart_notes: bool,
     #[arg(long, hide = true)]
     hide_notes: bool,
-    /// Create the release namespace if not present
-    #[arg(long)]
-    create_namespace: bool,
-    /// If set, objects are not checked against the OpenAPI schema
-    #[arg(long)]
-    disable_openapi_validation: bool,
-    /// Reuse the given name, only if that name is a deleted release which remains in the history
-    #[arg(long)]
-    replace: bool,
-    /// If set, existing resources are taken over
-    #[arg(long)]
-    take_ownership: bool,
-    /// Force resource updates by replacement
-    #[arg(long, alias = "force")]
-    force_replace: bool,
-    /// If set server-side apply will force changes against conflicts
-    #[arg(long)]
-    force_conflicts: bool,
-    /// If set, the installation is deleted on failure
-    #[arg(long, alias = "atomic")]
-    rollback_on_failure: bool,
-    /// If set and --wait enabled, will wait until all Jobs have been completed
-    #[arg(long)]
-    wait_for_jobs: bool,
-    /// Wait until resources are ready
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "watcher")]
-    wait: Option<String>,
-    /// Object updates run in the server instead of the client
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    server_side: Option<String>,
-    /// Time to wait for any individual Kubernetes operation
-    #[arg(long)]
-    timeout: Option<String>,
-    /// Add a custom description
-    #[arg(long)]
-    description: Option<String>,
-    /// Labels that would be added to release metadata
-    #[arg(short, long, value_delimiter = ',')]
-    labels: Vec<String>,
-    /// The path to an executable to be used for post rendering
-    #[arg(long)]
-    post_renderer: Option<String>,
-    /// An argument to the post-renderer (can specify multiple)
-    #[arg(long, allow_hyphen_values = true)]
-    post_renderer_args: Vec<String>,
-}
-
-impl Install {
-    fn post_renderer(&self) -> Option<PostRenderer> {
-        install::post_renderer(self.post_renderer.as_deref(), &self.post_renderer_args)
-    }
+    // What only matters to a cluster is taken and means nothing here.
+    #[command(flatten)]
+    installing: Installing,
 }
 
 /// Renders a chart.
@@ -151,20 +67,18 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         capabilities.kube_version = kube_version(version)?;
     }
     capabilities.api_versions.extend(arguments.api_versions.iter().cloned());
-    if let Some(timeout) = &arguments.install.timeout {
-        operate::duration(timeout, "timeout")?;
-    }
-    operate::only_switch(arguments.install.server_side.as_deref())?;
+    let installing = &arguments.installing;
+    // Nothing is made, but what cannot be asked for is told.
+    installing.options()?;
+    let rendering = &installing.making.rendering;
     let dry_run = operate::dry_run(&arguments.dry_run)?;
     if dry_run == DryRun::None {
         let word = &arguments.dry_run;
         return Err(Problem(format!("invalid dry-run value ({word:?}). Must be \"server\" or \"client\"")));
     }
     let asks_cluster = arguments.validate || dry_run == DryRun::Server;
-    let (name, reference) = arguments.name_and_chart()?;
-    let path = arguments.chart.locate(&reference, arguments.install.devel, scope)?;
-    let given = arguments.values.merge(scope)?;
-    let mut chart = load(&path, arguments.install.dependency_update, &arguments.chart, scope)?;
+    let (name, reference) = installing.name_and_chart(&arguments.arguments, Some("release-name"))?;
+    let (mut chart, given) = rendering.read(&reference, scope)?;
     check_name(&name)?;
     if asks_cluster {
         let rendered = arguments.on_cluster(&name, chart, given, scope)?;
@@ -176,16 +90,16 @@ pub fn run(arguments: Arguments, scope: &Scope) -> Outcome {
         revision: 1,
         is_upgrade: arguments.is_upgrade,
         is_install: !arguments.is_upgrade,
-        skip_schema: arguments.install.skip_schema_validation,
+        skip_schema: rendering.skip_schema_validation,
         subchart_notes: false,
     };
-    let host = Local { enable_dns: arguments.install.enable_dns };
+    let host = Local { enable_dns: rendering.enable_dns };
     // Templates may call each other deeply.
     let rendered = charts::template::on_stack(|| charts::render(&mut chart, &given, &options, &capabilities, &host))?;
     memory::leave((chart, given));
     match rendered {
         Ok(mut rendered) => {
-            if let Some(post) = arguments.install.post_renderer() {
+            if let Some(post) = rendering.post_renderer() {
                 (rendered.manifests, rendered.hooks) = source::post_render(&rendered, &post)?;
             }
             rendered.warnings.iter().for_each(|warning| super::aside(format_args!("{warning}")));
@@ -223,28 +137,6 @@ impl charts::Host for Local {
     }
 }
 
-/// A chart that can be installed, with all the charts that it needs.
-pub fn load(path: &Path, update: bool, options: &ChartOptions, scope: &Scope) -> Result<Chart, Problem> {
-    let mut chart = Chart::open(path)?;
-    if !matches!(chart.metadata.kind.as_str(), "" | "application") {
-        return Err(Problem(format!("{} charts are not installable", chart.metadata.kind)));
-    }
-    if chart.metadata.deprecated {
-        scope.log("WARN", "this chart is deprecated");
-    }
-    if let Err(error) = dependencies::check(&chart) {
-        if !update {
-            let problem = "an error occurred while checking for chart dependencies. You may need to run 'helm dependency \
-                           build' to fetch missing dependencies";
-            return Err(Problem(format!("{problem}: {error}")));
-        }
-        let say = |text: &str| super::aside(format_args!("{text}"));
-        options.reaching.fill(path, scope, &say)?;
-        chart = Chart::open(path).map_err(|error| format!("failed reloading chart after repo update: {error}"))?;
-    }
-    Ok(chart)
-}
-
 /// Whether a release may have the name.
 fn check_name(name: &str) -> Outcome {
     let told = |error| Problem(format!("release name check failed: release name {name:?}: {error}"));
@@ -252,34 +144,10 @@ fn check_name(name: &str) -> Outcome {
 }
 
 impl Arguments {
-    fn name_and_chart(&self) -> Result<(String, String), Problem> {
-        let fixed = |name: &str, chart: &str| Ok((name.to_string(), chart.to_string()));
-        match self.arguments.as_slice() {
-            [_, _, more @ ..] if !more.is_empty() => {
-                let more = more.join(", ");
-                Err(Problem(format!("expected at most two arguments, unexpected arguments: {more}")))
-            }
-            [_, _, ..] if self.install.generate_name => {
-                Err(Problem("cannot set --generate-name and also specify a name".into()))
-            }
-            [_, _, ..] if self.install.name_template.is_some() => {
-                Err(Problem("cannot set --name-template and also specify a name".into()))
-            }
-            [name, chart, ..] => fixed(name, chart),
-            [chart] => match self.install.name_template.as_deref() {
-                Some(template) if !template.is_empty() => fixed(&charts::release_name(template, &Offline)?, chart),
-                _ => fixed("release-name", chart),
-            },
-            [] => fixed("", ""),
-        }
-    }
-
     /// Renders with what the cluster is and has, and asks whether it would take the outcome.
     fn on_cluster(&self, name: &str, chart: Chart, given: Map, scope: &Scope) -> Result<Rendered, Problem> {
-        let mut source = ChartSource::new(chart, given);
-        source.skip_schema = self.install.skip_schema_validation;
-        source.enable_dns = self.install.enable_dns;
-        source.post_renderer = self.install.post_renderer();
+        let making = &self.installing.making;
+        let mut source = making.rendering.filled(chart, given);
         let session = Session::open(scope, false)?;
         let request = Request {
             name: name.into(),
@@ -291,14 +159,14 @@ impl Arguments {
         let rendered = session.run(source.fill(request)).map_err(|Problem(text)| Problem(text + MORE))?;
         if !self.is_upgrade {
             let text = rendered.manifest_text();
-            session.run(session.actions.check_plan(name, &text, self.install.take_ownership))?;
+            session.run(session.actions.check_plan(name, &text, making.take_ownership))?;
         }
         Ok(rendered)
     }
 
     /// The hooks that are part of the output.
     fn hooks<'a>(&self, rendered: &'a Rendered) -> Vec<&'a Hook> {
-        if self.install.no_hooks {
+        if self.installing.making.writing.no_hooks {
             return Vec::new();
         }
         let is_test = |hook: &Hook| hook.events.iter().any(|event| event == "test");

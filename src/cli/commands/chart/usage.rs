@@ -165,6 +165,14 @@ mod tests {
                 "helm list --date=x",
                 "invalid argument \"x\" for \"-d, --date\" flag: strconv.ParseBool: parsing \"x\": invalid syntax",
             ),
+            // What the revision before was made with is no answer where there is none before.
+            (
+                "helm install a b --server-side=auto",
+                "invalid argument \"auto\" for \"--server-side\" flag: strconv.ParseBool: parsing \"auto\": invalid syntax",
+            ),
+            // What a comparison does not use, it does not take.
+            ("helm diff upgrade a b --skip-crds", "unknown flag: --skip-crds"),
+            ("helm diff upgrade a b --output=json", "unknown flag: --output"),
             ("helm list extra", "\"helm list\" accepts no arguments\n\nUsage:  helm list [flags]"),
             ("helm repo list x", "\"helm repo list\" accepts no arguments\n\nUsage:  helm repo list [flags]"),
             ("helm env a b", "\"helm env\" accepts at most 1 argument\n\nUsage:  helm env [flags]"),
