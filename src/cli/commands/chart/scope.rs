@@ -78,7 +78,14 @@ impl Globals {
 
     /// The context that is said, or the one of coracle's cluster that is.
     pub fn context(&self) -> Option<String> {
-        self.kube_context.clone().filter(|name| !name.is_empty()).or_else(|| self.profile.clone())
+        let mut said = [&self.kube_context, &self.profile].into_iter().flatten();
+        said.find(|name| !name.is_empty()).cloned()
+    }
+
+    /// Whether a cluster is said that need not be one of coracle's.
+    pub fn is_elsewhere(&self) -> bool {
+        let mut said = [&self.kubeconfig, &self.kube_apiserver].into_iter().flatten();
+        said.any(|value| !value.is_empty())
     }
 }
 

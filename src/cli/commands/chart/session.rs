@@ -41,8 +41,8 @@ impl Session {
             return Err(Problem(format!("kubernetes cluster unreachable: {hint}")));
         }
         let wanted = Access {
-            kubeconfig: globals.kubeconfig.as_ref().filter(|path| !path.is_empty()).map(Into::into),
-            context: globals.kube_context.clone().filter(|name| !name.is_empty()).or_else(|| globals.profile.clone()),
+            kubeconfig: globals.kubeconfig(),
+            context: globals.context(),
             server: globals.kube_apiserver.clone(),
             authority: globals.kube_ca_file.as_ref().map(Into::into),
             token: globals.kube_token.clone(),
@@ -119,13 +119,12 @@ impl Session {
 
 /// How to start the cluster that the flags mean, where it is one of coracle's and does not run.
 async fn to_start(globals: &Globals) -> String {
-    let is_given = |flag: &Option<String>| flag.as_ref().is_some_and(|value| !value.is_empty());
-    if is_given(&globals.kubeconfig) || is_given(&globals.kube_apiserver) {
+    if globals.is_elsewhere() {
         return String::new();
     }
     let home = Home::from_environment();
-    let named = [&globals.kube_context, &globals.profile].into_iter().flatten().find(|name| !name.is_empty());
-    let name = named.cloned().unwrap_or_else(|| home.active());
+    let named = globals.context();
+    let name = named.clone().unwrap_or_else(|| home.active());
     match crate::cluster::Cluster::open(&home, &name) {
         Ok(cluster) if !cluster.is_up().await => format!("\n\nhint: `{name}` does not run: coracle start -p {name}"),
         Err(_) if named.is_none() => "\n\nhint: coracle start".into(),
@@ -135,13 +134,11 @@ async fn to_start(globals: &Globals) -> String {
 
 /// What is to be said of a cluster of coracle's that the flags mean and that is paused: it would never answer.
 fn paused(globals: &Globals) -> Option<String> {
-    let is_given = |flag: &Option<String>| flag.as_ref().is_some_and(|value| !value.is_empty());
-    if is_given(&globals.kubeconfig) || is_given(&globals.kube_apiserver) {
+    if globals.is_elsewhere() {
         return None;
     }
     let path = kubeconfig::path();
-    let named = [&globals.kube_context, &globals.profile].into_iter().flatten().find(|name| !name.is_empty());
-    let name = named.cloned().or_else(|| kubeconfig::current(&path).ok())?;
+    let name = globals.context().or_else(|| kubeconfig::current(&path).ok())?;
     let cluster = crate::cluster::Cluster::open(&Home::from_environment(), &name).ok()?;
     let is_meant = matches!(kubeconfig::points_at(&path, &name, &cluster.server_url()), Ok(Some(true)));
     (is_meant && cluster.is_paused()).then(|| format!("`{name}` is paused\n\nhint: coracle unpause -p {name}"))
