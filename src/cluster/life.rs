@@ -331,7 +331,9 @@ impl Cluster {
         let ended = async {
             match state {
                 MachineState::Stopped | MachineState::Killed | MachineState::Missing => {}
-                there => process::end_of(there.pid()).await,
+                there if process::Stat::of(there.pid()).is_some() => process::end_of(there.pid()).await,
+                // Its number is that of another namespace: the engine's socket was given into a container.
+                _ => std::future::pending().await,
             }
         };
         tokio::select! {
