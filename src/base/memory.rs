@@ -10,16 +10,20 @@ use std::time::Duration;
 /// How long a process is given to settle.
 const SETTLED: Duration = Duration::from_secs(5);
 
+/// How much stack a command of some size uses.
+const STACK: usize = 112 << 10;
+
 /// For a process that is over soon: small blocks come from the [`heap`](super::heap) for such; there is one heap for large ones,
-/// for which memory is taken in big steps and not given back. A second [`hand`] clears memory beside the work. Call it first of all.
+/// for which memory is taken in big steps and not given back. A second [`hand`] clears memory beside the work. Call it first of
+/// all, on the stack that it will work on: mapping that would wait for the hand, which is at the same address space.
 ///
 /// A heap of its own for every thread, as the C library has it, grows page by page, each a call of the kernel. A process that
 /// stays keeps them: threads that share one heap wait for each other.
 pub fn brief() {
     sys::one_heap();
     super::heap::HEAP.begin();
-    let mut pages = 0..;
-    hand::begin(move || pages.next().is_some_and(|page| super::heap::HEAP.clear_ahead(page)));
+    sys::clear_stack(STACK);
+    hand::begin(|| super::heap::HEAP.clear_ahead());
 }
 
 /// Is done with something. A process that is over soon does not take it apart.

@@ -77,6 +77,15 @@ impl Drop for Stack {
     }
 }
 
+/// Has the kernel clear the next so many bytes of this thread's stack at once, which is a fault for each page otherwise. What of it
+/// is no stack, and kernels that cannot, change nothing.
+pub fn clear_stack(length: usize) {
+    const PAGE: usize = 4 << 10;
+    let here = std::ptr::from_ref(&length).addr() & !(PAGE - 1);
+    // SAFETY: touches pages, none of which it changes: what is there stays.
+    unsafe { libc::madvise((here - length) as *mut libc::c_void, length, libc::MADV_POPULATE_WRITE) };
+}
+
 /// Gives all threads one heap, which grows in big steps and keeps what is freed.
 pub fn one_heap() {
     const STEP: libc::c_int = 4 << 20;

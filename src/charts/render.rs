@@ -16,10 +16,9 @@ use super::{Error, dependencies, functions, schema, version, yaml};
 use crate::base::hand::{Lent, lend};
 use crate::base::memory;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const NOTES: &str = "NOTES.txt";
 
@@ -120,17 +119,18 @@ fn render_noting(
     host: &dyn Host,
     warnings: &mut Warnings,
 ) -> Result<Rendered, Error> {
+    // What is wrong with the values is told first, but the templates need not wait to be read.
+    let mut reading = Reading::begin(chart);
     dependencies::process(chart, given, warnings)
         .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
     let values = values::coalesce(chart, given.clone(), warnings).map_err(Error::Values)?;
     let sources = Sources::collect(chart, &values, options, capabilities);
-    // What is wrong with the values is told first, but the templates need not wait to be read.
-    let reading = Reading::begin(&sources);
+    reading.go_on(&sources);
     if !options.skip_schema {
         schema::validate(chart, &values)?;
     }
     check_kube_version(&chart.metadata, capabilities)?;
-    let templates = reading.finish()?;
+    let templates = reading.finish(&sources)?;
     let mut printed = sources.print(&templates, host)?;
     memory::leave(templates);
     let notes = take_notes(&mut printed.files, chart.name(), options.subchart_notes);
@@ -191,7 +191,9 @@ pub fn templates(
     host: &dyn Host,
 ) -> Result<Printed, Error> {
     let sources = Sources::collect(chart, values, options, capabilities);
-    sources.print(&Reading::begin(&sources).finish()?, host)
+    let mut reading = Reading::begin(chart);
+    reading.go_on(&sources);
+    sources.print(&reading.finish(&sources)?, host)
 }
 
 /// The templates of a tree of charts, by path.
@@ -249,59 +251,78 @@ impl Unread {
     }
 }
 
-/// What was read: the template's place, and what is in it.
-type Read = Vec<(usize, Result<Parsed, template::Error>)>;
+/// What was read: the template, and what is in it.
+type Read = Vec<(Result<Parsed, template::Error>, Unread)>;
 
-/// Templates from which two take one after the other.
-struct Queue {
-    /// In the order in which their definitions count.
-    unread: Vec<Unread>,
-    /// Their places, that of the longest first, so that both are done at about the same time.
-    places: Vec<usize>,
-    /// How many of these were taken.
-    taken: AtomicUsize,
-}
+/// Templates from which two take one after the other, the last first.
+#[derive(Default)]
+struct Queue(Mutex<Vec<Unread>>);
 
 impl Queue {
+    fn unread(&self) -> MutexGuard<'_, Vec<Unread>> {
+        // Nothing breaks off in between.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads until everything is taken.
     fn read(&self) -> Read {
-        let next = || self.places.get(self.taken.fetch_add(1, Ordering::Relaxed));
-        std::iter::from_fn(next).map(|place| (*place, self.unread[*place].parse())).collect()
+        let read = |unread: Unread| (unread.parse(), unread);
+        std::iter::from_fn(|| self.unread().pop()).map(read).collect()
     }
 }
 
 /// Templates that are being read.
+#[derive(Default)]
 struct Reading {
     queue: Arc<Queue>,
+    begun: HashSet<String>,
     /// What somebody else reads of it.
-    lent: Option<Lent<Read>>,
+    lent: Vec<Lent<Read>>,
 }
 
 impl Reading {
     /// Less text is read sooner than somebody else begins with it.
     const LONG: usize = 16 << 10;
 
-    fn begin(sources: &Sources) -> Self {
-        let unread = |path: &str| Unread { path: path.to_string(), text: sources.0[path].text.clone() };
-        let unread: Vec<Unread> = order(&sources.0).into_iter().map(unread).collect();
-        let is_long = unread.iter().map(|unread| unread.text.len()).sum::<usize>() > Self::LONG;
-        let mut places: Vec<usize> = (0..unread.len()).collect();
-        places.sort_by_key(|place| std::cmp::Reverse(unread[*place].text.len()));
-        let queue = Arc::new(Queue { unread, places, taken: AtomicUsize::new(0) });
-        let of_other = queue.clone();
-        Self { lent: is_long.then(|| lend(move || of_other.read())), queue }
+    /// Begins with what does not depend on values: the chart's own templates.
+    fn begin(chart: &Chart) -> Self {
+        let mut reading = Self::default();
+        let base = chart.name();
+        let own = chart.templates.iter().map(|file| (archive::clean(&format!("{base}/{}", file.name)), &file.data));
+        reading.add(own.map(|(path, text)| Unread { path, text: text.clone() }).collect());
+        reading
     }
 
-    /// All templates; the first that cannot be read is the error.
-    fn finish(self) -> Result<Templates<'static>, Error> {
+    /// Begins with all that was not begun.
+    fn go_on(&mut self, sources: &Sources) {
+        let left = sources.0.iter().filter(|(path, _)| !self.begun.contains(*path));
+        let left = left.map(|(path, one)| Unread { path: path.clone(), text: one.text.clone() }).collect();
+        self.add(left);
+    }
+
+    fn add(&mut self, mut more: Vec<Unread>) {
+        self.begun.extend(more.iter().map(|unread| unread.path.clone()));
+        let is_long = more.iter().map(|unread| unread.text.len()).sum::<usize>() > Self::LONG;
+        // The longest is taken first, so that both are done at about the same time.
+        more.sort_by_key(|unread| unread.text.len());
+        self.queue.unread().extend(more);
+        let queue = self.queue.clone();
+        self.lent.extend(is_long.then(|| lend(move || queue.read())));
+    }
+
+    /// All templates of the sources; the first that cannot be read is the error.
+    fn finish(self, sources: &Sources) -> Result<Templates<'static>, Error> {
         let own = self.queue.read();
-        let of_other = self.lent.and_then(Lent::get).unwrap_or_default();
-        let mut read: HashMap<usize, _> = own.into_iter().chain(of_other).collect();
+        let of_other = self.lent.into_iter().filter_map(Lent::get).flatten();
+        let mut read: HashMap<_, _> =
+            own.into_iter().chain(of_other).map(|(parsed, from)| (from.path, (from.text, parsed))).collect();
         let mut set = Templates::new(functions::find);
-        for (place, unread) in self.queue.unread.iter().enumerate() {
+        for path in order(&sources.0) {
+            let unread = Unread { path: path.to_string(), text: sources.0[path].text.clone() };
             // What cannot be read somewhere else, where the stack is smaller, may well be here.
-            let parsed = read.remove(&place).filter(Result::is_ok).unwrap_or_else(|| unread.parse());
-            set.add(parsed.map_err(|error| parse_error(&unread.path, &error))?);
+            let parsed = read.remove(path).filter(|(text, parsed)| Arc::ptr_eq(text, &unread.text) && parsed.is_ok());
+            let parsed = parsed.map_or_else(|| unread.parse(), |(_, parsed)| parsed);
+            set.add(parsed.map_err(|error| parse_error(path, &error))?);
         }
         Ok(set)
     }

@@ -120,9 +120,20 @@ mod tests {
         let heap = begun();
         let mut blocks: Vec<Block> = (0..16).map(|_| Block::new(&heap, LARGEST)).collect();
         blocks.iter_mut().for_each(|block| block.fill(6));
-        let cleared = (0..99).filter(|page| heap.clear_ahead(*page)).count();
+        let cleared = (0..99).take_while(|_| heap.clear_ahead()).count();
         assert!(blocks.iter().all(|block| is_full_of(block, LARGEST, 6)));
-        assert!((1..99).contains(&cleared) && !Heap::idle().clear_ahead(0), "{cleared}");
+        assert!((1..99).contains(&cleared) && !Heap::idle().clear_ahead(), "{cleared}");
+    }
+
+    #[test]
+    fn more_is_cleared_only_when_most_of_it_is_taken() {
+        let heap = begun();
+        while heap.clear_ahead() {}
+        let block = Block::new(&heap, LARGEST);
+        assert!(!heap.clear_ahead());
+        let _more: Vec<Block> = (0..6).map(|_| Block::new(&heap, LARGEST)).collect();
+        assert!(heap.clear_ahead());
+        drop(block);
     }
 
     #[test]

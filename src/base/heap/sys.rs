@@ -10,10 +10,17 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 const SPACE: usize = 4 << 30;
 /// A huge page.
 const HUGE: usize = 2 << 20;
-/// What lies before the first huge page, in small ones: a command begins with that while huge pages are being cleared.
-const LEAD: usize = 256 << 10;
-/// As many huge pages as a command of some size needs.
-const AHEAD: usize = 3;
+/// What lies before the first huge page, in small ones: a command has that while the huge page is being cleared. Who touches one
+/// that is not cleared yet clears all of it first, which takes as long as the command's words need to be read.
+const LEAD: usize = 768 << 10;
+/// What of it is there from the beginning.
+const FIRST: usize = 128 << 10;
+/// What of it is cleared at a time: work that is lent does not wait long for it.
+const PIECE: usize = 64 << 10;
+/// What a command of some size needs, more or less.
+const USUAL: usize = LEAD + HUGE;
+/// A larger command gets the next huge page when less than this is left.
+const NEAR: usize = 256 << 10;
 /// What a thread takes at a time for blocks that are shorter than a quarter of it.
 const SPAN: usize = 64 << 10;
 
@@ -35,12 +42,14 @@ pub struct Heap {
     start: AtomicPtr<u8>,
     /// How much of it threads have taken.
     taken: AtomicUsize,
+    /// How much of it is cleared.
+    cleared: AtomicUsize,
 }
 
 impl Heap {
     /// One that has not begun.
     pub const fn idle() -> Self {
-        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0) }
+        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0), cleared: AtomicUsize::new(FIRST) }
     }
 
     /// From now on small blocks come from a space of its own; without address space everything stays as it is. Call it once.
@@ -58,21 +67,25 @@ impl Heap {
         let start = unsafe { mapped.add(skipped) };
         // SAFETY: asks for huge pages in the mapping; without them it works as well.
         unsafe { libc::madvise(start.add(LEAD).cast(), SPACE - LEAD, libc::MADV_HUGEPAGE) };
-        // SAFETY: all small pages at once, as each is a fault otherwise. Older kernels refuse.
-        unsafe { libc::madvise(start.cast(), LEAD, libc::MADV_POPULATE_WRITE) };
+        // SAFETY: some small pages at once, as each is a fault otherwise. Older kernels refuse.
+        unsafe { libc::madvise(start.cast(), FIRST, libc::MADV_POPULATE_WRITE) };
         self.start.store(start, Relaxed);
     }
 
-    /// Has the kernel clear one of the first huge pages, for a thread that has nothing else to do while another works: that one
-    /// would stand still for it. Whether there was such a page.
-    pub fn clear_ahead(&self, page: usize) -> bool {
+    /// Has the kernel clear what comes next, for a thread that has nothing else to do while another works: that one would stand
+    /// still for it. Whether there was need of it.
+    pub fn clear_ahead(&self) -> bool {
         let start = self.start.load(Relaxed);
-        let is_ahead = page < AHEAD && !start.is_null();
-        if is_ahead {
-            // SAFETY: touches a page of the space, none of which it changes: what is there stays. Older kernels refuse.
-            unsafe { libc::madvise(start.add(LEAD + page * HUGE).cast(), HUGE, libc::MADV_POPULATE_WRITE) };
+        let cleared = self.cleared.load(Relaxed);
+        let length = if cleared < LEAD { PIECE } else { HUGE };
+        let is_due = cleared < USUAL || cleared < self.taken.load(Relaxed) + NEAR;
+        let is_there = !start.is_null() && cleared + length <= SPACE;
+        if is_due && is_there {
+            // SAFETY: touches pages of the space, none of which it changes: what is there stays. Older kernels refuse.
+            unsafe { libc::madvise(start.add(cleared).cast(), length, libc::MADV_POPULATE_WRITE) };
+            self.cleared.store(cleared + length, Relaxed);
         }
-        is_ahead
+        is_due && is_there
     }
 
     /// Whether it is no longer the C library's.

@@ -297,6 +297,8 @@ const CASES: &[(&str, &str)] = &[
     ("{{ fromYaml \"%TAG\" | toJson }}", "O {\"Error\":\"error converting YAML to JSON: yaml: did not find expected '!'\"}"),
     ("{{ fromYaml \"a: 'unclosed\" | toJson }}", "O {\"Error\":\"error converting YAML to JSON: yaml: found unexpected end of stream\"}"),
     ("{{ fromYaml \"\" | toJson }}", "O {}"),
+    ("{{ $t := \"x: {k: 1}\" }}{{ $a := fromYaml $t }}{{ $_ := set $a.x \"k\" 2 }}{{ (fromYaml $t).x.k }}{{ $a.x.k }}", "O 12"),
+    ("{{ $t := \"[{k: 1}]\" }}{{ $a := fromYamlArray $t }}{{ $_ := set (first $a) \"k\" 2 }}{{ fromYamlArray $t }}{{ fromYaml $t }}", "O [map[k:1]]map[Error:error unmarshaling JSON: while decoding JSON: json: cannot unmarshal array into Go value of type map[string]interface {}]"),
     ("{{ fromJson \"{\\\"a\\\": [1, 2.5, \\\"x\\\\u00e9\\\"]}\" | toJson }}", "O {\"a\":[1,2.5,\"xé\"]}"),
     ("{{ fromJson \"{\\\"a\\\": }\" | toJson }}", "O {\"Error\":\"invalid character '}' looking for beginning of value\"}"),
     ("{{ fromJson \"[1]\" | toJson }}", "O {\"Error\":\"json: cannot unmarshal array into Go value of type map[string]interface {}\"}"),

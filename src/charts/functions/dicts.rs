@@ -2,7 +2,7 @@
 
 use super::{fixed, is_empty, text_of, variadic};
 use crate::charts::template::Type::{Any, Map as MapType, Str};
-use crate::charts::template::{Call, Entries, Failure, Function, List, Map, MapKind, Value, failure};
+use crate::charts::template::{Call, Entries, Failure, Function, Map, MapKind, Value, failure};
 
 /// The table.
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -110,31 +110,10 @@ fn deep_copy(call: &Call<'_>) -> Result<Value, Failure> {
     if call.any(0).is_nil() {
         return failure("reflect: call of reflect.Value.Type on zero Value");
     }
-    copy(call.any(0), 0)
-}
-
-fn copy(value: &Value, depth: usize) -> Result<Value, Failure> {
-    if depth > 1000 {
-        return failure("deepCopy error: the value contains itself");
+    match call.any(0).deep_copy() {
+        Some(copy) => Ok(copy),
+        None => failure("deepCopy error: the value contains itself"),
     }
-    Ok(match value {
-        Value::Map(map) => {
-            let mut entries = map.entries();
-            entries.try_change(|value| {
-                // What is neither map nor list is a copy already.
-                if let Value::Map(_) | Value::List(_) = value {
-                    *value = copy(value, depth + 1)?;
-                }
-                Ok(())
-            })?;
-            Value::Map(Map::of(map.kind, entries))
-        }
-        Value::List(list) => {
-            let items = list.iter().map(|item| copy(item, depth + 1)).collect::<Result<_, _>>()?;
-            Value::List(List { element: list.element, nil: list.nil, items }.into())
-        }
-        other => other.clone(),
-    })
 }
 
 fn dig(call: &Call<'_>) -> Result<Value, Failure> {

@@ -98,7 +98,7 @@ fn cut_line(mut text: String) -> String {
 
 /// A YAML text; nothing leaves Helm's empty map or list as it is.
 fn decoded(call: &Call<'_>, empty: Value) -> Result<Value, String> {
-    let value = yaml::decode(&call.str(0))?;
+    let value = call.engine.decode(&call.text(0), yaml::decode)?;
     Ok(if value.is_nil() { empty } else { value })
 }
 

@@ -64,7 +64,8 @@ fn file(address: &str) -> Result<Value, String> {
 
 /// A document's JSON, with the errors of Go's decoder.
 pub fn parse(text: &[u8]) -> Result<Value, String> {
-    let parsed = serde_json::from_slice(text);
+    // What is text as a whole needs not be looked at piece by piece.
+    let parsed = std::str::from_utf8(text).map_or_else(|_| serde_json::from_slice(text), serde_json::from_str);
     parsed.map_err(|error| match json::decode(text) {
         Ok(_) => error.to_string(),
         Err(_) if text.trim_ascii().is_empty() => "EOF".into(),

@@ -70,14 +70,45 @@ pub struct Templates<'p> {
     own: Names<Arc<str>, Rc<Tree>>,
     parent: Option<&'p Templates<'p>>,
     finder: Finder,
-    /// Texts that `tpl` has read; the root's is used.
+    /// What the root's templates have read.
+    texts: Texts,
+}
+
+/// Texts that were read, and what is in them: charts render an object once to hash it and once more to print it.
+#[derive(Default)]
+struct Texts {
+    /// By `tpl`.
     parsed: RefCell<HashMap<Text, Rc<Vec<Rc<Tree>>>>>,
+    /// By `fromYaml` and its like.
+    decoded: RefCell<HashMap<Text, Value>>,
+    /// How many bytes these have.
+    decoded_bytes: Cell<usize>,
+}
+
+impl Texts {
+    /// How many bytes of texts are kept with their values.
+    const MOST: usize = 1 << 20;
+
+    fn decode(&self, text: &Text, read: impl FnOnce(&str) -> Result<Value, String>) -> Result<Value, String> {
+        if let Some(copy) = self.decoded.borrow().get(text).and_then(Value::deep_copy) {
+            return Ok(copy);
+        }
+        let value = read(&text.as_str())?;
+        let bytes = self.decoded_bytes.get() + text.len();
+        // What has anchors may be much larger than its text.
+        let is_small = bytes <= Self::MOST && memchr::memchr(b'&', text).is_none();
+        if let Some(copy) = is_small.then(|| value.deep_copy()).flatten() {
+            self.decoded_bytes.set(bytes);
+            self.decoded.borrow_mut().insert(text.clone(), copy);
+        }
+        Ok(value)
+    }
 }
 
 impl<'p> Templates<'p> {
     /// An empty set whose templates can call the functions that the finder knows.
     pub fn new(finder: Finder) -> Self {
-        Templates { own: Names::default(), parent: None, finder, parsed: RefCell::default() }
+        Templates { own: Names::default(), parent: None, finder, texts: Texts::default() }
     }
 
     /// Adds a template under a name, and those that it defines. Later definitions win over earlier ones, unless they
@@ -115,7 +146,7 @@ impl<'p> Templates<'p> {
 
     /// Executes a template as Go does: `<no value>` stays.
     pub fn execute_bytes(&self, name: &str, data: &Value, host: &dyn Host) -> Result<Vec<u8>, Error> {
-        let world = World { host, included: RefCell::default(), texts: Cell::new(0), parsed: &self.parsed };
+        let world = World { host, included: RefCell::default(), in_tpl: Cell::new(0), texts: &self.texts };
         let engine = Engine { templates: self, world: &world };
         stack::watched(|| engine.execute(name, data))
     }
@@ -126,8 +157,8 @@ struct World<'e> {
     host: &'e dyn Host,
     included: RefCell<Names<Text, usize>>,
     /// How many calls of `tpl` are under way.
-    texts: Cell<usize>,
-    parsed: &'e RefCell<HashMap<Text, Rc<Vec<Rc<Tree>>>>>,
+    in_tpl: Cell<usize>,
+    texts: &'e Texts,
 }
 
 /// One execution: a set of templates and the world.
@@ -182,8 +213,8 @@ impl Engine<'_> {
         if memchr::memmem::find(text, b"{{").is_none() {
             return Ok(without_missing(text.to_vec()));
         }
-        let texts = &self.world.texts;
-        if texts.get() > TEXTS {
+        let in_tpl = &self.world.in_tpl;
+        if in_tpl.get() > TEXTS {
             return Err(Error::bottomless(
                 "rendering template has texts nested too deeply: unable to execute template",
             ));
@@ -193,16 +224,16 @@ impl Engine<'_> {
             own: Names::default(),
             parent: Some(self.templates),
             finder: self.templates.finder,
-            parsed: RefCell::default(),
+            texts: Texts::default(),
         };
         for tree in trees.iter() {
             templates.associate(tree.clone());
         }
         let engine = Engine { templates: &templates, world: self.world };
         let main = trees.iter().rfind(|tree| *tree.name == *ROOT);
-        texts.set(texts.get() + 1);
+        in_tpl.set(in_tpl.get() + 1);
         let result = main.map_or_else(|| Ok(Vec::new()), |tree| exec::execute(&engine, tree, data));
-        texts.set(texts.get() - 1);
+        in_tpl.set(in_tpl.get() - 1);
         result.map(without_missing).map_err(|error| {
             if error.is_bottomless() && self.is_in_tpl() {
                 return error;
@@ -212,20 +243,28 @@ impl Engine<'_> {
         })
     }
 
+    /// What a text says in some notation, for which all calls have the same `read`. It is the caller's to change.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub fn decode(&self, text: &Text, read: impl FnOnce(&str) -> Result<Value, String>) -> Result<Value, String> {
+        self.world.texts.decode(text, read)
+    }
+
     /// Whether a text is being executed that was given to `tpl`.
     pub(super) fn is_in_tpl(&self) -> bool {
-        self.world.texts.get() > 0
+        self.world.in_tpl.get() > 0
     }
 
     /// The trees of a text given to `tpl`.
     fn parsed(&self, text: &Text) -> Result<Rc<Vec<Rc<Tree>>>, Failure> {
-        if let Some(trees) = self.world.parsed.borrow().get(text) {
+        if let Some(trees) = self.world.texts.parsed.borrow().get(text) {
             return Ok(trees.clone());
         }
         let trees = parser::parse(ROOT, &text.as_str(), self.templates.finder)
             .map_err(|error| Error::wrapping(format!("cannot parse template {}: ", quote(text, false)), error))?;
         let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.into_trees().map(Rc::new).collect());
-        self.world.parsed.borrow_mut().insert(text.clone(), trees.clone());
+        self.world.texts.parsed.borrow_mut().insert(text.clone(), trees.clone());
         Ok(trees)
     }
 }

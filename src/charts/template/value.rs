@@ -343,6 +343,36 @@ pub trait Object {
 }
 
 impl Value {
+    /// The value with maps of its own, however deep; nothing if it contains itself, which is taken from its depth.
+    pub fn deep_copy(&self) -> Option<Value> {
+        const DEEPEST: usize = 1000;
+        fn copy(value: &Value, depth: usize) -> Option<Value> {
+            if depth > DEEPEST {
+                return None;
+            }
+            Some(match value {
+                Value::Map(map) => {
+                    let mut entries = map.entries();
+                    let own = entries.try_change(|value| {
+                        // What is neither map nor list is a copy already.
+                        if let Value::Map(_) | Value::List(_) = value {
+                            *value = copy(value, depth + 1).ok_or(())?;
+                        }
+                        Ok::<_, ()>(())
+                    });
+                    own.ok()?;
+                    Value::Map(Map::of(map.kind, entries))
+                }
+                Value::List(list) => {
+                    let items = list.iter().map(|item| copy(item, depth + 1)).collect::<Option<_>>()?;
+                    Value::List(List { element: list.element, nil: list.nil, items }.into())
+                }
+                other => other.clone(),
+            })
+        }
+        copy(self, 0)
+    }
+
     /// A `[]interface {}`.
     pub fn list(items: Vec<Value>) -> Value {
         Value::list_of(Element::Any, items)

@@ -297,9 +297,11 @@ impl<'t> Scanner<'t> {
             if self.mark.column == 0 && self.bytes[self.position..].starts_with("\u{feff}".as_bytes()) {
                 self.skip();
             }
-            while self.at(0) == b' ' || (self.flow > 0 || !self.key_allowed) && self.at(0) == b'\t' {
-                self.skip();
-            }
+            let tabs = self.flow > 0 || !self.key_allowed;
+            let is_gap = |byte: &&u8| **byte == b' ' || tabs && **byte == b'\t';
+            let gap = self.bytes[self.position..].iter().take_while(is_gap).count();
+            self.position += gap;
+            self.mark.column += gap;
             if self.at(0) == b'#' {
                 self.skip_rest();
             }

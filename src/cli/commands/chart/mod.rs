@@ -162,9 +162,12 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
         Some(word) if word == "chart" => &words[2..],
         _ => return None,
     };
-    crate::base::memory::brief();
     // Templates may call each other deeply. One thread has the whole command, so that memory is used again.
-    match crate::charts::template::on_stack(|| run_words(rest.to_vec(), None)) {
+    let done = crate::charts::template::on_stack(|| {
+        crate::base::memory::brief();
+        run_words(rest.to_vec(), None)
+    });
+    match done {
         Ok(exit) => Some(exit),
         Err(error) => {
             aside(format_args!("Error: {error}"));
