@@ -10,17 +10,15 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 const SPACE: usize = 4 << 30;
 /// A huge page.
 const HUGE: usize = 2 << 20;
-/// What lies before the first huge page, in small ones: a command has that while the huge page is being cleared. Who touches one
-/// that is not cleared yet clears all of it first, which takes as long as the command's words need to be read.
-const LEAD: usize = 768 << 10;
+/// What lies before the first huge page, in small ones: what a command of some size needs. Who touches a huge page that is not
+/// cleared yet clears all of it first, and a huge page that is cleared for nothing takes as long as reading the command's words.
+const LEAD: usize = 3 << 20;
 /// What of it is there from the beginning.
 const FIRST: usize = 128 << 10;
 /// What of it is cleared at a time: work that is lent does not wait long for it.
 const PIECE: usize = 64 << 10;
-/// What a command of some size needs, more or less.
-const USUAL: usize = LEAD + HUGE;
-/// A larger command gets the next huge page when less than this is left.
-const NEAR: usize = 256 << 10;
+/// How much more is cleared than is taken.
+const AHEAD: usize = 512 << 10;
 /// What a thread takes at a time for blocks that are shorter than a quarter of it.
 const SPAN: usize = 64 << 10;
 
@@ -67,6 +65,8 @@ impl Heap {
         let start = unsafe { mapped.add(skipped) };
         // SAFETY: asks for huge pages in the mapping; without them it works as well.
         unsafe { libc::madvise(start.add(LEAD).cast(), SPACE - LEAD, libc::MADV_HUGEPAGE) };
+        // SAFETY: asks for small pages before them: some systems give huge ones unasked.
+        unsafe { libc::madvise(start.cast(), LEAD, libc::MADV_NOHUGEPAGE) };
         // SAFETY: some small pages at once, as each is a fault otherwise. Older kernels refuse.
         unsafe { libc::madvise(start.cast(), FIRST, libc::MADV_POPULATE_WRITE) };
         self.start.store(start, Relaxed);
@@ -78,7 +78,7 @@ impl Heap {
         let start = self.start.load(Relaxed);
         let cleared = self.cleared.load(Relaxed);
         let length = if cleared < LEAD { PIECE } else { HUGE };
-        let is_due = cleared < USUAL || cleared < self.taken.load(Relaxed) + NEAR;
+        let is_due = cleared < self.taken.load(Relaxed) + AHEAD;
         let is_there = !start.is_null() && cleared + length <= SPACE;
         if is_due && is_there {
             // SAFETY: touches pages of the space, none of which it changes: what is there stays. Older kernels refuse.

@@ -8,11 +8,15 @@ use super::{Chart, File, Lock};
 use crate::base::hand::{Lent, lend};
 use crate::charts::values::{Map, Warning, load_values};
 use crate::charts::{Error, decode};
+use rustix::buffer::spare_capacity;
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
+use rustix::io::{Errno, retry_on_intr};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-use std::time::UNIX_EPOCH;
 
 /// How many folders deep a chart may be; links that go round end here.
 const DEEPEST: usize = 64;
@@ -104,7 +108,7 @@ fn load_folder(folder: &Path) -> Result<Chart, Error> {
 
 /// What cannot be read is told when it is its turn.
 fn read_ahead(path: &Path) -> Option<Ahead> {
-    let file = read_file(path, VALUES.into()).ok()?;
+    let file = read_file(CWD, path.as_os_str(), path, VALUES.into()).ok()?;
     let values = load_values(&file.data).ok()?;
     Some(Ahead { data: file.data, values })
 }
@@ -130,9 +134,11 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
     let mut entries =
         entries.collect::<Result<Vec<_>, _>>().map_err(|error| Error::io("readdirent", folder, &error))?;
     entries.sort_by_key(std::fs::DirEntry::file_name);
+    let opened = openat(CWD, folder, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let opened = opened.map_err(|error| Error::io("open", folder, &error.into()))?;
     for entry in entries {
-        let path = entry.path();
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let (path, own_name) = (entry.path(), entry.file_name());
+        let name = format!("{prefix}{}", own_name.to_string_lossy());
         let mut kind = entry.file_type().map_err(|error| Error::io("lstat", &path, &error))?;
         if kind.is_symlink() {
             let target = std::fs::metadata(&path);
@@ -146,7 +152,7 @@ fn walk(folder: &Path, prefix: &str, rules: &Rules, depth: usize, files: &mut Ve
         if kind.is_dir() {
             walk(&path, &format!("{name}/"), rules, depth + 1, files)?;
         } else if kind.is_file() {
-            files.push(read_file(&path, name)?);
+            files.push(read_file(opened.as_fd(), &own_name, &path, name)?);
         } else {
             let path = path.display();
             return Err(Error::Chart(format!("cannot load irregular file {path} as it has file mode type bits set")));
@@ -201,27 +207,30 @@ fn missing(link: &Path) -> PathBuf {
     way
 }
 
-fn read_file(path: &Path, name: String) -> Result<File, Error> {
-    let mut file = std::fs::File::open(path).map_err(|error| Error::io("open", path, &error))?;
-    let found = file.metadata().map_err(|error| Error::io("stat", path, &error))?;
-    if found.len() > LARGEST_FILE {
+/// A file of a folder; `path` is for what is told.
+fn read_file(folder: BorrowedFd<'_>, file: &OsStr, path: &Path, name: String) -> Result<File, Error> {
+    let told = |what: &'static str| move |error: Errno| Error::io(what, path, &error.into());
+    let open = || openat(folder, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let file = retry_on_intr(open).map_err(told("open"))?;
+    let found = fstat(&file).map_err(told("stat"))?;
+    let size = u64::try_from(found.st_size).unwrap_or_default();
+    if size > LARGEST_FILE {
         let base = name.rsplit('/').next().unwrap_or(&name);
         return Err(Error::Chart(format!("chart file {base:?} is larger than the maximum file size {LARGEST_FILE}")));
     }
-    let data = read_whole(&mut file, found.len()).map_err(|error| Error::io("read", path, &error))?;
-    let modified = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok(File::new(name, archive::without_mark(&data), modified.map_or(0, |age| age.as_secs())))
+    let data = read_whole(file, size).map_err(|error| Error::io("read", path, &error))?;
+    let modified = u64::try_from(found.st_mtime).unwrap_or_default();
+    Ok(File::new(name, archive::without_mark(&data), modified))
 }
 
 /// A file of so many bytes; if that is what one call reads, with room for more, there is no call to see that it is all.
-fn read_whole(file: &mut std::fs::File, size: u64) -> std::io::Result<Vec<u8>> {
+fn read_whole(file: OwnedFd, size: u64) -> std::io::Result<Vec<u8>> {
     let size = usize::try_from(size).unwrap_or_default();
-    let mut data = vec![0; size + 1];
-    let read = file.read(&mut data)?;
-    data.truncate(read);
+    let mut data = Vec::with_capacity(size + 1);
+    let read = retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut data)))?;
     if read != size {
         // It is not as long as it was, or not on a disk.
-        file.take(LARGEST_FILE + 1).read_to_end(&mut data)?;
+        std::fs::File::from(file).take(LARGEST_FILE + 1).read_to_end(&mut data)?;
     }
     Ok(data)
 }

@@ -305,9 +305,8 @@ impl<'t> Lexer<'t> {
 
     /// Letters, digits and underscores.
     fn skip_word(&mut self) {
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         loop {
-            self.position += self.rest().iter().take_while(|byte| is_part(byte)).count();
+            self.position += self.rest().iter().take_while(|byte| IS_PART[usize::from(**byte)]).count();
             match self.peek().filter(|byte| !byte.is_ascii()).and_then(|_| self.letter()) {
                 Some(letter) if alphanumeric(letter) => self.position += letter.len_utf8(),
                 _ => return,
@@ -442,6 +441,17 @@ impl<'t> Lexer<'t> {
         }
     }
 }
+
+/// Whether a byte is a letter, a digit or an underscore of ASCII.
+static IS_PART: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0u8;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'_';
+        byte += 1;
+    }
+    table
+};
 
 /// Where the next `{{` is.
 fn left_ahead(text: &[u8]) -> Option<usize> {

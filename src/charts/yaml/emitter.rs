@@ -222,8 +222,8 @@ impl Emitter {
         let indent = indent.map_or(0, |indent| indent + 2);
         for (key, value) in entries {
             self.indent(indent);
-            self.is_odd |= key.len() > LONG_KEY || key.contains('\u{85}');
-            if !key.contains(is_break) && key.len() <= SIMPLE_KEY {
+            self.is_odd |= key.len() > LONG_KEY || !key.is_ascii() && key.contains('\u{85}');
+            if !has_break(key) && key.len() <= SIMPLE_KEY {
                 self.string(key, Some(indent), Context::Key);
                 self.indicator(":", false, false, false);
             } else {
@@ -302,7 +302,7 @@ impl Emitter {
         if !self.whitespace {
             self.put(' ');
         }
-        if !folds || !text.contains(' ') {
+        if !folds || self.column + text.len() <= WIDTH || !text.contains(' ') {
             self.run(text);
             self.whitespace = false;
             return;
@@ -500,10 +500,19 @@ fn is_printable(letter: char) -> bool {
     matches!(letter, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && letter != '\u{feff}'
 }
 
-/// Whether a text is made of letters that can stand anywhere, as most keys and values are.
-fn is_word(text: &str) -> bool {
-    let anywhere = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'/' | b'-');
-    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(anywhere)
+/// Whether a letter of a text ends a line.
+fn has_break(text: &str) -> bool {
+    if text.is_ascii() { text.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) } else { text.contains(is_break) }
+}
+
+/// Whether a text can stand as it is wherever a text can: printed ASCII that nothing can be taken for, as most keys and values are.
+fn is_harmless(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let begins =
+        bytes.first().is_some_and(|first| first.is_ascii_alphanumeric() || matches!(first, b'/' | b'$' | b'('));
+    let ends = bytes.last().is_some_and(|last| !matches!(last, b' ' | b':'));
+    let printed = bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    begins && ends && printed && !bytes.windows(2).any(|pair| matches!(pair, [b':', b' '] | [b' ', b'#']))
 }
 
 /// What the letters of a text allow.
@@ -521,7 +530,7 @@ impl Looks {
         if text.is_empty() {
             return Looks { multiline: false, special: false, plain: true, single: true, block: false };
         }
-        if is_word(text) {
+        if is_harmless(text) {
             return Looks { multiline: false, special: false, plain: true, single: true, block: true };
         }
         let mut indicators = text.starts_with("---") || text.starts_with("...");
