@@ -1,5 +1,5 @@
-//! The heap of a process that is over soon: blocks in bins of their thread, cut from one stretch of memory in huge pages,
-//! of which nothing is given back.
+//! The heap of a process that is over soon: blocks in bins of their thread, cut from one stretch of memory, the most of it in huge
+//! pages, of which nothing is given back.
 //!
 //! A command that reads, renders and prints takes and frees a hundred thousand small blocks in a few milliseconds. The C
 //! library's heap takes a lock for each where threads share it, looks at neighbours and merges, and gets its memory page by page:

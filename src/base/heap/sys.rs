@@ -12,13 +12,13 @@ const SPACE: usize = 4 << 30;
 const HUGE: usize = 2 << 20;
 /// What lies before the first huge page, in small ones: what a command of some size needs. Who touches a huge page that is not
 /// cleared yet clears all of it first, and a huge page that is cleared for nothing takes as long as reading the command's words.
-const LEAD: usize = 3 << 20;
+const LEAD: usize = 4 << 20;
 /// What of it is there from the beginning.
 const FIRST: usize = 128 << 10;
 /// What of it is cleared at a time: work that is lent does not wait long for it.
 const PIECE: usize = 64 << 10;
 /// How much more is cleared than is taken.
-const AHEAD: usize = 512 << 10;
+const AHEAD: usize = 1 << 20;
 /// What a thread takes at a time for blocks that are shorter than a quarter of it.
 const SPAN: usize = 64 << 10;
 

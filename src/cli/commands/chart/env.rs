@@ -6,7 +6,7 @@ use super::{Outcome, Scope};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// One variable
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", hide = true)]
     name: Option<String>,
 }
 

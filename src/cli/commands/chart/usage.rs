@@ -39,7 +39,7 @@ pub fn said(error: &Error, whole: Command, words: &[OsString]) -> Said {
             None if word.starts_with('-') => {
                 format!("unknown shorthand flag: '{}' in {word}", word.chars().nth(1).unwrap_or('-'))
             }
-            None => too_many(&path.join(" "), command.get_positionals().count()),
+            None => too_many(&path.join(" "), &command),
         }),
         ErrorKind::InvalidValue if word.starts_with('-') && context(ContextKind::InvalidValue).is_empty() => {
             let last = words.last().and_then(|word| word.to_str()).unwrap_or_default();
@@ -76,13 +76,15 @@ fn named(whole: Command, words: &[OsString]) -> (Vec<String>, Command) {
 }
 
 /// Helm's complaint about arguments that a command does not take.
-fn too_many(command: &str, most: usize) -> String {
-    let most = match most {
+fn too_many(path: &str, command: &Command) -> String {
+    let most = match command.get_positionals().count() {
         0 => "no arguments".into(),
         1 => "at most 1 argument".into(),
         more => format!("at most {more} arguments"),
     };
-    format!("{command:?} accepts {most}\n\nUsage:  {command} [flags]")
+    let shown = command.get_positionals().filter(|argument| !argument.is_hide_set());
+    let names: String = shown.map(|argument| format!("{} ", argument.get_id().as_str().to_uppercase())).collect();
+    format!("{path:?} accepts {most}\n\nUsage:  {path} {names}[flags]")
 }
 
 /// A flag as Go's errors name it: `-o, --output`.
@@ -176,6 +178,10 @@ mod tests {
             ("helm list extra", "\"helm list\" accepts no arguments\n\nUsage:  helm list [flags]"),
             ("helm repo list x", "\"helm repo list\" accepts no arguments\n\nUsage:  helm repo list [flags]"),
             ("helm env a b", "\"helm env\" accepts at most 1 argument\n\nUsage:  helm env [flags]"),
+            (
+                "helm dependency list a b",
+                "\"helm dependency list\" accepts at most 1 argument\n\nUsage:  helm dependency list CHART [flags]",
+            ),
             ("helm nope", "unknown command \"nope\" for \"helm\"\nRun 'helm --help' for usage."),
             ("helm diff web", "unknown command \"web\" for \"helm diff\"\nRun 'helm diff --help' for usage."),
             ("helm list --nope", "unknown flag: --nope"),
