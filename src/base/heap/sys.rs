@@ -10,15 +10,17 @@ use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 const SPACE: usize = 4 << 30;
 /// A huge page.
 const HUGE: usize = 2 << 20;
-/// What lies before the first huge page, in small ones: what a command of some size needs. Who touches a huge page that is not
-/// cleared yet clears all of it first, and a huge page that is cleared for nothing takes as long as reading the command's words.
-const LEAD: usize = 4 << 20;
+/// What lies before the first huge page, in small ones. Who touches a huge page that is not cleared yet clears all of it first, which
+/// takes as long as reading the command's words: until then a command has these.
+const LEAD: usize = 1 << 20;
 /// What of it is there from the beginning.
-const FIRST: usize = 128 << 10;
+const FIRST: usize = 256 << 10;
 /// What of it is cleared at a time: work that is lent does not wait long for it.
 const PIECE: usize = 64 << 10;
-/// How much more is cleared than is taken.
-const AHEAD: usize = 1 << 20;
+/// How many pieces there are.
+const PIECES: usize = (LEAD - FIRST) / PIECE;
+/// Less is left when another huge page is cleared for a command that takes more than most.
+const NEAR: usize = 512 << 10;
 /// What a thread takes at a time for blocks that are shorter than a quarter of it.
 const SPAN: usize = 64 << 10;
 
@@ -40,14 +42,14 @@ pub struct Heap {
     start: AtomicPtr<u8>,
     /// How much of it threads have taken.
     taken: AtomicUsize,
-    /// How much of it is cleared.
+    /// How many parts of it were cleared ahead.
     cleared: AtomicUsize,
 }
 
 impl Heap {
     /// One that has not begun.
     pub const fn idle() -> Self {
-        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0), cleared: AtomicUsize::new(FIRST) }
+        Self { start: AtomicPtr::new(null_mut()), taken: AtomicUsize::new(0), cleared: AtomicUsize::new(0) }
     }
 
     /// From now on small blocks come from a space of its own; without address space everything stays as it is. Call it once.
@@ -76,14 +78,19 @@ impl Heap {
     /// still for it. Whether there was need of it.
     pub fn clear_ahead(&self) -> bool {
         let start = self.start.load(Relaxed);
-        let cleared = self.cleared.load(Relaxed);
-        let length = if cleared < LEAD { PIECE } else { HUGE };
-        let is_due = cleared < self.taken.load(Relaxed) + AHEAD;
-        let is_there = !start.is_null() && cleared + length <= SPACE;
+        let part = self.cleared.load(Relaxed);
+        let (from, length) = match part {
+            // What takes longest is begun with: nobody has lent work yet, and nobody needs it yet.
+            0 => (LEAD, HUGE),
+            1..=PIECES => (FIRST + (part - 1) * PIECE, PIECE),
+            _ => (LEAD + (part - PIECES) * HUGE, HUGE),
+        };
+        let is_due = part <= PIECES || from < self.taken.load(Relaxed) + NEAR;
+        let is_there = !start.is_null() && from + length <= SPACE;
         if is_due && is_there {
             // SAFETY: touches pages of the space, none of which it changes: what is there stays. Older kernels refuse.
-            unsafe { libc::madvise(start.add(cleared).cast(), length, libc::MADV_POPULATE_WRITE) };
-            self.cleared.store(cleared + length, Relaxed);
+            unsafe { libc::madvise(start.add(from).cast(), length, libc::MADV_POPULATE_WRITE) };
+            self.cleared.store(part + 1, Relaxed);
         }
         is_due && is_there
     }
