@@ -533,6 +533,11 @@ impl Looks {
         if is_harmless(text) {
             return Looks { multiline: false, special: false, plain: true, single: true, block: true };
         }
+        Self::by_letter(text, dialect)
+    }
+
+    /// The same, of each letter in its turn.
+    fn by_letter(text: &str, dialect: Dialect) -> Self {
         let mut indicators = text.starts_with("---") || text.starts_with("...");
         let (mut line_breaks, mut special, mut tabs) = (false, false, false);
         let (mut break_space, mut space_break) = (false, false);
@@ -616,4 +621,30 @@ fn key_order(a: &str, b: &str, dialect: Dialect) -> Ordering {
         return m.cmp(&n).then(i.cmp(&j)).then(p.cmp(&q));
     }
     a.len().cmp(&b.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_for_harmless_needs_no_quotes_letter_by_letter_either() {
+        const LETTERS: &[u8] = b"a0 :#-./$(\"'!~%,[\t\n";
+        let mut texts = vec![String::new()];
+        let mut harmless = 0;
+        for _ in 0..4 {
+            let longer =
+                |text: &String| LETTERS.iter().map(|letter| format!("{text}{}", *letter as char)).collect::<Vec<_>>();
+            texts = texts.iter().flat_map(longer).collect();
+            for text in texts.iter().filter(|text| is_harmless(text)) {
+                harmless += 1;
+                for dialect in [Dialect::V2, Dialect::V3] {
+                    let looks = Looks::by_letter(text, dialect);
+                    let is_free = looks.plain && looks.single && looks.block;
+                    assert!(is_free && !looks.multiline && !looks.special, "{text:?}");
+                }
+            }
+        }
+        assert!(harmless > 1000);
+    }
 }
