@@ -72,7 +72,7 @@ pub fn create_from(name: &str, folder: &Path, starter: &Path) -> Result<PathBuf,
     let metadata = serde_json::to_value(&chart.metadata).map_err(|error| Error::Chart(error.to_string()))?;
     let mut files = vec![File::new("Chart.yaml", decode::to_yaml(&metadata).as_bytes(), 0)];
     files.extend(values);
-    files.extend(chart.schema.as_ref().map(|schema| File::new("values.schema.json", schema, 0)));
+    files.extend(chart.schema.as_ref().map(|schema| File::new("values.schema.json", schema.text(), 0)));
     files.extend(chart.templates.iter().map(changed));
     files.extend(chart.files.iter().cloned());
     let path = folder.join(name);

@@ -66,10 +66,10 @@ fn files(chart: &Chart) -> Result<Vec<File>, Error> {
     }
     files.extend(chart.raw_file("values.yaml").cloned());
     if let Some(schema) = &chart.schema {
-        if serde_json::from_slice::<serde::de::IgnoredAny>(schema).is_err() {
+        if serde_json::from_slice::<serde::de::IgnoredAny>(schema.text()).is_err() {
             return Err(Error::Chart("invalid JSON in values.schema.json".into()));
         }
-        files.push(File::new("values.schema.json", schema, modified("values.schema.json")));
+        files.push(File::new("values.schema.json", schema.text(), modified("values.schema.json")));
     }
     files.extend(chart.templates.iter().cloned());
     files.extend(chart.files.iter().cloned());

@@ -10,15 +10,17 @@ use super::capabilities::{Capabilities, View};
 use super::chart::{Chart, Crd, Metadata, archive};
 use super::files::Files;
 use super::manifests::{self, Hook, Manifest, Printed};
-use super::template::{self, Element, Entries, Host, Map as TemplateMap, MapKind, Parsed, Templates, Value};
+use super::template::{
+    self, Element, Entries, Host, Map as TemplateMap, MapKind, Shelf, Shelved, Source, Templates, Value,
+};
 use super::values::{self, Map, Warnings};
-use super::{Error, dependencies, functions, schema, version, yaml};
-use crate::base::hand::{Lent, lend};
+use super::{Error, File, dependencies, functions, schema, version, yaml};
+use crate::base::hand::lend;
 use crate::base::memory;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 const NOTES: &str = "NOTES.txt";
 
@@ -119,19 +121,21 @@ fn render_noting(
     host: &dyn Host,
     warnings: &mut Warnings,
 ) -> Result<Rendered, Error> {
-    // What is wrong with the values is told first, but the templates need not wait to be read.
-    let mut reading = Reading::begin(chart);
+    // What is wrong is told in the order of values, schema, versions, texts of templates and executions; but the texts need not
+    // wait to be read, and executions do not wait for texts that they do not need.
+    let reading = Reading::begin(chart);
     dependencies::process(chart, given, warnings)
         .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
     let values = values::coalesce(chart, given.clone(), warnings).map_err(Error::Values)?;
     let sources = Sources::collect(chart, &values, options, capabilities);
-    reading.go_on(&sources);
+    let templates = reading.templates(&sources);
     if !options.skip_schema {
         schema::validate(chart, &values)?;
     }
     check_kube_version(&chart.metadata, capabilities)?;
-    let templates = reading.finish(&sources)?;
-    let mut printed = sources.print(&templates, host)?;
+    let printed = sources.print(&templates, host);
+    check(&templates)?;
+    let mut printed = printed?;
     memory::leave(templates);
     let notes = take_notes(&mut printed.files, chart.name(), options.subchart_notes);
     let (manifests, hooks) = manifests::sort(&mut printed, warnings)
@@ -191,9 +195,10 @@ pub fn templates(
     host: &dyn Host,
 ) -> Result<Printed, Error> {
     let sources = Sources::collect(chart, values, options, capabilities);
-    let mut reading = Reading::begin(chart);
-    reading.go_on(&sources);
-    sources.print(&reading.finish(&sources)?, host)
+    let templates = Reading::begin(chart).templates(&sources);
+    // What executions have to say is of no use where a text cannot be read.
+    check(&templates)?;
+    sources.print(&templates, host)
 }
 
 /// The templates of a tree of charts, by path.
@@ -239,45 +244,10 @@ impl<'a> Sources<'a> {
 /// What stands for bytes that are no text.
 const REPLACED: &str = "\u{fffd}";
 
-/// A template's path and text.
-struct Unread {
-    path: String,
-    text: Arc<[u8]>,
-}
-
-impl Unread {
-    fn parse(&self) -> Result<Parsed, template::Error> {
-        template::parse(&self.path, &template::lossy(&self.text), functions::find)
-    }
-}
-
-/// What was read: the template, and what is in it.
-type Read = Vec<(Result<Parsed, template::Error>, Unread)>;
-
-/// Templates from which two take one after the other, the last first.
-#[derive(Default)]
-struct Queue(Mutex<Vec<Unread>>);
-
-impl Queue {
-    fn unread(&self) -> MutexGuard<'_, Vec<Unread>> {
-        // Nothing breaks off in between.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads until everything is taken.
-    fn read(&self) -> Read {
-        let read = |unread: Unread| (unread.parse(), unread);
-        std::iter::from_fn(|| self.unread().pop()).map(read).collect()
-    }
-}
-
 /// Templates that are being read.
-#[derive(Default)]
 struct Reading {
-    queue: Arc<Queue>,
-    begun: HashSet<String>,
-    /// What somebody else reads of it.
-    lent: Vec<Lent<Read>>,
+    shelf: Arc<Shelf>,
+    begun: HashMap<String, (Source, usize)>,
 }
 
 impl Reading {
@@ -286,46 +256,40 @@ impl Reading {
 
     /// Begins with what does not depend on values: the chart's own templates.
     fn begin(chart: &Chart) -> Self {
-        let mut reading = Self::default();
+        let mut reading = Self { shelf: Arc::new(Shelf::new(functions::find)), begun: HashMap::new() };
         let base = chart.name();
-        let own = chart.templates.iter().map(|file| (archive::clean(&format!("{base}/{}", file.name)), &file.data));
-        reading.add(own.map(|(path, text)| Unread { path, text: text.clone() }).collect());
+        let source =
+            |file: &File| Source { name: archive::clean(&format!("{base}/{}", file.name)), text: file.data.clone() };
+        reading.add(chart.templates.iter().map(source).collect());
         reading
     }
 
-    /// Begins with all that was not begun.
-    fn go_on(&mut self, sources: &Sources) {
-        let left = sources.0.iter().filter(|(path, _)| !self.begun.contains(*path));
-        let left = left.map(|(path, one)| Unread { path: path.clone(), text: one.text.clone() }).collect();
-        self.add(left);
-    }
-
-    fn add(&mut self, mut more: Vec<Unread>) {
-        self.begun.extend(more.iter().map(|unread| unread.path.clone()));
-        let is_long = more.iter().map(|unread| unread.text.len()).sum::<usize>() > Self::LONG;
-        // The longest is taken first, so that both are done at about the same time.
-        more.sort_by_key(|unread| unread.text.len());
-        self.queue.unread().extend(more);
-        let queue = self.queue.clone();
-        self.lent.extend(is_long.then(|| lend(move || queue.read())));
-    }
-
-    /// All templates of the sources; the first that cannot be read is the error.
-    fn finish(self, sources: &Sources) -> Result<Templates<'static>, Error> {
-        let own = self.queue.read();
-        let of_other = self.lent.into_iter().filter_map(Lent::get).flatten();
-        let mut read: HashMap<_, _> =
-            own.into_iter().chain(of_other).map(|(parsed, from)| (from.path, (from.text, parsed))).collect();
-        let mut set = Templates::new(functions::find);
-        for path in order(&sources.0) {
-            let unread = Unread { path: path.to_string(), text: sources.0[path].text.clone() };
-            // What cannot be read somewhere else, where the stack is smaller, may well be here.
-            let parsed = read.remove(path).filter(|(text, parsed)| Arc::ptr_eq(text, &unread.text) && parsed.is_ok());
-            let parsed = parsed.map_or_else(|| unread.parse(), |(_, parsed)| parsed);
-            set.add(parsed.map_err(|error| parse_error(path, &error))?);
+    fn add(&mut self, more: Vec<Source>) {
+        let is_long = more.iter().map(|source| source.text.len()).sum::<usize>() > Self::LONG;
+        let places = self.shelf.add(more.clone());
+        self.begun.extend(more.into_iter().zip(places).map(|(source, at)| (source.name.clone(), (source, at))));
+        if is_long {
+            let shelf = self.shelf.clone();
+            lend(move || shelf.read());
         }
-        Ok(set)
     }
+
+    /// Begins with all that was not begun, and gives the set of all templates of the sources: it need not be read for that.
+    fn templates(mut self, sources: &Sources) -> Templates<'static> {
+        let is_begun = |source: &Source| {
+            self.begun.get(&source.name).is_some_and(|(begun, _)| Arc::ptr_eq(&begun.text, &source.text))
+        };
+        let all = sources.0.iter().map(|(path, one)| Source { name: path.clone(), text: one.text.clone() });
+        let more = all.filter(|source| !is_begun(source)).collect();
+        self.add(more);
+        let in_order = order(&sources.0).into_iter().filter_map(|path| self.begun.remove(path)).collect();
+        Templates::shelved(Shelved::new(self.shelf.clone(), in_order), functions::find)
+    }
+}
+
+/// The error of the first template that cannot be read.
+fn check(templates: &Templates) -> Result<(), Error> {
+    templates.problem().map_or(Ok(()), |(path, error)| Err(parse_error(path, error)))
 }
 
 fn with_kind(value: Value) -> Value {

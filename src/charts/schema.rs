@@ -20,6 +20,7 @@ use super::chart::Chart;
 use super::values::{Map, Value, go_type};
 use super::{Error, values};
 use crate::base::memory;
+use std::sync::{Arc, OnceLock};
 
 const HEAD: &str = "values don't meet the specifications of the schema(s) in the following chart(s):";
 
@@ -32,7 +33,7 @@ pub fn validate(chart: &Chart, values: &Map) -> Result<(), Error> {
 
 fn collect(chart: &Chart, given: &Map, problems: &mut String) {
     if let Some(schema) = &chart.schema
-        && let Some(problem) = violations(schema, given)
+        && let Some(problem) = schema.violations(given)
     {
         problems.push_str(&format!("{}:\n{problem}", chart.name()));
     }
@@ -48,25 +49,66 @@ fn collect(chart: &Chart, given: &Map, problems: &mut String) {
     }
 }
 
-/// What is wrong with values by a schema, one violation a line; `None` if nothing is.
-pub fn violations(schema: &[u8], values: &Map) -> Option<String> {
-    let schema = match remote::parse(schema) {
-        Ok(schema) => schema,
-        Err(problem) => return Some(problem),
-    };
-    let values = Value::Object(values::plain_table(values));
-    if plain::is_plain(&schema) && plain::fits(&schema, &values) {
-        memory::leave((schema, values));
-        return None;
+/// The text of a schema, and what is in it once somebody looked.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    text: Arc<[u8]>,
+    document: Arc<OnceLock<Document>>,
+}
+
+#[derive(Debug)]
+enum Document {
+    /// Without odd rules.
+    Plain(Value),
+    Odd(Value),
+    /// It is no JSON; why not.
+    Broken(String),
+}
+
+impl Schema {
+    /// The schema of a text.
+    pub fn new(text: Arc<[u8]>) -> Self {
+        Self { text, document: Arc::default() }
     }
-    let mut compiler = compile::Compiler::new(remote::OWN, schema);
-    let schema = match compiler.compile(remote::OWN) {
-        Ok(schema) => schema,
-        Err(problem) => return Some(problem),
-    };
-    let told = check::Check::new(&compiler.nodes).whole(schema, &values)?;
-    let head = format!("jsonschema validation failed with '{}#'\n", remote::OWN);
-    Some(told.strip_prefix(&head).map(String::from).unwrap_or(told))
+
+    /// The text.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Looks at it, for who has nothing to do until there are values.
+    pub fn look(&self) {
+        self.document();
+    }
+
+    fn document(&self) -> &Document {
+        self.document.get_or_init(|| match remote::parse(&self.text) {
+            Ok(schema) if plain::is_plain(&schema) => Document::Plain(schema),
+            Ok(schema) => Document::Odd(schema),
+            Err(problem) => Document::Broken(problem),
+        })
+    }
+
+    /// What is wrong with values, one violation a line; `None` if nothing is.
+    pub fn violations(&self, values: &Map) -> Option<String> {
+        let values = Value::Object(values::plain_table(values));
+        let schema = match self.document() {
+            Document::Broken(problem) => return Some(problem.clone()),
+            Document::Plain(schema) if plain::fits(schema, &values) => {
+                memory::leave(values);
+                return None;
+            }
+            Document::Plain(schema) | Document::Odd(schema) => schema,
+        };
+        let mut compiler = compile::Compiler::new(remote::OWN, schema.clone());
+        let schema = match compiler.compile(remote::OWN) {
+            Ok(schema) => schema,
+            Err(problem) => return Some(problem),
+        };
+        let told = check::Check::new(&compiler.nodes).whole(schema, &values)?;
+        let head = format!("jsonschema validation failed with '{}#'\n", remote::OWN);
+        Some(told.strip_prefix(&head).map(String::from).unwrap_or(told))
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +117,11 @@ mod tests {
     use serde_json::json;
 
     fn told(schema: &Value, values: &Value) -> String {
-        violations(schema.to_string().as_bytes(), values.as_object().unwrap()).unwrap_or_default()
+        told_of(&schema.to_string(), values)
+    }
+
+    fn told_of(schema: &str, values: &Value) -> String {
+        Schema::new(schema.as_bytes().into()).violations(values.as_object().unwrap()).unwrap_or_default()
     }
 
     #[test]
@@ -160,7 +206,7 @@ mod tests {
         for line in include_str!("schema/cases.jsonl").lines() {
             let case: Value = serde_json::from_str(line).unwrap();
             let text = |name: &str| case[name].as_str().unwrap_or_default();
-            let told = violations(text("schema").as_bytes(), case["values"].as_object().unwrap()).unwrap_or_default();
+            let told = told_of(text("schema"), &case["values"]);
             if told != text("told") {
                 wrong.push(format!("{}\n{}\n{told}\n{}", text("schema"), case["values"], text("told")));
             }

@@ -6,6 +6,7 @@ use super::archive::{self, LARGEST_CHART, LARGEST_FILE};
 use super::ignore::{self, Rules};
 use super::{Chart, File, Lock};
 use crate::base::hand::{Lent, lend};
+use crate::charts::schema::Schema;
 use crate::charts::values::{Map, Warning, load_values};
 use crate::charts::{Error, decode};
 use rustix::buffer::spare_capacity;
@@ -91,8 +92,10 @@ const OLD: [(&str, &str); 2] = [
 /// Values of fewer bytes are read sooner than somebody else begins with them.
 const LONG: u64 = 8 << 10;
 
-/// Values that were read before it is known whether they are the chart's.
-struct Ahead {
+/// Values that are read before it is known whether they are the chart's, unless they cannot be.
+type Ahead = Lent<Option<Values>>;
+
+struct Values {
     data: Arc<[u8]>,
     values: Map,
 }
@@ -103,14 +106,14 @@ fn load_folder(folder: &Path) -> Result<Chart, Error> {
     let is_long = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() > LONG);
     let ahead = is_long.then(|| lend(move || read_ahead(&path)));
     let files = read_folder(folder)?;
-    chart(files, ahead.and_then(Lent::get).flatten(), 0, &mut { LARGEST_CHART })
+    chart(files, ahead, 0, &mut { LARGEST_CHART })
 }
 
 /// What cannot be read is told when it is its turn.
-fn read_ahead(path: &Path) -> Option<Ahead> {
+fn read_ahead(path: &Path) -> Option<Values> {
     let file = read_file(CWD, path.as_os_str(), path, VALUES.into()).ok()?;
     let values = load_values(&file.data).ok()?;
-    Some(Ahead { data: file.data, values })
+    Some(Values { data: file.data, values })
 }
 
 /// The files of a chart's folder that its `.helmignore` does not leave out, sorted by name in each folder.
@@ -275,7 +278,13 @@ fn place(chart: &mut Chart, file: &File, ahead: &mut Option<Ahead>, inner: &mut 
         METADATA => {}
         "Chart.lock" => chart.lock = Some(lock(file)?),
         VALUES => chart.values = own_values(file, ahead)?,
-        "values.schema.json" => chart.schema = Some(file.data.clone()),
+        "values.schema.json" => {
+            let schema = chart.schema.insert(Schema::new(file.data.clone()));
+            // Somebody else is at the values.
+            if ahead.is_some() {
+                schema.look();
+            }
+        }
         REQUIREMENTS => fill(chart, file)?,
         REQUIREMENTS_LOCK => chart.lock = Some(lock(file)?),
         name if name.starts_with("templates/") => chart.templates.push(file.clone()),
@@ -298,7 +307,7 @@ fn place(chart: &mut Chart, file: &File, ahead: &mut Option<Ahead>, inner: &mut 
 }
 
 fn own_values(file: &File, ahead: &mut Option<Ahead>) -> Result<Map, Error> {
-    match ahead.take().filter(|ahead| ahead.data == file.data) {
+    match ahead.take().and_then(Lent::get).flatten().filter(|ahead| ahead.data == file.data) {
         Some(ahead) => Ok(ahead.values),
         None => load_values(&file.data).map_err(|problem| cannot(file, &problem)),
     }

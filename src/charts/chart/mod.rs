@@ -9,6 +9,7 @@ pub mod pattern;
 pub use load::{load_files, read_folder, tell_oddities};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata, number_text, printable};
 
+use super::schema::Schema;
 use super::values::Map;
 use super::{Error, decode};
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ pub struct Chart {
     /// `values.yaml`; whole numbers are floats, as Helm has them.
     pub values: Map,
     /// `values.schema.json`.
-    pub schema: Option<Arc<[u8]>>,
+    pub schema: Option<Schema>,
     /// Files that are neither templates nor known by name.
     pub files: Vec<File>,
     /// Every file as it came.

@@ -9,6 +9,7 @@ mod objects;
 use super::capabilities::Capabilities;
 use super::chart::Chart;
 use super::render::{ReleaseOptions, templates};
+use super::schema::Schema;
 use super::values::{self, Map, Value, Warning, Warnings};
 use super::{Error, KubeVersion, decode, dependencies, schema, template};
 use std::fmt;
@@ -146,7 +147,7 @@ impl Linter<'_> {
         if schema.is_empty() || self.options.skip_schema {
             return Ok(());
         }
-        schema::violations(&schema, &all).map_or(Ok(()), Err)
+        Schema::new(schema.into()).violations(&all).map_or(Ok(()), Err)
     }
 
     fn templates(&mut self) {

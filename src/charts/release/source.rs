@@ -247,7 +247,7 @@ fn record_of(chart: &Chart) -> record::Chart {
         lock: chart.lock.as_ref().and_then(|lock| serde_json::to_value(lock).ok()).unwrap_or_default(),
         templates: files(&chart.templates),
         values: values::plain(&Value::Object(chart.values.clone())),
-        schema: chart.schema.as_ref().map(|schema| STANDARD.encode(schema)),
+        schema: chart.schema.as_ref().map(|schema| STANDARD.encode(schema.text())),
         schemamodtime: "0001-01-01T00:00:00Z".into(),
         files: files(&chart.files),
     }

@@ -9,9 +9,10 @@ use super::error::Error;
 use super::exec;
 use super::function::Failure;
 use super::hash::Names;
-use super::node::{Parsed, Tree};
+use super::node::Tree;
 use super::parser::{self, Finder};
 use super::quote::quote;
+use super::shelf::Shelved;
 use super::stack;
 use super::text::Text;
 use super::value::Value;
@@ -68,6 +69,8 @@ impl Host for Offline {}
 /// A set of named templates that can call each other.
 pub struct Templates<'p> {
     own: Names<Arc<str>, Rc<Tree>>,
+    /// Those that are read when they are needed.
+    shelved: Option<Shelved>,
     parent: Option<&'p Templates<'p>>,
     finder: Finder,
     /// What the root's templates have read.
@@ -108,23 +111,29 @@ impl Texts {
 impl<'p> Templates<'p> {
     /// An empty set whose templates can call the functions that the finder knows.
     pub fn new(finder: Finder) -> Self {
-        Templates { own: Names::default(), parent: None, finder, texts: Texts::default() }
+        Templates { own: Names::default(), shelved: None, parent: None, finder, texts: Texts::default() }
+    }
+
+    /// A set of templates that are read when they are needed.
+    pub fn shelved(shelved: Shelved, finder: Finder) -> Self {
+        Templates { shelved: Some(shelved), ..Templates::new(finder) }
+    }
+
+    /// What could not be read of it: the first text, by its name, and why. Everything is read then.
+    pub fn problem(&self) -> Option<(&str, &Error)> {
+        self.shelved.as_ref()?.problem()
     }
 
     /// Adds a template under a name, and those that it defines. Later definitions win over earlier ones, unless they
     /// are empty.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
-        self.add(parser::parse(name, text, self.finder)?);
+        let parsed = parser::parse(name, text, self.finder)?;
+        parsed.into_trees().for_each(|tree| self.associate(Rc::new(tree)));
         Ok(())
     }
 
-    /// Adds what [`parse`](parser::parse) read, in the same way.
-    pub fn add(&mut self, parsed: Parsed) {
-        parsed.into_trees().for_each(|tree| self.associate(Rc::new(tree)));
-    }
-
     fn associate(&mut self, tree: Rc<Tree>) {
-        if tree.code.is_empty(tree.root) && self.find(&tree.name).is_some() {
+        if tree.is_empty() && self.find(&tree.name).is_some() {
             return;
         }
         self.own.insert(tree.name.clone(), tree);
@@ -136,7 +145,8 @@ impl<'p> Templates<'p> {
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&Rc<Tree>> {
-        self.own.get(name).or_else(|| self.parent?.find(name))
+        let shelved = || self.shelved.as_ref()?.find(name);
+        self.own.get(name).or_else(shelved).or_else(|| self.parent?.find(name))
     }
 
     /// Executes a template. Where a value was missing nothing is written, as Helm has it.
@@ -220,12 +230,7 @@ impl Engine<'_> {
             ));
         }
         let trees = self.parsed(text)?;
-        let mut templates = Templates {
-            own: Names::default(),
-            parent: Some(self.templates),
-            finder: self.templates.finder,
-            texts: Texts::default(),
-        };
+        let mut templates = Templates { parent: Some(self.templates), ..Templates::new(self.templates.finder) };
         for tree in trees.iter() {
             templates.associate(tree.clone());
         }

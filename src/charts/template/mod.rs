@@ -5,6 +5,7 @@
 //! lexer, parser    text -> node (trees)                 builtins, methods             what the language has of itself
 //! exec, call       tree + value -> text                 engine                        sets of templates, include, tpl
 //! function, hash   the tables' types                    stack                         the stack it all runs on
+//! shelf            sets whose templates are read when they are needed
 //! ```
 //!
 //! Values are shared within one thread (`Rc`), so a render is one closure given to [`on_stack`], which has a stack for
@@ -27,6 +28,7 @@ mod node;
 mod number;
 mod parser;
 mod quote;
+mod shelf;
 mod stack;
 mod text;
 pub(crate) mod time;
@@ -41,10 +43,10 @@ pub use function::{Call, Failure, Function, Method, Type, failure};
 pub use hash::Names;
 pub use methods::{fraction, truncated};
 pub use moment::parse as parse_time;
-pub use node::Parsed;
 pub use number::{Bad, format_float, json_float, parse_float, parse_int, parse_uint};
-pub use parser::{Finder, parse};
+pub use parser::Finder;
 pub use quote::{is_print, letters, quote, quote_letter, unquote};
+pub use shelf::{Shelf, Shelved, Source};
 pub use stack::run as on_stack;
 pub use text::{Text, lossy};
 pub use value::{Element, IntType, List, Map, MapKind, Object, UintType, Value};

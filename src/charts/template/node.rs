@@ -42,6 +42,11 @@ pub(super) struct Tree {
 }
 
 impl Tree {
+    /// Whether it prints nothing, and so defines nothing anew.
+    pub fn is_empty(&self) -> bool {
+        self.code.is_empty(self.root)
+    }
+
     /// The value of a text constant.
     pub fn string(&self, place: Index) -> &Text {
         let written = self.code.strings[place as usize].of(&self.code.text);

@@ -8,6 +8,7 @@ use super::lexer::{Kind, Lexer, Span, Token, Word as Key};
 use super::node::{Branch, Code, Command, Index, Invocation, Node, Number, Parsed, Pipe, Run, Term, Word};
 use super::number::{Bad, parse_float, parse_int, parse_uint};
 use super::quote;
+use super::stack;
 use super::text::Text;
 
 /// How deep parentheses and blocks may nest.
@@ -257,9 +258,9 @@ impl<'t> Parser<'t> {
         Ok(list)
     }
 
-    /// Whether the nesting is deeper than the stack of this thread is sure to bear.
+    /// Whether the nesting is deeper than the stack of this thread is sure to bear, of which executions may have taken much.
     fn is_too_deep(&self) -> bool {
-        self.depth > if super::stack::is_deep() { DEEPEST } else { SHALLOW }
+        self.depth > if stack::is_deep() { DEEPEST } else { SHALLOW } || stack::is_full()
     }
 
     fn list(&mut self) -> Result<(Run, Ending), Error> {
