@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::any::Any;
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The Helm whose behaviour this is; charts may ask for it.
 pub const HELM_VERSION: &str = "v4.3.1";
@@ -135,7 +136,7 @@ impl KubeVersion {
 }
 
 /// The template's view of capabilities.
-pub struct View(pub Rc<Capabilities>);
+pub struct View(pub Arc<Capabilities>);
 
 impl Object for View {
     fn type_name(&self) -> Cow<'static, str> {
@@ -163,7 +164,7 @@ impl Object for View {
     }
 }
 
-struct KubeVersionView(Rc<Capabilities>);
+struct KubeVersionView(Arc<Capabilities>);
 
 impl Object for KubeVersionView {
     fn type_name(&self) -> Cow<'static, str> {
@@ -211,7 +212,7 @@ impl Object for KubeVersionView {
     }
 }
 
-struct ApiVersions(Rc<Capabilities>);
+struct ApiVersions(Arc<Capabilities>);
 
 impl Object for ApiVersions {
     fn type_name(&self) -> Cow<'static, str> {

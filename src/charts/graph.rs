@@ -282,6 +282,7 @@ fn selected<'a>(node: &Node, nodes: &'a [Node]) -> impl Iterator<Item = usize> +
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::charts::manifests::{Printed, Sheet};
 
     #[test]
     fn objects_are_boxes_and_uses_are_lines() {
@@ -289,8 +290,8 @@ mod tests {
                     spec:\n  template:\n    metadata: {labels: {app: x, y: z}}\n    spec:\n      serviceAccountName: a\n      \
                     volumes: [{configMap: {name: c}}]\n---\nkind: ConfigMap\nmetadata: {name: c}\n---\nkind: ServiceAccount\n\
                     metadata: {name: \"a\"}\n---\nkind: Odd<Kind>\nmetadata: {name: o}\n";
-        let mut printed = super::super::manifests::Printed::default();
-        printed.add("t/templates/a.yaml", text.into());
+        let mut printed = Printed::default();
+        printed.add("t/templates/a.yaml", Sheet::new("t/templates/a.yaml", text.into()));
         let (manifests, hooks) = super::super::manifests::sort(&mut printed, &mut Vec::new()).unwrap();
         let picture = svg("t", &Rendered { manifests, hooks, ..Rendered::default() });
         assert_eq!(picture.matches("<rect x=").count(), 5);

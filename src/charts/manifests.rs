@@ -182,24 +182,51 @@ pub struct Printed {
     /// Why some of them are no text: what a reader of YAML says of their bytes.
     pub broken: BTreeMap<String, &'static str>,
     /// What is in long ones, which somebody else reads while further templates are executed.
-    documents: BTreeMap<String, Lent<Result<Vec<Document>, String>>>,
+    documents: BTreeMap<String, Lent<Documents>>,
 }
 
-impl Printed {
+/// What is in a file, or why it cannot be read.
+type Documents = Result<Vec<Document>, String>;
+
+/// What one template printed, of which somebody else begins to read what is in it.
+pub struct Sheet {
+    text: String,
+    problem: Option<&'static str>,
+    documents: Option<Lent<Documents>>,
+}
+
+impl Sheet {
     /// Shorter texts are read sooner than somebody else begins with them.
     const LONG: usize = 256;
 
-    /// Takes in what a template printed.
-    pub fn add(&mut self, path: &str, bytes: Vec<u8>) {
-        let text = String::from_utf8(bytes).unwrap_or_else(|error| {
-            self.broken.insert(path.to_string(), yaml::octets_problem(error.as_bytes()));
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        });
-        if text.len() > Self::LONG && !path.ends_with(".txt") {
+    /// What the template of that path printed.
+    pub fn new(path: &str, bytes: Vec<u8>) -> Self {
+        let (text, problem) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let bytes = error.as_bytes();
+                (String::from_utf8_lossy(bytes).into_owned(), Some(yaml::octets_problem(bytes)))
+            }
+        };
+        let documents = (text.len() > Self::LONG && !path.ends_with(".txt")).then(|| {
             let text = text.clone();
-            self.documents.insert(path.to_string(), lend(move || documents(&text)));
-        }
-        self.files.insert(path.to_string(), text);
+            lend(move || documents(&text))
+        });
+        Self { text, problem, documents }
+    }
+
+    /// The text; what was none is replaced.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Printed {
+    /// Takes in what a template printed.
+    pub fn add(&mut self, path: &str, sheet: Sheet) {
+        self.broken.extend(sheet.problem.map(|problem| (path.to_string(), problem)));
+        self.documents.extend(sheet.documents.map(|documents| (path.to_string(), documents)));
+        self.files.insert(path.to_string(), sheet.text);
     }
 
     /// What is wrong with the bytes of a file, in Helm's words.
@@ -208,7 +235,7 @@ impl Printed {
     }
 
     /// The documents of a file.
-    fn documents(&mut self, path: &str) -> Result<Vec<Document>, String> {
+    fn documents(&mut self, path: &str) -> Documents {
         if let Some(problem) = self.problem(path) {
             return Err(problem);
         }
@@ -265,7 +292,7 @@ struct Document {
 }
 
 /// The documents of a rendered file.
-fn documents(file: &str) -> Result<Vec<Document>, String> {
+fn documents(file: &str) -> Documents {
     split(file).into_iter().map(Document::read).collect()
 }
 
@@ -360,7 +387,8 @@ mod tests {
             (b"a: \xed\xa0\x80\n", "invalid Unicode character"),
         ] {
             let mut printed = Printed::default();
-            printed.add("z/templates/a.yaml", bytes.to_vec());
+            let path = "z/templates/a.yaml";
+            printed.add(path, Sheet::new(path, bytes.to_vec()));
             let told = sort(&mut printed, &mut Warnings::new()).unwrap_err();
             let wanted = "YAML parse error on z/templates/a.yaml: error converting YAML to JSON: yaml: ";
             assert_eq!(told, format!("{wanted}{problem}"));
@@ -373,7 +401,8 @@ mod tests {
                     helm.sh/hook-weight: \"-5\"\n    helm.sh/hook-delete-policy: hook-succeeded\n---\nkind: Pod\nmetadata:\n  \
                     annotations:\n    helm.sh/hook: never-heard-of\n---\nkind: Service\n";
         let mut printed = Printed::default();
-        printed.add("a/templates/x.yaml", text.into());
+        let path = "a/templates/x.yaml";
+        printed.add(path, Sheet::new(path, text.into()));
         let mut warnings = Warnings::new();
         let (manifests, hooks) = sort(&mut printed, &mut warnings).unwrap();
         let told = "level=INFO msg=\"skipping unknown hooks\" hookTypes=never-heard-of";

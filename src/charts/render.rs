@@ -4,22 +4,28 @@
 //!
 //! ```text
 //! chart + given values -> dependencies -> coalesce -> schema -> templates -> documents -> manifests, hooks, notes
+//!
+//! reading    templates that are read meanwhile          scopes    what templates see
+//! executing  what templates print, by two threads
 //! ```
 
-use super::capabilities::{Capabilities, View};
-use super::chart::{Chart, Crd, Metadata, archive};
-use super::files::Files;
+mod executing;
+mod reading;
+mod scopes;
+
+pub use reading::Reading;
+pub use scopes::Given;
+
+use super::capabilities::Capabilities;
+use super::chart::{Chart, Crd, Metadata};
 use super::manifests::{self, Hook, Manifest, Printed};
-use super::template::{
-    self, Element, Entries, Host, Map as TemplateMap, MapKind, Shelf, Shelved, Source, Templates, Value,
-};
+use super::template::{self, Host, Templates, Value};
 use super::values::{self, Map, Warnings};
-use super::{Error, File, dependencies, functions, schema, version, yaml};
-use crate::base::hand::lend;
+use super::{Error, dependencies, functions, schema, version};
 use crate::base::memory;
+use executing::Job;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
-use std::rc::Rc;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const NOTES: &str = "NOTES.txt";
@@ -123,24 +129,30 @@ fn render_noting(
 ) -> Result<Rendered, Error> {
     // What is wrong is told in the order of values, schema, versions, texts of templates and executions; but the texts need not
     // wait to be read, and executions do not wait for texts that they do not need.
-    let reading = Reading::begin(chart);
+    let reading = chart.reading.take().unwrap_or_else(|| Reading::begin(chart.name(), chart.templates.iter()));
     dependencies::process(chart, given, warnings)
         .map_err(|error| Error::Values(format!("chart dependencies processing failed: {error}")))?;
     let values = values::coalesce(chart, given.clone(), warnings).map_err(Error::Values)?;
-    let sources = Sources::collect(chart, &values, options, capabilities);
-    let templates = reading.templates(&sources);
+    let lent = Arc::new(std::mem::take(chart));
+    let (options, capabilities) = (options.clone(), Arc::new(capabilities.clone()));
+    let given = Given { chart: lent.clone(), values: Arc::new(values), options, capabilities };
+    let rendered = render_given(given, reading, host, warnings);
+    *chart = Arc::unwrap_or_clone(lent);
+    rendered
+}
+
+fn render_given(given: Given, reading: Reading, host: &dyn Host, warnings: &mut Warnings) -> Result<Rendered, Error> {
+    let job = Arc::new(Job::new(given, reading));
+    let Given { chart, values, options, capabilities } = &job.given;
     if !options.skip_schema {
-        schema::validate(chart, &values)?;
+        schema::validate(chart, values)?;
     }
     check_kube_version(&chart.metadata, capabilities)?;
-    let printed = sources.print(&templates, host);
-    check(&templates)?;
-    let mut printed = printed?;
-    memory::leave(templates);
+    let mut printed = job.print(host)?;
     let notes = take_notes(&mut printed.files, chart.name(), options.subchart_notes);
     let (manifests, hooks) = manifests::sort(&mut printed, warnings)
         .map_err(|problem| Error::Manifest { problem, rendered: everything(&printed.files) })?;
-    memory::leave((printed, sources, values));
+    memory::leave(printed);
     Ok(Rendered { manifests, hooks, notes, crds: chart.crds(), warnings: Warnings::new() })
 }
 
@@ -179,243 +191,10 @@ fn everything(files: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// A template of some chart, and what it is executed with.
-struct Renderable<'a> {
-    text: &'a Arc<[u8]>,
-    scope: TemplateMap,
-    base_path: Rc<str>,
-}
-
 /// What every template prints, by path. Partials (`_*`) print nothing.
-pub fn templates(
-    chart: &Chart,
-    values: &Map,
-    options: &ReleaseOptions,
-    capabilities: &Capabilities,
-    host: &dyn Host,
-) -> Result<Printed, Error> {
-    let sources = Sources::collect(chart, values, options, capabilities);
-    let templates = Reading::begin(chart).templates(&sources);
-    // What executions have to say is of no use where a text cannot be read.
-    check(&templates)?;
-    sources.print(&templates, host)
-}
-
-/// The templates of a tree of charts, by path.
-struct Sources<'a>(BTreeMap<String, Renderable<'a>>);
-
-impl<'a> Sources<'a> {
-    fn collect(chart: &'a Chart, values: &Map, options: &ReleaseOptions, capabilities: &Capabilities) -> Self {
-        let capabilities = Value::Object(Rc::new(View(Rc::new(capabilities.clone()))));
-        let scopes = Scopes { release: release(options), capabilities };
-        let mut found = BTreeMap::new();
-        scopes.collect(chart, chart.name(), true, Value::from_table(values), &mut found);
-        Self(found)
-    }
-
-    /// What is wrong with the first template that is no text.
-    fn octets_problem(&self) -> Option<&'static str> {
-        let broken = self.0.values().find(|one| std::str::from_utf8(one.text).is_err())?;
-        Some(yaml::octets_problem(broken.text))
-    }
-
-    fn print(&self, set: &Templates<'_>, host: &dyn Host) -> Result<Printed, Error> {
-        let mut printed = Printed::default();
-        for path in order(&self.0) {
-            if path.rsplit('/').next().unwrap_or(path).starts_with('_') {
-                continue;
-            }
-            let renderable = &self.0[path];
-            let place = [("Name", Value::from(path)), ("BasePath", Value::from(&*renderable.base_path))];
-            renderable.scope.set("Template", with_kind(Value::map_from(place)));
-            let data = Value::Map(renderable.scope.with_kind(MapKind::Values));
-            let bytes = set.execute(path, &data, host).map_err(|error| execution_error(&error))?;
-            let is_odd = memchr::memmem::find(&bytes, REPLACED.as_bytes()).is_some();
-            printed.add(path, bytes);
-            // Templates are read as texts: what was none in one of them is a sign that stands for it.
-            if is_odd && let Some(problem) = self.octets_problem() {
-                printed.broken.insert(path.to_string(), problem);
-            }
-        }
-        Ok(printed)
-    }
-}
-
-/// What stands for bytes that are no text.
-const REPLACED: &str = "\u{fffd}";
-
-/// Templates that are being read.
-struct Reading {
-    shelf: Arc<Shelf>,
-    begun: HashMap<String, (Source, usize)>,
-}
-
-impl Reading {
-    /// Less text is read sooner than somebody else begins with it.
-    const LONG: usize = 16 << 10;
-
-    /// Begins with what does not depend on values: the chart's own templates.
-    fn begin(chart: &Chart) -> Self {
-        let mut reading = Self { shelf: Arc::new(Shelf::new(functions::find)), begun: HashMap::new() };
-        let base = chart.name();
-        let source =
-            |file: &File| Source { name: archive::clean(&format!("{base}/{}", file.name)), text: file.data.clone() };
-        reading.add(chart.templates.iter().map(source).collect());
-        reading
-    }
-
-    fn add(&mut self, more: Vec<Source>) {
-        let is_long = more.iter().map(|source| source.text.len()).sum::<usize>() > Self::LONG;
-        let places = self.shelf.add(more.clone());
-        self.begun.extend(more.into_iter().zip(places).map(|(source, at)| (source.name.clone(), (source, at))));
-        if is_long {
-            let shelf = self.shelf.clone();
-            lend(move || shelf.read());
-        }
-    }
-
-    /// Begins with all that was not begun, and gives the set of all templates of the sources: it need not be read for that.
-    fn templates(mut self, sources: &Sources) -> Templates<'static> {
-        let is_begun = |source: &Source| {
-            self.begun.get(&source.name).is_some_and(|(begun, _)| Arc::ptr_eq(&begun.text, &source.text))
-        };
-        let all = sources.0.iter().map(|(path, one)| Source { name: path.clone(), text: one.text.clone() });
-        let more = all.filter(|source| !is_begun(source)).collect();
-        self.add(more);
-        let in_order = order(&sources.0).into_iter().filter_map(|path| self.begun.remove(path)).collect();
-        Templates::shelved(Shelved::new(self.shelf.clone(), in_order), functions::find)
-    }
-}
-
-/// The error of the first template that cannot be read.
-fn check(templates: &Templates) -> Result<(), Error> {
-    templates.problem().map_or(Ok(()), |(path, error)| Err(parse_error(path, error)))
-}
-
-fn with_kind(value: Value) -> Value {
-    match value {
-        Value::Map(map) => Value::Map(map.with_kind(MapKind::Values)),
-        other => other,
-    }
-}
-
-/// Deeper paths first and among equals from Z to A, so that what is defined further up wins.
-fn order<'a>(found: &'a BTreeMap<String, Renderable>) -> Vec<&'a str> {
-    let mut paths: Vec<(usize, &str)> =
-        found.keys().map(|path| (path.bytes().filter(|byte| *byte == b'/').count(), path.as_str())).collect();
-    paths.sort_by(|a, b| b.cmp(a));
-    paths.into_iter().map(|(_, path)| path).collect()
-}
-
-/// What is the same for all charts of a tree.
-struct Scopes {
-    release: Value,
-    capabilities: Value,
-}
-
-impl Scopes {
-    fn collect<'a>(
-        &self,
-        chart: &'a Chart,
-        path: &str,
-        is_root: bool,
-        own: Value,
-        found: &mut BTreeMap<String, Renderable<'a>>,
-    ) -> TemplateMap {
-        let scope = TemplateMap::new(Entries::new());
-        let subcharts = TemplateMap::new(Entries::new());
-        let own = match own {
-            Value::Map(map) => map,
-            _ => TemplateMap::new(Entries::new()),
-        };
-        scope.set("Chart", metadata(&chart.metadata, is_root));
-        scope.set("Files", Value::Object(Rc::new(Files::new(&chart.files))));
-        scope.set("Release", self.release.clone());
-        scope.set("Capabilities", self.capabilities.clone());
-        scope.set("Values", Value::Map(own.with_kind(MapKind::Values)));
-        scope.set("Subcharts", Value::Map(subcharts.clone()));
-        for subchart in &chart.dependencies {
-            let values = own.get(subchart.name()).unwrap_or_default();
-            let inner = self.collect(subchart, &format!("{path}/charts/{}", subchart.name()), false, values, found);
-            subcharts.set(subchart.name(), Value::Map(inner));
-        }
-        let base_path: Rc<str> = format!("{path}/templates").into();
-        for file in &chart.templates {
-            // A library has only parts for others.
-            if chart.is_library() && !file.base().starts_with('_') {
-                continue;
-            }
-            let renderable = Renderable { text: &file.data, scope: scope.clone(), base_path: base_path.clone() };
-            found.insert(archive::clean(&format!("{path}/{}", file.name)), renderable);
-        }
-        scope
-    }
-}
-
-fn release(options: &ReleaseOptions) -> Value {
-    Value::map_from([
-        ("Name", Value::from(options.name.as_str())),
-        ("Namespace", options.namespace.as_str().into()),
-        ("IsUpgrade", options.is_upgrade.into()),
-        ("IsInstall", options.is_install.into()),
-        ("Revision", options.revision.into()),
-        ("Service", "Helm".into()),
-    ])
-}
-
-/// An entry of `import-values`, which is a map of texts once it was followed.
-fn imported(wanted: &values::Value) -> Value {
-    match Value::from_json(wanted) {
-        Value::Map(map) => Value::Map(map.with_kind(MapKind::Of(Element::Str))),
-        other => other,
-    }
-}
-
-/// `.Chart`: the fields under Go's names.
-fn metadata(metadata: &Metadata, is_root: bool) -> Value {
-    let text = |text: &str| Value::from(text);
-    let texts = |texts: &[String]| Value::list(texts.iter().map(|text| Value::from(text.as_str())).collect());
-    let maintainers = metadata
-        .maintainers
-        .iter()
-        .map(|one| Value::map_from([("Name", text(&one.name)), ("Email", text(&one.email)), ("URL", text(&one.url))]));
-    let dependencies = metadata.dependencies.iter().map(|one| {
-        Value::map_from([
-            ("Name", text(&one.name)),
-            ("Version", text(&one.version)),
-            ("Repository", text(&one.repository)),
-            ("Condition", text(&one.condition)),
-            ("Tags", texts(&one.tags)),
-            ("Enabled", one.enabled.into()),
-            ("ImportValues", Value::list(one.import_values.iter().map(imported).collect())),
-            ("Alias", text(&one.alias)),
-        ])
-    });
-    let annotations = metadata.annotations.iter().map(|(key, value)| (key.as_str().into(), text(value)));
-    let annotations_kind = match metadata.has_annotations {
-        true => MapKind::Of(Element::Str),
-        false => MapKind::NilOf(Element::Str),
-    };
-    Value::map_from([
-        ("Name", text(&metadata.name)),
-        ("Home", text(&metadata.home)),
-        ("Sources", texts(&metadata.sources)),
-        ("Version", text(&metadata.version)),
-        ("Description", text(&metadata.description)),
-        ("Keywords", texts(&metadata.keywords)),
-        ("Maintainers", Value::list(maintainers.collect())),
-        ("Icon", text(&metadata.icon)),
-        ("APIVersion", text(&metadata.api_version)),
-        ("Condition", text(&metadata.condition)),
-        ("Tags", text(&metadata.tags)),
-        ("AppVersion", text(&metadata.app_version)),
-        ("Deprecated", metadata.deprecated.into()),
-        ("Annotations", Value::Map(TemplateMap::of(annotations_kind, annotations.collect()))),
-        ("KubeVersion", text(&metadata.kube_version)),
-        ("Dependencies", Value::list(dependencies.collect())),
-        ("Type", text(&metadata.kind)),
-        ("IsRoot", is_root.into()),
-    ])
+pub fn templates(given: Given, host: &dyn Host) -> Result<Printed, Error> {
+    let reading = Reading::begin(given.chart.name(), given.chart.templates.iter());
+    Job::new(given, reading).print_in_order(host)
 }
 
 /// The name that `--name-template` makes.

@@ -6,6 +6,7 @@ use super::archive::{self, LARGEST_CHART, LARGEST_FILE};
 use super::ignore::{self, Rules};
 use super::{Chart, File, Lock};
 use crate::base::hand::{Lent, lend};
+use crate::charts::render::Reading;
 use crate::charts::schema::Schema;
 use crate::charts::values::{Map, Warning, load_values};
 use crate::charts::{Error, decode};
@@ -27,7 +28,7 @@ const DEEPEST_CHART: usize = 32;
 pub fn load(path: &Path) -> Result<Chart, Error> {
     let found = std::fs::metadata(path).map_err(|error| Error::io("stat", path, &error))?;
     if found.is_dir() {
-        return load_folder(path).and_then(supported);
+        return load_folder(path, false).and_then(supported);
     }
     Chart::load_archive(&packed(path)?[..]).and_then(supported)
 }
@@ -41,7 +42,7 @@ pub fn open(path: &Path) -> Result<Chart, Error> {
             let why = Error::io("open", &metadata, &error);
             return Err(Error::Chart(format!("unable to detect chart at {}: {why}", metadata.display())));
         }
-        return load(path);
+        return load_folder(path, true).and_then(supported);
     }
     let files = archive::read(&packed(path)?[..]);
     let files = files.map_err(|why| Error::Chart(format!("unable to load chart archive: {why}")))?;
@@ -75,6 +76,8 @@ fn supported(chart: Chart) -> Result<Chart, Error> {
 const METADATA: &str = "Chart.yaml";
 /// The name of the file with a chart's values.
 const VALUES: &str = "values.yaml";
+/// How the names of templates begin.
+const TEMPLATES: &str = "templates/";
 /// The names of the files that charts of version 1 have.
 const REQUIREMENTS: &str = "requirements.yaml";
 const REQUIREMENTS_LOCK: &str = "requirements.lock";
@@ -92,19 +95,24 @@ const OLD: [(&str, &str); 2] = [
 /// Values of fewer bytes are read sooner than somebody else begins with them.
 const LONG: u64 = 8 << 10;
 
-/// Values that are read before it is known whether they are the chart's, unless they cannot be.
-type Ahead = Lent<Option<Values>>;
+/// What somebody else does while a chart's files are looked at.
+struct Ahead {
+    /// The values, before it is known whether they are the chart's; nothing if they cannot be read.
+    values: Lent<Option<Values>>,
+    /// Whether templates are next, as the chart is rendered.
+    is_rendered: bool,
+}
 
 struct Values {
     data: Arc<[u8]>,
     values: Map,
 }
 
-/// A chart's folder. Long values are read while the other files are looked for.
-fn load_folder(folder: &Path) -> Result<Chart, Error> {
+/// A chart's folder. Long values are read while the other files are looked for, and then templates if it `is_rendered`.
+fn load_folder(folder: &Path, is_rendered: bool) -> Result<Chart, Error> {
     let path = folder.join(VALUES);
     let is_long = std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() > LONG);
-    let ahead = is_long.then(|| lend(move || read_ahead(&path)));
+    let ahead = is_long.then(|| Ahead { values: lend(move || read_ahead(&path)), is_rendered });
     let files = read_folder(folder)?;
     chart(files, ahead, 0, &mut { LARGEST_CHART })
 }
@@ -259,6 +267,10 @@ fn chart(files: Vec<File>, mut ahead: Option<Ahead>, depth: usize, left: &mut u6
             chart.metadata.api_version = "v1".into();
         }
     }
+    if ahead.as_ref().is_some_and(|ahead| ahead.is_rendered) {
+        let templates = files.iter().filter(|file| file.name.starts_with(TEMPLATES));
+        chart.reading = Some(Reading::begin(chart.name(), templates));
+    }
     let mut inner = Inner::new();
     for file in &files {
         place(&mut chart, file, &mut ahead, &mut inner)?;
@@ -287,7 +299,7 @@ fn place(chart: &mut Chart, file: &File, ahead: &mut Option<Ahead>, inner: &mut 
         }
         REQUIREMENTS => fill(chart, file)?,
         REQUIREMENTS_LOCK => chart.lock = Some(lock(file)?),
-        name if name.starts_with("templates/") => chart.templates.push(file.clone()),
+        name if name.starts_with(TEMPLATES) => chart.templates.push(file.clone()),
         name => match name.strip_prefix("charts/") {
             Some(within) if !name.ends_with(".prov") => {
                 let folder = within.split('/').next().unwrap_or(within);
@@ -307,7 +319,7 @@ fn place(chart: &mut Chart, file: &File, ahead: &mut Option<Ahead>, inner: &mut 
 }
 
 fn own_values(file: &File, ahead: &mut Option<Ahead>) -> Result<Map, Error> {
-    match ahead.take().and_then(Lent::get).flatten().filter(|ahead| ahead.data == file.data) {
+    match ahead.take().and_then(|ahead| ahead.values.get()).flatten().filter(|ahead| ahead.data == file.data) {
         Some(ahead) => Ok(ahead.values),
         None => load_values(&file.data).map_err(|problem| cannot(file, &problem)),
     }

@@ -9,6 +9,7 @@ pub mod pattern;
 pub use load::{load_files, read_folder, tell_oddities};
 pub use metadata::{Dependency, Lock, Maintainer, Metadata, number_text, printable};
 
+use super::render::Reading;
 use super::schema::Schema;
 use super::values::Map;
 use super::{Error, decode};
@@ -76,6 +77,8 @@ pub struct Chart {
     pub raw: Vec<File>,
     /// Charts of `charts/`.
     pub dependencies: Vec<Chart>,
+    /// Its templates, if somebody reads them already.
+    pub reading: Option<Reading>,
 }
 
 impl Chart {
@@ -84,7 +87,8 @@ impl Chart {
         load::load(path)
     }
 
-    /// The same for commands that take charts of any version: what is no chart is told in fewer words.
+    /// The same for commands that render charts or take any version: templates are read meanwhile, and what is no chart is told in
+    /// fewer words.
     pub fn open(path: &Path) -> Result<Self, Error> {
         load::open(path)
     }

@@ -8,12 +8,13 @@ mod objects;
 
 use super::capabilities::Capabilities;
 use super::chart::Chart;
-use super::render::{ReleaseOptions, templates};
+use super::render::{Given, ReleaseOptions, templates};
 use super::schema::Schema;
 use super::values::{self, Map, Value, Warning, Warnings};
 use super::{Error, KubeVersion, decode, dependencies, schema, template};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -180,7 +181,10 @@ impl Linter<'_> {
             is_install: false,
             ..ReleaseOptions::default()
         };
-        match templates(&chart, &values, &options, &capabilities, &Linting(self.say)) {
+        let (chart, capabilities) = (Arc::new(chart), Arc::new(capabilities));
+        let given =
+            Given { chart: chart.clone(), values: Arc::new(values), options, capabilities: capabilities.clone() };
+        match templates(given, &Linting(self.say)) {
             Err(error) => self.tell(Severity::Error, FOLDER, error.to_string()),
             Ok(rendered) => self.rendered(&chart, &rendered, &capabilities),
         }

@@ -15,7 +15,7 @@ use super::quote::quote;
 use super::shelf::Shelved;
 use super::stack;
 use super::text::Text;
-use super::value::Value;
+use super::value::{self, Value};
 use crate::charts::values::Warning;
 
 /// How often a template may include itself, directly or not (Helm's limit).
@@ -47,6 +47,11 @@ pub trait Host {
         rand::Rng::fill_bytes(&mut rand::rng(), buffer);
     }
 
+    /// Whether it answers as [`Offline`] does, so that anybody may ask that one instead.
+    fn is_offline(&self) -> bool {
+        false
+    }
+
     /// Whether a missing key is an error (`--strict`).
     fn strict(&self) -> bool {
         false
@@ -64,7 +69,11 @@ pub trait Host {
 /// A host without a cluster.
 pub struct Offline;
 
-impl Host for Offline {}
+impl Host for Offline {
+    fn is_offline(&self) -> bool {
+        true
+    }
+}
 
 /// A set of named templates that can call each other.
 pub struct Templates<'p> {
@@ -115,7 +124,8 @@ impl<'p> Templates<'p> {
     }
 
     /// A set of templates that are read when they are needed.
-    pub fn shelved(shelved: Shelved, finder: Finder) -> Self {
+    pub fn shelved(shelved: Shelved) -> Self {
+        let finder = shelved.finder();
         Templates { shelved: Some(shelved), ..Templates::new(finder) }
     }
 
@@ -128,7 +138,7 @@ impl<'p> Templates<'p> {
     /// are empty.
     pub fn parse(&mut self, name: &str, text: &str) -> Result<(), Error> {
         let parsed = parser::parse(name, text, self.finder)?;
-        parsed.into_trees().for_each(|tree| self.associate(Rc::new(tree)));
+        parsed.trees().for_each(|tree| self.associate(Rc::new(tree)));
         Ok(())
     }
 
@@ -152,6 +162,11 @@ impl<'p> Templates<'p> {
     /// Executes a template. Where a value was missing nothing is written, as Helm has it.
     pub fn execute(&self, name: &str, data: &Value, host: &dyn Host) -> Result<Vec<u8>, Error> {
         self.execute_bytes(name, data, host).map(without_missing)
+    }
+
+    /// The same, and whether it changed what was [given](Value::give).
+    pub fn execute_watching(&self, name: &str, data: &Value, host: &dyn Host) -> (Result<Vec<u8>, Error>, bool) {
+        value::watch_changes(|| self.execute(name, data, host))
     }
 
     /// Executes a template as Go does: `<no value>` stays.
@@ -268,7 +283,7 @@ impl Engine<'_> {
         }
         let trees = parser::parse(ROOT, &text.as_str(), self.templates.finder)
             .map_err(|error| Error::wrapping(format!("cannot parse template {}: ", quote(text, false)), error))?;
-        let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.into_trees().map(Rc::new).collect());
+        let trees: Rc<Vec<Rc<Tree>>> = Rc::new(trees.trees().map(Rc::new).collect());
         self.world.texts.parsed.borrow_mut().insert(text.clone(), trees.clone());
         Ok(trees)
     }

@@ -46,7 +46,7 @@ pub use moment::parse as parse_time;
 pub use number::{Bad, format_float, json_float, parse_float, parse_int, parse_uint};
 pub use parser::Finder;
 pub use quote::{is_print, letters, quote, quote_letter, unquote};
-pub use shelf::{Shelf, Shelved, Source};
+pub use shelf::{Contents, Shelf, Shelved, Source};
 pub use stack::run as on_stack;
 pub use text::{Text, lossy};
 pub use value::{Element, IntType, List, Map, MapKind, Object, UintType, Value};

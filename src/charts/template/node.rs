@@ -14,19 +14,23 @@ use super::lexer::Span;
 use super::quote;
 use super::text::Text;
 
-/// A text that was read, by whatever thread, with the names and roots of its trees.
+/// A text that was read, by whatever thread and for all of them, with the names and roots of its trees.
 pub struct Parsed {
-    pub(super) code: Code,
+    pub(super) code: Arc<Code>,
     pub(super) trees: Vec<(Arc<str>, Run)>,
 }
 
 impl Parsed {
-    /// The trees, for the thread that executes them.
-    pub(super) fn into_trees(self) -> impl Iterator<Item = Tree> {
+    /// The trees, for a thread that executes them.
+    pub(super) fn trees(&self) -> impl Iterator<Item = Tree> {
         let strings = Rc::new(self.code.strings.iter().map(|_| OnceCell::new()).collect::<Vec<_>>());
-        let code = Rc::new(self.code);
-        let tree = move |(name, root)| Tree { name, code: code.clone(), strings: strings.clone(), root };
-        self.trees.into_iter().map(tree)
+        let tree = move |(name, root): &(Arc<str>, Run)| Tree {
+            name: name.clone(),
+            code: self.code.clone(),
+            strings: strings.clone(),
+            root: *root,
+        };
+        self.trees.iter().map(tree)
     }
 }
 
@@ -35,7 +39,7 @@ pub(super) struct Tree {
     /// The template's own name.
     pub name: Arc<str>,
     /// What it was read from.
-    pub code: Rc<Code>,
+    pub code: Arc<Code>,
     /// The values of text constants that somebody asked for: most templates of a chart are never executed.
     strings: Rc<Vec<OnceCell<Text>>>,
     pub root: Run,

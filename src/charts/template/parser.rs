@@ -40,7 +40,7 @@ pub fn parse(name: &str, text: &str, finder: Finder) -> Result<Parsed, Error> {
     };
     let root = parser.top()?;
     parser.add(name.into(), root)?;
-    Ok(Parsed { code: parser.code, trees: parser.trees })
+    Ok(Parsed { code: Arc::new(parser.code), trees: parser.trees })
 }
 
 /// What ended a list.

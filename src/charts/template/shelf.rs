@@ -49,8 +49,8 @@ struct Places {
 enum Place {
     Unread(Source),
     BeingRead,
-    /// Without what was read if somebody has taken it, or if reading broke off.
-    Read(Option<Result<Parsed, Error>>),
+    /// Nothing if it could not be read by who tried.
+    Read(Option<Arc<Parsed>>),
 }
 
 impl Place {
@@ -102,28 +102,26 @@ impl Shelf {
     /// Whether there was one to read.
     fn read_next(&self) -> bool {
         let next = self.places().next();
-        let Some((at, source)) = next else { return false };
-        let mut reading = Reading { shelf: self, at, parsed: None };
-        reading.parsed = Some(source.parse(self.finder));
-        true
+        next.map(|(at, source)| self.read_one(at, &source)).is_some()
     }
 
-    /// Takes what is in one of the texts; nothing if somebody has taken it, or if reading broke off. Waiting for another who reads
-    /// it, it reads what nobody reads.
-    fn take(&self, at: usize) -> Option<Result<Parsed, Error>> {
+    fn read_one(&self, at: usize, source: &Source) {
+        let mut reading = Reading { shelf: self, at, parsed: None };
+        reading.parsed = source.parse(self.finder).ok().map(Arc::new);
+    }
+
+    /// What is in one of the texts; nothing if it could not be read by who tried. Waiting for another who reads it, it reads what
+    /// nobody reads.
+    fn get(&self, at: usize) -> Option<Arc<Parsed>> {
         loop {
-            let mut places = self.places();
-            match std::mem::replace(&mut places.all[at], Place::Read(None)) {
-                Place::Read(parsed) => return parsed,
-                Place::Unread(source) => {
-                    drop(places);
-                    return Some(source.parse(self.finder));
-                }
-                Place::BeingRead => places.all[at] = Place::BeingRead,
-            }
-            drop(places);
-            if !self.read_next() {
-                self.wait_for(at);
+            let begun = match &mut self.places().all[at] {
+                Place::Read(parsed) => return parsed.clone(),
+                place => place.begin(),
+            };
+            match begun {
+                Some(source) => self.read_one(at, &source),
+                None if self.read_next() => {}
+                None => self.wait_for(at),
             }
         }
     }
@@ -145,7 +143,7 @@ impl Shelf {
 struct Reading<'s> {
     shelf: &'s Shelf,
     at: usize,
-    parsed: Option<Result<Parsed, Error>>,
+    parsed: Option<Arc<Parsed>>,
 }
 
 impl Drop for Reading<'_> {
@@ -158,74 +156,92 @@ impl Drop for Reading<'_> {
     }
 }
 
-/// The templates of texts that lie on a shelf, for the thread that executes them. Later definitions win over earlier ones, unless
-/// they are empty.
-pub struct Shelved {
+/// Texts that lie on a shelf, in the order in which their templates are defined, and the names that these may have: for all threads.
+pub struct Contents {
     shelf: Arc<Shelf>,
-    texts: Vec<Lying>,
+    texts: Vec<(Source, usize)>,
     names: Names<String, Name>,
 }
 
-/// A text, and what is in it once somebody needed it.
-struct Lying {
-    source: Source,
+/// A name that texts may define.
+struct Name {
+    /// Its place among the names.
     at: usize,
-    trees: OnceCell<Result<Vec<Rc<Tree>>, Error>>,
+    texts: Vec<usize>,
 }
 
-/// A name that texts may define, and its template once somebody needed it.
-#[derive(Default)]
-struct Name {
-    texts: Vec<usize>,
-    tree: OnceCell<Option<Rc<Tree>>>,
+impl Contents {
+    /// Those of texts with their places on the shelf.
+    pub fn new(shelf: Arc<Shelf>, texts: Vec<(Source, usize)>) -> Self {
+        let mut names = Names::<String, Name>::default();
+        for (text, (source, _)) in texts.iter().enumerate() {
+            let mut define = |name: &str| match names.get_mut(name) {
+                Some(name) if name.texts.last() == Some(&text) => {}
+                Some(name) => name.texts.push(text),
+                None => {
+                    names.insert(name.to_string(), Name { at: names.len(), texts: vec![text] });
+                }
+            };
+            define(&source.name);
+            may_define(&lossy(&source.text), &mut define);
+        }
+        Self { shelf, texts, names }
+    }
+
+    /// The first that is no text, by its name.
+    pub fn broken(&self) -> Option<&[u8]> {
+        let broken = self.texts.iter().filter(|(source, _)| std::str::from_utf8(&source.text).is_err());
+        broken.min_by_key(|(source, _)| &source.name).map(|(source, _)| &source.text[..])
+    }
+}
+
+/// What is in such texts, for one thread that executes their templates. Later definitions win over earlier ones, unless they are
+/// empty.
+pub struct Shelved {
+    contents: Arc<Contents>,
+    /// By text, once somebody needed it.
+    trees: Vec<OnceCell<Result<Vec<Rc<Tree>>, Error>>>,
+    /// By name, once somebody asked for it.
+    winners: Vec<OnceCell<Option<Rc<Tree>>>>,
 }
 
 impl Shelved {
-    /// The templates of these texts, each with its place, in the order in which they are defined.
-    pub fn new(shelf: Arc<Shelf>, sources: Vec<(Source, usize)>) -> Self {
-        let lying = |(source, at)| Lying { source, at, trees: OnceCell::new() };
-        let mut shelved = Self { shelf, texts: sources.into_iter().map(lying).collect(), names: Names::default() };
-        for (at, lying) in shelved.texts.iter().enumerate() {
-            let mut define = |name: &str| match shelved.names.get_mut(name) {
-                Some(name) if name.texts.last() == Some(&at) => {}
-                Some(name) => name.texts.push(at),
-                None => {
-                    shelved.names.insert(name.to_string(), Name { texts: vec![at], ..Name::default() });
-                }
-            };
-            define(&lying.source.name);
-            may_define(&lossy(&lying.source.text), &mut define);
-        }
-        shelved
+    /// What is in these.
+    pub fn new(contents: Arc<Contents>) -> Self {
+        let trees = contents.texts.iter().map(|_| OnceCell::new()).collect();
+        let winners = contents.names.iter().map(|_| OnceCell::new()).collect();
+        Self { contents, trees, winners }
+    }
+
+    /// The functions that templates call.
+    pub(super) fn finder(&self) -> Finder {
+        self.contents.shelf.finder
     }
 
     /// The template of that name, if there is one. What a text has that cannot be read is not there.
     pub(super) fn find(&self, name: &str) -> Option<&Rc<Tree>> {
-        let found = self.names.get(name)?;
-        let tree = || {
-            let trees = found.texts.iter().filter_map(|at| self.trees(*at).as_ref().ok()).flatten();
-            let last = trees
-                .filter(|tree| *tree.name == *name)
-                .reduce(|before, tree| if tree.is_empty() { before } else { tree });
-            last.cloned()
+        let found = self.contents.names.get(name)?;
+        let winner = || {
+            let trees = found.texts.iter().filter_map(|text| self.trees(*text).as_ref().ok()).flatten();
+            let own = trees.filter(|tree| *tree.name == *name);
+            own.reduce(|before, tree| if tree.is_empty() { before } else { tree }).cloned()
         };
-        found.tree.get_or_init(tree).as_ref()
+        self.winners[found.at].get_or_init(winner).as_ref()
     }
 
-    fn trees(&self, at: usize) -> &Result<Vec<Rc<Tree>>, Error> {
-        let text = &self.texts[at];
-        text.trees.get_or_init(|| {
+    fn trees(&self, text: usize) -> &Result<Vec<Rc<Tree>>, Error> {
+        self.trees[text].get_or_init(|| {
+            let (source, at) = &self.contents.texts[text];
             // What cannot be read somewhere else, where the stack is smaller, may well be here.
-            let parsed = self.shelf.take(text.at).filter(Result::is_ok);
-            let parsed = parsed.unwrap_or_else(|| text.source.parse(self.shelf.finder));
-            Ok(parsed?.into_trees().map(Rc::new).collect())
+            let parsed = self.contents.shelf.get(*at).map_or_else(|| source.parse(self.finder()).map(Arc::new), Ok)?;
+            Ok(parsed.trees().map(Rc::new).collect())
         })
     }
 
     /// The first text that cannot be read, by its name, and why.
     pub fn problem(&self) -> Option<(&str, &Error)> {
-        let problem = |at: usize| Some((self.texts[at].source.name.as_str(), self.trees(at).as_ref().err()?));
-        (0..self.texts.len()).find_map(problem)
+        let problem = |text: usize| Some((self.contents.texts[text].0.name.as_str(), self.trees(text).as_ref().err()?));
+        (0..self.trees.len()).find_map(problem)
     }
 }
 
@@ -270,12 +286,12 @@ mod tests {
         let shelf = Arc::new(Shelf::new(functions::find));
         let sources: Vec<_> = texts.iter().map(|(name, text)| source(name, text)).collect();
         let places = shelf.add(sources.clone());
-        Shelved::new(shelf, sources.into_iter().zip(places).collect())
+        Shelved::new(Arc::new(Contents::new(shelf, sources.into_iter().zip(places).collect())))
     }
 
     /// How many texts were read.
     fn read(shelved: &Shelved) -> usize {
-        shelved.texts.iter().filter(|text| text.trees.get().is_some()).count()
+        shelved.trees.iter().filter(|trees| trees.get().is_some()).count()
     }
 
     #[test]
@@ -322,7 +338,7 @@ mod tests {
             let parsed = source("own", text).parse(functions::find).unwrap();
             let mut expected = vec!["own".to_string()];
             may_define(text, &mut |name| expected.push(name.to_string()));
-            for tree in parsed.into_trees() {
+            for tree in parsed.trees() {
                 assert!(expected.contains(&tree.name.to_string()), "{:?} of {text}: {expected:?}", tree.name);
             }
         }
@@ -335,7 +351,7 @@ mod tests {
         let texts: Vec<_> = (0..200).map(text).collect();
         let texts: Vec<_> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let shelved = shelved(&texts);
-        let shelf = shelved.shelf.clone();
+        let shelf = shelved.contents.shelf.clone();
         let other = thread::spawn(move || shelf.read());
         for at in 0..200 {
             assert_eq!(shelved.find(&format!("t{at}")).unwrap().code.name, at.to_string());
@@ -347,7 +363,7 @@ mod tests {
     #[test]
     fn a_text_whose_reader_broke_off_is_read_again() {
         let shelved = shelved(&[("a", "{{ define \"x\" }}1{{ end }}")]);
-        let shelf = shelved.shelf.clone();
+        let shelf = shelved.contents.shelf.clone();
         let (at, _) = shelf.places().next().unwrap();
         let other = thread::spawn(move || drop(Reading { shelf: &shelf, at, parsed: None }));
         assert_eq!(shelved.find("x").unwrap().code.name, "a");

@@ -1,7 +1,7 @@
 //! What a template computes with: Go's values with as much of their types as a template can see.
 
 use std::borrow::Cow;
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::fmt;
 use std::rc::Rc;
 
@@ -177,7 +177,25 @@ impl std::ops::Deref for List {
 pub struct Map {
     /// The type, other than the plain `map[string]interface {}`.
     pub kind: MapKind,
-    entries: Rc<RefCell<Entries>>,
+    shared: Rc<Shared>,
+}
+
+/// What all holders of a map share.
+struct Shared {
+    /// Whether a template can only have got it from outside, where others get it as well.
+    is_given: Cell<bool>,
+    entries: RefCell<Entries>,
+}
+
+thread_local! {
+    /// Whether a map of this thread that was given has changed.
+    static HAS_CHANGED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does something; whether it changed a map that was [given](Value::give).
+pub(super) fn watch_changes<R>(work: impl FnOnce() -> R) -> (R, bool) {
+    HAS_CHANGED.set(false);
+    (work(), HAS_CHANGED.get())
 }
 
 /// The map types that templates meet.
@@ -203,7 +221,7 @@ impl Map {
 
     /// A map of some type.
     pub fn of(kind: MapKind, entries: Entries) -> Self {
-        Map { kind, entries: Rc::new(RefCell::new(entries)) }
+        Map { kind, shared: Rc::new(Shared { is_given: Cell::new(false), entries: RefCell::new(entries) }) }
     }
 
     /// Whether it is Go's nil map, which is empty but encodes as null.
@@ -213,32 +231,39 @@ impl Map {
 
     /// The value of a key, if it is there.
     pub fn get(&self, key: &str) -> Option<Value> {
-        self.entries.borrow().get(key).cloned()
+        self.shared.entries.borrow().get(key).cloned()
     }
 
     /// Whether the key is there.
     pub fn contains(&self, key: &str) -> bool {
-        self.entries.borrow().contains_key(key)
+        self.shared.entries.borrow().contains_key(key)
     }
 
     /// Sets a key, for every holder of this map.
     pub fn set(&self, key: impl Into<Rc<str>>, value: Value) {
-        self.entries.borrow_mut().insert(key.into(), value);
+        self.to_change().insert(key.into(), value);
     }
 
     /// Takes a key away, for every holder of this map.
     pub fn remove(&self, key: &str) {
-        self.entries.borrow_mut().remove(key);
+        self.to_change().remove(key);
+    }
+
+    fn to_change(&self) -> RefMut<'_, Entries> {
+        if self.shared.is_given.get() {
+            HAS_CHANGED.set(true);
+        }
+        self.shared.entries.borrow_mut()
     }
 
     /// The entries, to look at. The map may not be changed meanwhile.
     pub fn view(&self) -> Ref<'_, Entries> {
-        self.entries.borrow()
+        self.shared.entries.borrow()
     }
 
     /// How many keys.
     pub fn len(&self) -> usize {
-        self.entries.borrow().len()
+        self.shared.entries.borrow().len()
     }
 
     /// Whether there are none.
@@ -248,29 +273,29 @@ impl Map {
 
     /// The entries as they are now.
     pub fn entries(&self) -> Entries {
-        self.entries.borrow().clone()
+        self.shared.entries.borrow().clone()
     }
 
     /// Keys and values as they are now, for one who changes the map meanwhile.
     pub fn pairs(&self) -> Vec<(Rc<str>, Value)> {
-        self.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.shared.entries.borrow().iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Looks at every entry. The map may not be changed meanwhile.
     pub fn each(&self, mut look: impl FnMut(&Rc<str>, &Value)) {
-        for (key, value) in self.entries.borrow().iter() {
+        for (key, value) in self.shared.entries.borrow().iter() {
             look(key, value);
         }
     }
 
     /// Whether both are one and the same map.
     pub fn same(&self, other: &Map) -> bool {
-        Rc::ptr_eq(&self.entries, &other.entries)
+        Rc::ptr_eq(&self.shared, &other.shared)
     }
 
     /// The same map under another type.
     pub fn with_kind(&self, kind: MapKind) -> Map {
-        Map { kind, entries: self.entries.clone() }
+        Map { kind, shared: self.shared.clone() }
     }
 
     /// What its values are.
@@ -343,6 +368,15 @@ pub trait Object {
 }
 
 impl Value {
+    /// Marks its maps, however deep, as given to templates from outside.
+    pub fn give(&self) {
+        match self {
+            Value::Map(map) if !map.shared.is_given.replace(true) => map.each(|_, value| value.give()),
+            Value::List(list) => list.iter().for_each(Value::give),
+            _ => {}
+        }
+    }
+
     /// The value with maps of its own, however deep; nothing if it contains itself, which is taken from its depth.
     pub fn deep_copy(&self) -> Option<Value> {
         const DEEPEST: usize = 1000;

@@ -128,6 +128,10 @@ struct Local {
 }
 
 impl charts::Host for Local {
+    fn is_offline(&self) -> bool {
+        !self.enable_dns
+    }
+
     fn warn(&self, warning: &Warning) {
         super::aside(format_args!("{warning}"));
     }
