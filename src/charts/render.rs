@@ -135,7 +135,8 @@ fn render_noting(
     let values = values::coalesce(chart, given.clone(), warnings).map_err(Error::Values)?;
     let lent = Arc::new(std::mem::take(chart));
     let (options, capabilities) = (options.clone(), Arc::new(capabilities.clone()));
-    let given = Given { chart: lent.clone(), values: Arc::new(values), options, capabilities };
+    let values = Arc::new(values::Value::Object(values));
+    let given = Given { chart: lent.clone(), values, options, capabilities };
     let rendered = render_given(given, reading, host, warnings);
     *chart = Arc::unwrap_or_clone(lent);
     rendered

@@ -17,21 +17,20 @@ mod remote;
 mod words;
 
 use super::chart::Chart;
-use super::values::{Map, Value, go_type};
+use super::values::{Value, go_type};
 use super::{Error, values};
-use crate::base::memory;
 use std::sync::{Arc, OnceLock};
 
 const HEAD: &str = "values don't meet the specifications of the schema(s) in the following chart(s):";
 
 /// Checks the values of a chart and of its subcharts; the error names every violation.
-pub fn validate(chart: &Chart, values: &Map) -> Result<(), Error> {
+pub fn validate(chart: &Chart, values: &Value) -> Result<(), Error> {
     let mut problems = String::new();
     collect(chart, values, &mut problems);
     if problems.is_empty() { Ok(()) } else { Err(Error::Schema(format!("{HEAD}\n{problems}"))) }
 }
 
-fn collect(chart: &Chart, given: &Map, problems: &mut String) {
+fn collect(chart: &Chart, given: &Value, problems: &mut String) {
     if let Some(schema) = &chart.schema
         && let Some(problem) = schema.violations(given)
     {
@@ -40,7 +39,7 @@ fn collect(chart: &Chart, given: &Map, problems: &mut String) {
     for subchart in &chart.dependencies {
         match given.get(subchart.name()) {
             None | Some(Value::Null) => {}
-            Some(Value::Object(inner)) => collect(subchart, inner, problems),
+            Some(inner @ Value::Object(_)) => collect(subchart, inner, problems),
             Some(other) => {
                 let (name, found) = (subchart.name(), go_type(other));
                 problems.push_str(&format!("{name}:\ninvalid type for values: expected object (map), got {found}\n"));
@@ -90,16 +89,13 @@ impl Schema {
     }
 
     /// What is wrong with values, one violation a line; `None` if nothing is.
-    pub fn violations(&self, values: &Map) -> Option<String> {
-        let values = Value::Object(values::plain_table(values));
+    pub fn violations(&self, values: &Value) -> Option<String> {
         let schema = match self.document() {
             Document::Broken(problem) => return Some(problem.clone()),
-            Document::Plain(schema) if plain::fits(schema, &values) => {
-                memory::leave(values);
-                return None;
-            }
+            Document::Plain(schema) if plain::fits(schema, values) => return None,
             Document::Plain(schema) | Document::Odd(schema) => schema,
         };
+        let values = values::plain(values);
         let mut compiler = compile::Compiler::new(remote::OWN, schema.clone());
         let schema = match compiler.compile(remote::OWN) {
             Ok(schema) => schema,
@@ -121,7 +117,7 @@ mod tests {
     }
 
     fn told_of(schema: &str, values: &Value) -> String {
-        Schema::new(schema.as_bytes().into()).violations(values.as_object().unwrap()).unwrap_or_default()
+        Schema::new(schema.as_bytes().into()).violations(values).unwrap_or_default()
     }
 
     #[test]

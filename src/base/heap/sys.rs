@@ -14,7 +14,7 @@ const HUGE: usize = 2 << 20;
 /// takes as long as reading the command's words: until then a command has these.
 const LEAD: usize = 1 << 20;
 /// What of it is there from the beginning.
-const FIRST: usize = 256 << 10;
+const FIRST: usize = 384 << 10;
 /// What of it is cleared at a time: work that is lent does not wait long for it.
 const PIECE: usize = 64 << 10;
 /// How many pieces there are.

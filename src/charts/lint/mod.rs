@@ -148,7 +148,7 @@ impl Linter<'_> {
         if schema.is_empty() || self.options.skip_schema {
             return Ok(());
         }
-        Schema::new(schema.into()).violations(&all).map_or(Ok(()), Err)
+        Schema::new(schema.into()).violations(&Value::Object(all)).map_or(Ok(()), Err)
     }
 
     fn templates(&mut self) {
@@ -164,7 +164,7 @@ impl Linter<'_> {
             Ok(chart) => chart,
             Err(error) => return self.tell(Severity::Error, FOLDER, error.to_string()),
         };
-        let Some(values) = self.all_values(&mut chart) else { return };
+        let Some(values) = self.all_values(&mut chart).map(Value::Object) else { return };
         if !self.options.skip_schema
             && let Err(error) = schema::validate(&chart, &values)
         {

@@ -176,7 +176,7 @@ mod tests {
         let name = |at: usize| format!("templates/{:03}.yaml", texts.len() - at);
         files.extend(texts.iter().enumerate().map(|(at, text)| File::new(name(at), text.as_bytes(), 0)));
         let chart = Arc::new(load_files(files).unwrap());
-        let values = serde_json::json!({"n": 0, "list": [{"n": 0}]}).as_object().unwrap().clone();
+        let values = serde_json::json!({"n": 0, "list": [{"n": 0}]});
         let reading = Reading::begin(chart.name(), chart.templates.iter());
         let (options, capabilities) = (ReleaseOptions::default(), Arc::new(Capabilities::default()));
         Arc::new(Job::new(Given { chart, values: Arc::new(values), options, capabilities }, reading))

@@ -6,7 +6,7 @@ use crate::charts::capabilities::{Capabilities, View};
 use crate::charts::chart::{Chart, Metadata};
 use crate::charts::files::Files;
 use crate::charts::template::{Element, Entries, Map as TemplateMap, MapKind, Source, Value};
-use crate::charts::values::{self, Map};
+use crate::charts::values;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub struct Given {
     /// The chart, without the subcharts that are off.
     pub chart: Arc<Chart>,
     /// What its templates see, and those of its subcharts below their names.
-    pub values: Arc<Map>,
+    pub values: Arc<values::Value>,
     /// The release that it is rendered for.
     pub options: ReleaseOptions,
     /// What the cluster is and has.
@@ -74,7 +74,7 @@ pub fn scopes(given: &Given) -> Vec<Scope> {
     let capabilities = Value::Object(Rc::new(View(given.capabilities.clone())));
     let mut scopes = Scopes { release: release(&given.options), capabilities, all: Vec::new() };
     let chart = &given.chart;
-    let outermost = scopes.collect(chart, chart.name(), true, Value::from_table(&given.values));
+    let outermost = scopes.collect(chart, chart.name(), true, Value::from_json(&given.values));
     Value::Map(outermost).give();
     scopes.all
 }

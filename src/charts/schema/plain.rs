@@ -127,7 +127,7 @@ fn is_inside(target: &str, root: &Value) -> bool {
     pointer.is_some_and(|pointer| pointer.starts_with('/') && root.pointer(pointer).is_some())
 }
 
-/// Whether a value fits a plain schema.
+/// Whether a value fits a plain schema; whole numbers may be floats.
 pub fn fits(schema: &Value, value: &Value) -> bool {
     let uri = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
     let is_old = draft::named(uri).is_some_and(|draft| draft.version < 2019);

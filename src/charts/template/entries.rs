@@ -105,15 +105,16 @@ impl Entries {
         self.iter().map(|(_, value)| value)
     }
 
-    /// Changes every value.
-    ///
-    /// # Errors
-    /// The first of `change`; values behind it are as they were.
-    pub fn try_change<E>(&mut self, mut change: impl FnMut(&mut Value) -> Result<(), E>) -> Result<(), E> {
-        match &mut self.0 {
-            Few(entries) => entries.iter_mut().try_for_each(|(_, value)| change(value)),
-            Many(entries) => entries.values_mut().try_for_each(change),
-        }
+    /// The same keys with other values; nothing if one of these has none.
+    pub fn try_map(&self, mut map: impl FnMut(&Value) -> Option<Value>) -> Option<Self> {
+        Some(Self(match &self.0 {
+            Few(entries) => {
+                Few(entries.iter().map(|(key, value)| Some((key.clone(), map(value)?))).collect::<Option<_>>()?)
+            }
+            Many(entries) => {
+                Many(entries.iter().map(|(key, value)| Some((key.clone(), map(value)?))).collect::<Option<_>>()?)
+            }
+        }))
     }
 }
 
@@ -203,18 +204,18 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_changed_until_one_cannot_be() {
+    fn every_key_gets_another_value_unless_one_has_none() {
         for count in [3, 100] {
-            let mut all = entries(0..count);
-            let stopped = all.try_change(|value| match value {
-                Value::Int(2, _) => Err("two"),
-                other => {
-                    *other = Value::Nil;
-                    Ok(())
-                }
-            });
-            assert_eq!(stopped, Err("two"));
-            assert_eq!(all.values().filter(|value| value.is_nil()).count(), 2);
+            let all = entries(0..count);
+            let next = |value: &Value| match value {
+                Value::Int(number, _) => Some(Value::from(number + 1)),
+                _ => None,
+            };
+            let mapped = all.try_map(next).unwrap();
+            assert!(mapped.keys().eq(all.keys()));
+            let numbers: Vec<_> = mapped.values().map(|value| matches!(value, Value::Int(1.., _))).collect();
+            assert_eq!(numbers, vec![true; count as usize]);
+            assert!(all.try_map(|value| next(value).filter(|next| !matches!(next, Value::Int(3, _)))).is_none());
         }
     }
 }

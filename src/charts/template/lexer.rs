@@ -145,6 +145,8 @@ impl<'t> Lexer<'t> {
         self.token(Kind::Error)
     }
 
+    /// Not part of `next`, which would save what this needs for every token of an action.
+    #[inline(never)]
     fn text(&mut self) -> Token {
         loop {
             let Some(found) = left_ahead(self.rest()) else {

@@ -183,7 +183,7 @@ impl Contents {
                 }
             };
             define(&source.name);
-            may_define(&lossy(&source.text), &mut define);
+            may_define(&source.text, &mut define);
         }
         Self { shelf, texts, names }
     }
@@ -246,11 +246,12 @@ impl Shelved {
 }
 
 /// Tells the names that a text may define: all that it does, and some that are in its comments or outside of actions.
-fn may_define(text: &str, tell: &mut impl FnMut(&str)) {
+fn may_define(text: &[u8], tell: &mut impl FnMut(&str)) {
     for word in ["define", "block"] {
-        for at in memchr::memmem::find_iter(text.as_bytes(), word) {
-            let rest = text[at + word.len()..].trim_start_matches([' ', '\t', '\r', '\n']);
-            if let Some(name) = constant(rest).and_then(|constant| unquote(constant.as_bytes())) {
+        for at in memchr::memmem::find_iter(text, word) {
+            let rest = &text[at + word.len()..];
+            let spaces = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+            if let Some(name) = constant(&rest[spaces..]).and_then(unquote) {
                 tell(&lossy(&name));
             }
         }
@@ -258,12 +259,12 @@ fn may_define(text: &str, tell: &mut impl FnMut(&str)) {
 }
 
 /// The text constant that a text begins with, with its quotes.
-fn constant(text: &str) -> Option<&str> {
-    let quote = *text.as_bytes().first().filter(|first| matches!(first, b'"' | b'`'))?;
-    let mut letters = text.bytes().enumerate().skip(1);
+fn constant(text: &[u8]) -> Option<&[u8]> {
+    let quote = *text.first().filter(|first| matches!(first, b'"' | b'`'))?;
+    let mut letters = text.iter().enumerate().skip(1);
     while let Some((at, letter)) = letters.next() {
         match letter {
-            _ if letter == quote => return Some(&text[..=at]),
+            _ if *letter == quote => return Some(&text[..=at]),
             b'\\' if quote == b'"' => drop(letters.next()),
             b'\n' if quote == b'"' => break,
             _ => {}
@@ -337,7 +338,7 @@ mod tests {
         for text in texts {
             let parsed = source("own", text).parse(functions::find).unwrap();
             let mut expected = vec!["own".to_string()];
-            may_define(text, &mut |name| expected.push(name.to_string()));
+            may_define(text.as_bytes(), &mut |name| expected.push(name.to_string()));
             for tree in parsed.trees() {
                 assert!(expected.contains(&tree.name.to_string()), "{:?} of {text}: {expected:?}", tree.name);
             }

@@ -386,15 +386,11 @@ impl Value {
             }
             Some(match value {
                 Value::Map(map) => {
-                    let mut entries = map.entries();
-                    let own = entries.try_change(|value| {
-                        // What is neither map nor list is a copy already.
-                        if let Value::Map(_) | Value::List(_) = value {
-                            *value = copy(value, depth + 1).ok_or(())?;
-                        }
-                        Ok::<_, ()>(())
-                    });
-                    own.ok()?;
+                    let own = |value: &Value| match value {
+                        Value::Map(_) | Value::List(_) => copy(value, depth + 1),
+                        other => Some(other.clone()),
+                    };
+                    let entries = map.view().try_map(own)?;
                     Value::Map(Map::of(map.kind, entries))
                 }
                 Value::List(list) => {
