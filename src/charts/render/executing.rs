@@ -59,15 +59,15 @@ impl Job {
         let stage = self.stage();
         // What executions have to say is of no use where a text cannot be read.
         stage.check()?;
-        self.finish(&stage, BTreeMap::new(), host)
+        self.finish(&stage, AllDone::new(), host)
     }
 
-    /// What every template prints.
+    /// What every template prints. Those that a cluster is asked for are executed by one thread, as only that one may ask.
     pub fn print(self: &Arc<Self>, host: &dyn Host) -> Result<Printed, Error> {
         let stage = self.stage();
         let printed = match host.is_offline() {
             true => self.print_by_two(&stage, host),
-            false => self.finish(&stage, BTreeMap::new(), host),
+            false => self.finish(&stage, AllDone::new(), host),
         };
         stage.check()?;
         memory::leave(stage);
@@ -102,7 +102,7 @@ impl Job {
 
     /// Executes as long as order does not matter.
     fn work(&self, stage: &Stage, host: &dyn Host) -> AllDone {
-        let mut all = BTreeMap::new();
+        let mut all = AllDone::new();
         while !self.is_in_order.load(Relaxed) {
             let at = self.next.fetch_add(1, Relaxed);
             let Some(template) = self.printing.get(at) else { break };
@@ -117,6 +117,9 @@ impl Job {
 
     /// The same by another thread, which has a small stack: what fails there is executed again.
     fn work_apart(&self) -> AllDone {
+        if self.next.load(Relaxed) >= self.printing.len() {
+            return AllDone::new();
+        }
         let stage = self.stage();
         let mut done = self.work(&stage, &Offline);
         done.retain(|_, one| one.result.is_ok());
@@ -170,7 +173,7 @@ mod tests {
 
     const COUNT: usize = 6;
 
-    /// A job of templates, the last of which is executed first, as `a0` is.
+    /// A job of templates, which are executed in their order.
     fn job(texts: &[String]) -> Arc<Job> {
         let mut files = vec![File::new("Chart.yaml", b"apiVersion: v2\nname: app\nversion: 1.0.0\n", 0)];
         let name = |at: usize| format!("templates/{:03}.yaml", texts.len() - at);
