@@ -42,15 +42,17 @@ pub fn to_yaml(value: &Value) -> String {
 
 /// A value as JSON in one line with the escapes of Go's `encoding/json`.
 pub fn to_json(value: &impl serde::Serialize) -> serde_json::Result<String> {
-    let text = serde_json::to_string(value)?;
-    let text = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
-    Ok(text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029"))
+    serde_json::to_string(value).map(|text| go_escapes(&text))
 }
 
-/// A value as JSON with two blanks of indent, as Helm writes it.
-pub fn pretty(value: &Value) -> String {
-    // A JSON value can always be written.
-    serde_json::to_string_pretty(value).unwrap_or_default()
+/// The same with two blanks of indent.
+pub fn to_json_pretty(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(value).map(|text| go_escapes(&text))
+}
+
+fn go_escapes(json: &str) -> String {
+    let text = json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+    text.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
 }
 
 /// One YAML document that must be a table, or nothing; every number is a float.

@@ -306,6 +306,26 @@ fn a_registry_with_doors_wants_a_login() {
 }
 
 #[test]
+fn who_has_no_name_is_asked_for_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = Registry::start(Doors::Basic, None);
+    let host = &registry.address;
+    // A terminal of its own, into which these are typed.
+    let login = format!("script -qec \"$CORACLE chart registry login {host}\" /dev/null");
+    let said = |lines: &str| run(&format!("printf '{lines}' | {login}"), folder.path(), folder.path(), "");
+    let cases = [
+        ("\\n\\n", "Token: ", "Error: token required"),
+        ("\\nriver\\n", "Token: ", "Error: failed to perform login"),
+        ("sailor\\n\\n", "Password: ", "Error: password required"),
+        ("sailor\\nriver\\n", "Password: ", "Login Succeeded"),
+    ];
+    for (lines, prompt, told) in cases {
+        let text = said(lines).text;
+        assert!(text.contains(prompt) && text.contains(told), "{lines}: {text}");
+    }
+}
+
+#[test]
 fn a_registry_with_tls_is_trusted_as_far_as_the_flags_say() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 pub struct Index {
     /// `v1`
     pub api_version: String,
-    /// Charts by name, newest version first.
-    pub entries: BTreeMap<String, Vec<ChartVersion>>,
     /// When it was made (RFC 3339).
     pub generated: String,
+    /// Charts by name, newest version first.
+    pub entries: BTreeMap<String, Vec<ChartVersion>>,
 }
 
 /// One version of one chart.
@@ -138,15 +138,16 @@ impl Index {
         Ok(index)
     }
 
-    /// The index as YAML.
+    /// The index as YAML, keys sorted.
     pub fn to_yaml(&self) -> String {
-        decode::to_yaml(&self.to_json())
+        // A structure of texts and lists always has a JSON form.
+        decode::to_yaml(&serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// The index as JSON.
-    pub fn to_json(&self) -> Value {
-        // A structure of texts and lists always has a JSON form.
-        serde_json::to_value(self).unwrap_or_default()
+    /// The index as JSON, keys in the order of Helm's.
+    pub fn to_json(&self) -> String {
+        // The same.
+        decode::to_json_pretty(self).unwrap_or_default()
     }
 }
 
@@ -240,5 +241,17 @@ mod tests {
         let versions: Vec<_> = index.entries["a"].iter().map(|one| one.metadata.version.as_str()).collect();
         assert_eq!(versions, ["3.0.0", "2.0.0-rc.1", "1.10.0", "1.0.0"]);
         assert_eq!(index.entries["a"][2].urls, ["old"]);
+    }
+
+    #[test]
+    fn json_has_the_order_and_the_escapes_of_helms() {
+        let index =
+            Index::parse(INDEX.replace("version: 1.10.0", "version: 1.10.0, description: \"<a> & b\"").as_bytes());
+        let text = Index { generated: "2026-01-02T03:04:05Z".into(), ..index.unwrap() }.to_json();
+        let head = "{\n  \"apiVersion\": \"v1\",\n  \"generated\": \"2026-01-02T03:04:05Z\",\n  \"entries\": {\n    \"a\": [\n";
+        assert!(text.starts_with(head), "{text}");
+        let one = "        \"name\": \"a\",\n        \"version\": \"1.10.0\",\n        \"description\": \"\\u003ca\\u003e \\u0026 b\",\n        \
+                   \"apiVersion\": \"v1\",\n        \"urls\": [\n          \"old\"\n        ],\n";
+        assert!(text.contains(one), "{text}");
     }
 }

@@ -32,7 +32,8 @@ pub fn is_oci(url: &str) -> bool {
 fn access(reference: &Reference, download: &Download, settings: &Settings) -> Result<Access, Error> {
     let registry = reference.registry();
     let mut known = Vec::new();
-    if !download.username.is_empty() {
+    // A token has no name.
+    if !download.username.is_empty() || !download.password.is_empty() {
         known.push(Login { username: download.username.clone(), password: download.password.clone() });
     }
     // Nobody is asked for what was said.

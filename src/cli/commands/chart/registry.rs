@@ -84,9 +84,10 @@ fn login(flags: LoginFlags, scope: &Scope) -> Outcome {
             if username.is_empty() {
                 username = ask("Username: ", false, scope)?.trim().to_string();
             }
-            let password = ask("Password: ", true, scope)?;
+            let (prompt, what) = if username.is_empty() { ("Token: ", "token") } else { ("Password: ", "password") };
+            let password = ask(prompt, true, scope)?;
             if password.is_empty() {
-                return Err(Problem("password required".into()));
+                return Err(Problem(format!("{what} required")));
             }
             password
         }

@@ -2,8 +2,8 @@
 
 use super::table::{Format, Table, encoded};
 use super::{Outcome, Problem, Scope, at_least, exactly, operate};
+use crate::charts::Error;
 use crate::charts::repository::{self, Entry, Index, RepositoryFile};
-use crate::charts::{Error, decode};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -219,7 +219,7 @@ fn index(flags: &IndexFlags) -> Outcome {
     let folder = Path::new(&flags.arguments[0]);
     let mut index = Index::of_folder(folder, flags.url.as_deref().unwrap_or_default())?;
     let write = |index: &Index, path: &Path| {
-        let text = if flags.json { decode::pretty(&index.to_json()) } else { index.to_yaml() };
+        let text = if flags.json { index.to_json() } else { index.to_yaml() };
         crate::charts::write_file(path, text.as_bytes())
     };
     if let Some(path) = &flags.merge {
