@@ -10,10 +10,6 @@ use std::process::{Command, Stdio};
 
 /// What one says that has no such login.
 pub(super) const UNKNOWN: &str = "credentials not found in native keychain";
-/// The name in whose place a secret is an identity token.
-const TOKEN: &str = "<token>";
-/// Why an identity token is of no use.
-pub(super) const NO_TOKENS: &str = "it is an identity token, which cannot be used: log in with a name and a password";
 
 /// The helpers of a machine.
 pub(super) struct Helpers {
@@ -50,9 +46,6 @@ impl Helpers {
         }
         let answer: Answer =
             serde_json::from_slice(&told?).map_err(|error| failed(format!("its answer cannot be read: {error}")))?;
-        if answer.username == TOKEN {
-            return Err(failed(format!("what it keeps for {name} cannot be used: {NO_TOKENS}")));
-        }
         let login = Login { username: answer.username, password: answer.secret };
         Ok((!login.username.is_empty() || !login.password.is_empty()).then_some(login))
     }
@@ -156,18 +149,19 @@ mod tests {
             ("docker-credential-broken", &fails("no keychain here")),
             ("docker-credential-mute", "exit 3"),
             ("docker-credential-odd", "printf nonsense"),
-            ("docker-credential-token", &knows(TOKEN, "t")),
+            ("docker-credential-token", &knows("<token>", "t")),
         ]);
         let get = |helper: &str| machine.helpers.get(helper, "r.test").map(|login| login.map(|login| login.username));
         assert_eq!(get("one"), Ok(Some("me".into())));
         assert_eq!(machine.left("asked"), "r.test get");
         assert_eq!(get("none"), Ok(None));
         assert_eq!(get("empty"), Ok(None));
+        let token = machine.helpers.get("token", "r.test").unwrap().unwrap();
+        assert_eq!(token.identity_token(), Some("t"));
         for (helper, why) in [
             ("broken", "docker-credential-broken get: no keychain here"),
             ("mute", "docker-credential-mute get: exit status: 3"),
             ("odd", "docker-credential-odd get: its answer cannot be read"),
-            ("token", "identity token"),
             ("missing", "exec: \"docker-credential-missing\": executable file not found in $PATH"),
         ] {
             assert!(get(helper).unwrap_err().contains(why), "{helper}: {:?}", get(helper));

@@ -2,7 +2,7 @@
 //!
 //! A file has a registry's login itself or leaves it to a helper, and then what is written in it is not looked at.
 
-use super::helpers::{Helpers, NO_TOKENS};
+use super::helpers::Helpers;
 use super::pull::Login;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -48,6 +48,9 @@ struct Auth {
 
 impl Auth {
     fn login(&self) -> Option<Login> {
+        if !self.identity_token.is_empty() {
+            return Some(Login::of_identity_token(self.identity_token.clone()));
+        }
         if self.auth.is_empty() && !self.username.is_empty() {
             return Some(Login { username: self.username.clone(), password: self.password.clone() });
         }
@@ -84,9 +87,6 @@ impl Config {
     fn kept(&self, registry: &str) -> Result<Option<Login>, String> {
         let Some(kept) = names(registry).iter().find_map(|name| self.auths.get(name)) else { return Ok(None) };
         let auth = Auth::deserialize(kept).map_err(|error| format!("{registry}: {}", invalid(&error)))?;
-        if !auth.identity_token.is_empty() {
-            return Err(format!("what is kept for {registry} cannot be used: {NO_TOKENS}"));
-        }
         Ok(auth.login())
     }
 }
@@ -266,11 +266,10 @@ mod tests {
     }
 
     #[test]
-    fn an_identity_token_is_refused_and_not_sent_as_a_password() {
+    fn an_identity_token_is_known_as_one() {
         let machine = Machine::with(&[("docker-credential-one", &knows("<token>", "t"))]);
         for text in [r#"{"credsStore": "one"}"#, r#"{"auths": {"r.test": {"auth": "bWU6", "identitytoken": "t"}}}"#] {
-            let refused = found(&machine, text, "r.test").unwrap_err();
-            assert!(refused.contains("identity token") && refused.contains("r.test"), "{refused}");
+            assert_eq!(found(&machine, text, "r.test"), Ok(login("<token>", "t")), "{text}");
         }
     }
 

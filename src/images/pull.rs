@@ -32,6 +32,21 @@ pub struct Login {
     pub password: String,
 }
 
+impl Login {
+    /// The name in whose place a secret is an identity token (docker-credential-helpers).
+    const TOKEN: &str = "<token>";
+
+    /// An identity token, for which a registry gives tokens.
+    pub(super) fn of_identity_token(token: String) -> Self {
+        Self { username: Self::TOKEN.into(), password: token }
+    }
+
+    /// The identity token, if it is one.
+    pub(super) fn identity_token(&self) -> Option<&str> {
+        (self.username == Self::TOKEN).then_some(&self.password)
+    }
+}
+
 impl Store {
     /// Fetches an image. `logins` are tried in order, then access without a name. `authorities` (PEM) are trusted beside those of
     /// the machine. Layers that are here are not fetched again; on an error nothing is added.
@@ -550,24 +565,31 @@ mod tests {
         assert!(refused.ends_with(words), "{refused}");
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_token_is_asked_for_where_the_registry_says() {
+    /// What asks for a token: the method, the query and the form, and what is shown of the login.
+    type Asked = [String; 4];
+
+    /// Pulls with a login from a registry that sends to where tokens are given; how that was asked.
+    async fn pulled_by_token(login: Login) -> Asked {
         let layer = layer();
         let inner = registry(layer.clone(), &digest(&layer), Some("Bearer abc")).await;
         let own = Arc::new(std::sync::OnceLock::<u16>::new());
-        let known = own.clone();
-        let client = reqwest::Client::new();
+        let asked = Arc::new(std::sync::OnceLock::<Asked>::new());
+        let (known, seen, client) = (own.clone(), asked.clone(), reqwest::Client::new());
         let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
-            let (known, client) = (known.clone(), client.clone());
+            let (known, seen, client) = (known.clone(), seen.clone(), client.clone());
             async move {
-                let (path, query) = (request.uri().path().to_string(), request.uri().query().map(String::from));
+                let (head, body) = request.into_parts();
+                let given = head.headers.get("authorization").map(|given| given.to_str().unwrap().to_string());
+                let path = head.uri.path();
                 let answer = http::Response::builder();
                 if path == "/token" {
-                    assert_eq!(query.as_deref(), Some("scope=repository%3Aapp%3Apull&service=a+b"));
-                    assert_eq!(request.headers()["authorization"], "Basic bWU6cmlnaHQ=");
+                    let form = axum::body::to_bytes(body, 4096).await.unwrap();
+                    let (query, form) =
+                        (head.uri.query().unwrap_or_default(), String::from_utf8(form.to_vec()).unwrap());
+                    seen.set([head.method.to_string(), query.into(), form, given.unwrap_or_default()]).unwrap();
                     return answer.body(axum::body::Body::from(r#"{"access_token": "abc"}"#)).unwrap();
                 }
-                let Some(given) = request.headers().get("authorization").cloned() else {
+                let Some(given) = given else {
                     let port = known.get().unwrap();
                     let challenge = format!("Bearer realm=\"http://localhost:{port}/token\",service=\"a b\"");
                     let answer = answer.status(401).header("www-authenticate", challenge);
@@ -581,8 +603,27 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         own.set(port).unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        let login = Login { username: "me".into(), password: "right".into() };
         assert_eq!(pull(port, &[login]).await.unwrap().config.cmd, ["x"]);
+        asked.get().unwrap().clone()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_token_is_asked_for_where_the_registry_says() {
+        let asked = pulled_by_token(Login { username: "me".into(), password: "right".into() }).await;
+        assert_eq!(asked, ["GET", "scope=repository%3Aapp%3Apull&service=a+b", "", "Basic bWU6cmlnaHQ="]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_identity_token_is_no_password() {
+        let asked = pulled_by_token(Login::of_identity_token("i&d".into())).await;
+        let form =
+            "grant_type=refresh_token&client_id=coracle&refresh_token=i%26d&scope=repository%3Aapp%3Apull&service=a+b";
+        assert_eq!(asked, ["POST", "", form, ""]);
+        // Where tokens are not given it is of no use, and shown to nobody.
+        let layer = layer();
+        let port = registry(layer.clone(), &digest(&layer), Some("Basic bWU6cmlnaHQ=")).await;
+        let refused = pull(port, &[Login::of_identity_token("t".into())]).await.unwrap_err().to_string();
+        assert!(refused.contains("401") || refused.contains("no basic auth credentials"), "{refused}");
     }
 
     #[test]

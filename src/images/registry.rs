@@ -302,7 +302,7 @@ impl Registry {
             request = request.body(content.clone());
         }
         let by = by.filter(|_| self.is_own(&question.url));
-        request = match (by, &self.login) {
+        request = match (by, self.password()) {
             (Some(Authorization::Token(token)), _) => request.bearer_auth(token),
             (Some(Authorization::Login), Some(login)) => request.basic_auth(&login.username, Some(&login.password)),
             _ => request,
@@ -318,7 +318,7 @@ impl Registry {
             texts.iter().flat_map(|text| http_auth::ChallengeParser::new(text)).flatten().collect();
         let of = |scheme: &str| challenges.iter().find(|one| one.scheme.eq_ignore_ascii_case(scheme));
         let Some(bearer) = of("Bearer") else {
-            let may_login = of("Basic").is_some() && self.login.is_some();
+            let may_login = of("Basic").is_some() && self.password().is_some();
             return Ok(may_login.then_some(Authorization::Login));
         };
         let parameter = |name: &str| {
@@ -329,21 +329,38 @@ impl Registry {
         let scope = format!("repository:{}:{}", self.repository, self.actions);
         let mut query = vec![("scope", scope)];
         query.extend(parameter("service").map(|service| ("service", service)));
-        let url = Url::parse_with_params(&realm, query)
-            .map_err(|error| Refusal::Bad(format!("tokens are given at `{realm}`, which is no address: {error}")))?;
-        self.token(url).await.map(|token| Some(Authorization::Token(token)))
+        self.token(&realm, query).await.map(|token| Some(Authorization::Token(token)))
     }
 
-    async fn token(&self, url: Url) -> Result<String, Refusal> {
+    /// The login, if it is a name and a password.
+    fn password(&self) -> Option<&Login> {
+        self.login.as_ref().filter(|login| login.identity_token().is_none())
+    }
+
+    /// A token for a scope: anybody's, for a password, or for an identity token (distribution `spec/auth/{token,oauth}`).
+    async fn token(&self, realm: &str, mut about: Vec<(&str, String)>) -> Result<String, Refusal> {
         #[derive(Deserialize)]
         struct Given {
             token: Option<String>,
             access_token: Option<String>,
         }
-        let mut request = self.client.get(url);
-        if let Some(login) = &self.login {
-            request = request.basic_auth(&login.username, Some(&login.password));
-        }
+        let no_place = |error| Refusal::Bad(format!("tokens are given at `{realm}`, which is no address: {error}"));
+        let request = match self.login.as_ref().and_then(Login::identity_token) {
+            Some(token) => {
+                let grant = [("grant_type", "refresh_token"), ("client_id", "coracle"), ("refresh_token", token)];
+                about.splice(0..0, grant.map(|(name, value)| (name, value.to_string())));
+                let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(about).finish();
+                let request = self.client.post(Url::parse(realm).map_err(no_place)?).body(form);
+                request.header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            }
+            None => {
+                let request = self.client.get(Url::parse_with_params(realm, about).map_err(no_place)?);
+                match &self.login {
+                    Some(login) => request.basic_auth(&login.username, Some(&login.password)),
+                    None => request,
+                }
+            }
+        };
         let response = request.send().await.map_err(|error| mute(&error))?;
         if !response.status().is_success() {
             let code = response.status();
