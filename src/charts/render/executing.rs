@@ -40,6 +40,13 @@ struct Done {
     is_change: bool,
 }
 
+impl Done {
+    /// Whether order matters from here on.
+    fn is_end(&self) -> bool {
+        self.is_change || self.result.is_err()
+    }
+}
+
 /// The same of some, by their places.
 type AllDone = BTreeMap<usize, Done>;
 
@@ -78,7 +85,10 @@ impl Job {
         let job = self.clone();
         let other = lend(move || job.work_apart());
         let own = self.work(stage, host);
-        self.join(stage, own, other.get().unwrap_or_default(), host)
+        // Where all before its end is its own, nothing of the other one counts.
+        let is_alone = own.last_key_value().is_some_and(|(at, last)| last.is_end() && own.len() == at + 1);
+        let of_other = if is_alone { None } else { other.get() };
+        self.join(stage, own, of_other.unwrap_or_default(), host)
     }
 
     /// Takes what two have done as far as order did not matter, and executes the rest.
@@ -107,7 +117,7 @@ impl Job {
             let at = self.next.fetch_add(1, Relaxed);
             let Some(template) = self.printing.get(at) else { break };
             let done = stage.execute(template, host);
-            if done.is_change || done.result.is_err() {
+            if done.is_end() {
                 self.is_in_order.store(true, Relaxed);
             }
             all.insert(at, done);
@@ -202,7 +212,7 @@ mod tests {
         let mut all = AllDone::new();
         for at in places {
             let done = stage.execute(&job.printing[at], &Offline);
-            let is_end = done.is_change || done.result.is_err();
+            let is_end = done.is_end();
             all.insert(at, done);
             if is_end {
                 break;
