@@ -10,12 +10,11 @@ use crate::charts::render::Reading;
 use crate::charts::schema::Schema;
 use crate::charts::values::{Map, Warning, load_values};
 use crate::charts::{Error, decode};
-use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, retry_on_intr};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Read;
+use std::io::{Read, Seek};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -231,19 +230,29 @@ fn read_file(folder: BorrowedFd<'_>, file: &OsStr, path: &Path, name: String) ->
     }
     let data = read_whole(file, size).map_err(|error| Error::io("read", path, &error))?;
     let modified = u64::try_from(found.st_mtime).unwrap_or_default();
-    Ok(File::new(name, archive::without_mark(&data), modified))
+    let data = match archive::without_mark(&data) {
+        marked if marked.len() < data.len() => marked.into(),
+        _ => data,
+    };
+    Ok(File { name, data, modified })
 }
 
-/// A file of so many bytes; if that is what one call reads, with room for more, there is no call to see that it is all.
-fn read_whole(file: OwnedFd, size: u64) -> std::io::Result<Vec<u8>> {
-    let size = usize::try_from(size).unwrap_or_default();
-    let mut data = Vec::with_capacity(size + 1);
-    let read = retry_on_intr(|| rustix::io::read(&file, spare_capacity(&mut data)))?;
-    if read != size {
-        // It is not as long as it was, or not on a disk.
-        std::fs::File::from(file).take(LARGEST_FILE + 1).read_to_end(&mut data)?;
+/// A file of so many bytes, read by one call to where it stays.
+fn read_whole(file: OwnedFd, size: u64) -> std::io::Result<Arc<[u8]>> {
+    let mut data = Arc::new_uninit_slice(usize::try_from(size).unwrap_or_default());
+    // Nobody else has it yet.
+    let space = Arc::get_mut(&mut data).unwrap_or_default();
+    let read = retry_on_intr(|| Ok(rustix::io::read(&file, &mut *space)?.0.len()))?;
+    if read == data.len() && read > 0 {
+        // SAFETY: so many bytes were read into it.
+        return Ok(unsafe { data.assume_init() });
     }
-    Ok(data)
+    // It is not as long as it was, or not on a disk.
+    let mut all = Vec::new();
+    let mut file = std::fs::File::from(file);
+    file.rewind()?;
+    file.take(LARGEST_FILE + 1).read_to_end(&mut all)?;
+    Ok(all.into())
 }
 
 /// A chart of files whose names are relative to it.
