@@ -163,17 +163,16 @@ pub fn run_direct(words: &[OsString]) -> Option<Exit> {
         _ => return None,
     };
     // Templates may call each other deeply. One thread has the whole command, so that memory is used again.
-    let done = crate::charts::template::on_stack(|| {
+    let done = crate::charts::template::on_stack(|| -> Exit {
         crate::base::memory::brief();
-        run_words(rest.to_vec(), None)
+        let exit = run_words(rest.to_vec(), None);
+        // The process is over: the stack and what else is left need not be taken apart.
+        std::process::exit(exit.code().into())
     });
-    match done {
-        Ok(exit) => Some(exit),
-        Err(error) => {
-            aside(format_args!("Error: {error}"));
-            Some(Exit::Failure)
-        }
-    }
+    Some(done.unwrap_or_else(|error| {
+        aside(format_args!("Error: {error}"));
+        Exit::Failure
+    }))
 }
 
 fn run_words(words: Vec<OsString>, profile: Option<String>) -> Exit {
