@@ -260,7 +260,8 @@ impl<'t> Parser<'t> {
 
     /// Whether the nesting is deeper than the stack of this thread is sure to bear, of which executions may have taken much.
     fn is_too_deep(&self) -> bool {
-        self.depth > if stack::is_deep() { DEEPEST } else { SHALLOW } || stack::is_full()
+        let deepest = if stack::is_deep() { DEEPEST } else { SHALLOW };
+        self.depth > deepest || stack::is_full()
     }
 
     fn list(&mut self) -> Result<(Run, Ending), Error> {
